@@ -1,0 +1,261 @@
+"""One connection in this process: waits for its turn, owns it, follows changes of schema and files, lets it go."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import dataclass, field
+
+import structlog
+from pydantic import TypeAdapter
+
+from connector.app.sets import Account, LoadedSet, load_directory, make_crm
+from connector.core.errors import ConnectorError, MappingSetError, NotOwnerError, UnavailableError
+from connector.core.mapping import Access
+from connector.core.model import Lane
+from connector.core.schema import Metadata
+from connector.engine import owner
+from connector.engine.clock import Clock
+from connector.engine.context import Context, Rules
+from connector.engine.hooks import Address
+from connector.engine.rules import make_rules, prepare_tables
+from connector.obs.metrics import Metrics
+from connector.ports import CRM
+from connector.service.webhooks import Door
+from connector.store import connections, journal, lease, sweeps
+from connector.store.cipher import Cipher
+from connector.store.connections import ConnectionRow
+from connector.store.db import AWAY, Database, Fence
+
+log = structlog.get_logger()
+METADATA = TypeAdapter(Metadata)
+TRY_LEASE, TRY_CRM = 1.0, 2.0
+RELOAD, REFRESH = 1.0, 600.0
+USER = "connector"
+
+
+@dataclass(slots=True)
+class Shared:
+    """What all connections of a process share."""
+
+    database: Database
+    clock: Clock
+    metrics: Metrics
+    cipher: Cipher
+    owner: str
+    public_url: str | None = None
+
+
+@dataclass(slots=True)
+class Running:
+    """One connection of this process."""
+
+    shared: Shared
+    loaded: LoadedSet
+    account: Account
+    crm: CRM
+    watch_files: bool = True
+    context: Context | None = None
+    door: Door | None = None
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the connection works for the first time."""
+    refused: str | None = None
+    """The version of edited files that was looked at already."""
+    complaint: str = ""
+
+    @classmethod
+    def make(cls, shared: Shared, loaded: LoadedSet, account: Account, *, watch_files: bool = True) -> Running:
+        """The connection of a set."""
+        return cls(shared, loaded, account, make_crm(loaded, account, shared.clock, shared.metrics), watch_files)
+
+    async def run(self) -> None:
+        """Owns the connection whenever it can, until cancelled. MappingSetError ends it at the first start."""
+        try:
+            while True:
+                try:
+                    await self._once()
+                except (NotOwnerError, *AWAY) as error:
+                    log.warning("connection.left", connection=self.loaded.name, error=error)
+                    self.context = None
+                    await self.shared.clock.sleep(TRY_LEASE)
+        finally:
+            await self.crm.close()
+
+    async def _once(self) -> None:
+        row = await self.register()
+        fence = await self._take()
+        try:
+            rules = await self._prepare(fence, row)
+            self.context = Context(
+                self.loaded.name, self.crm, self.shared.database, self.shared.clock, self.shared.metrics, rules, fence,
+                row.salt,
+            )  # fmt: skip
+            await self._sync_clock(self.context)
+            await owner.work(owner.assemble(self.context, self._address()), self._follow)
+        finally:
+            self.context = None
+            await self._release(fence)
+
+    async def _release(self, fence: Fence) -> None:
+        try:
+            async with asyncio.timeout(2), self.shared.database.session() as db:
+                await lease.release(db, fence)
+        except (TimeoutError, *AWAY):
+            log.info("lease.left_to_expire", connection=self.loaded.name)
+
+    async def _take(self) -> Fence:
+        while True:
+            async with self.shared.database.session() as db:
+                fence = await lease.acquire(db, self.loaded.name, self.shared.owner, self.shared.clock.now())
+            if fence is not None:
+                log.info("lease.taken", connection=self.loaded.name, epoch=fence.epoch)
+                return fence
+            await self.shared.clock.sleep(TRY_LEASE)
+
+    # --- what every replica needs ------------------------------------------------------------------------------------
+
+    async def register(self) -> ConnectionRow:
+        """The connection's row, with webhook credentials; from now on its webhooks can be answered."""
+        spec = self.loaded.spec.connection
+        async with self.shared.database.transaction() as db:
+            row = await connections.ensure(db, spec.name, spec.crm)
+            sealed = row.webhook_secret
+            if sealed is None:
+                sealed = self.shared.cipher.encrypt(secrets.token_urlsafe(24), f"webhook:{spec.name}")
+                await connections.save_webhook_secret(db, spec.name, sealed)
+        password = self.shared.cipher.decrypt(bytes(sealed), f"webhook:{spec.name}")
+        self.door = Door(spec.name, ((USER, password),), self.crm.received)
+        return row
+
+    def _address(self) -> Address | None:
+        if self.shared.public_url is None or self.door is None:
+            return None
+        ((user, password),) = self.door.credentials
+        return Address(f"{self.shared.public_url}/webhooks/{self.loaded.name}", user, password)
+
+    # --- rules -------------------------------------------------------------------------------------------------------
+
+    async def _prepare(self, fence: Fence, row: ConnectionRow) -> Rules:
+        """Rules from the CRM's definitions, or from those last known; tables prepared."""
+        metadata = await self._definitions(row)
+        rules = await make_rules(self.shared.database, self.loaded.spec, metadata)
+        refuse_errors(rules)
+        await self._identities(rules)
+        if rules.metadata.identity != (metadata := await self._definitions(row)).identity:
+            rules = await make_rules(self.shared.database, self.loaded.spec, metadata)
+        await self._apply(fence, rules)
+        return rules
+
+    async def _definitions(self, row: ConnectionRow) -> Metadata:
+        while True:
+            try:
+                metadata = await self.crm.metadata(lane=Lane.LIVE)
+                account = await self.crm.account()
+            except ConnectorError as error:
+                if row.metadata is not None:
+                    return METADATA.validate_json(row.metadata)
+                log.warning("crm.away", connection=self.loaded.name, error=error)
+                await self.shared.clock.sleep(TRY_CRM)
+                continue
+            async with self.shared.database.session() as db:
+                text = METADATA.dump_json(metadata).decode()
+                facts = {"url": account.url, "company": account.company, "user": account.user}
+                await connections.save_metadata(db, self.loaded.name, text, facts, self.shared.clock.now())
+            return metadata
+
+    async def _identities(self, rules: Rules) -> None:
+        """Makes the identity field of every object that is created exist, where rights allow."""
+        spec = self.loaded.spec.connection
+        if spec.identity_field is None or spec.access is Access.READ_ONLY:
+            return
+        for name in rules.objects:
+            sends = any(mapping.direction.sends for mapping in rules.of_object(name))
+            if sends and self.crm.capabilities(name).identity and name not in rules.metadata.identity:
+                await self._identity(name, spec.identity_field)
+
+    async def _identity(self, name: str, field_name: str) -> None:
+        try:
+            await self.crm.ensure_identity(name, field_name, lane=Lane.LIVE)
+        except UnavailableError as error:
+            log.warning("identity.unknown", connection=self.loaded.name, object=name, error=error)
+
+    async def _apply(self, fence: Fence, rules: Rules) -> None:
+        now = self.shared.clock.now()
+        async with self.shared.database.transaction(fence) as db:
+            await connections.save_mappings(db, self.loaded.name, self.loaded.spec.mappings)
+            await connections.save_set(
+                db, self.loaded.name, self.loaded.spec.version, self.loaded.files, str(self.loaded.directory), now
+            )
+            sealed = self.shared.cipher.encrypt(
+                f"{self.account.url or ''}\n{self.account.api_token}", f"account:{self.loaded.name}"
+            )
+            await connections.save_credentials(db, self.loaded.name, sealed)
+        await prepare_tables(self.shared.database, fence, rules, now)
+        async with self.shared.database.transaction(fence) as db:
+            await journal.make_partitions(db, now)
+
+    # --- while it runs -----------------------------------------------------------------------------------------------
+
+    async def _follow(self, context: Context) -> None:
+        """Follows edits of the mapping files and changes of the CRM's definitions."""
+        self.ready.set()
+        refreshed = self.shared.clock.monotonic()
+        while True:
+            await self.shared.clock.sleep(RELOAD)
+            if self.watch_files:
+                await self._reload(context)
+            if context.schema_moved.is_set() or self.shared.clock.monotonic() - refreshed > REFRESH:
+                context.schema_moved.clear()
+                refreshed = self.shared.clock.monotonic()
+                await self._refresh(context)
+
+    async def _reload(self, context: Context) -> None:
+        """Takes over edited files; a bad file keeps the old set running and says so, once."""
+        try:
+            edited = await asyncio.to_thread(load_directory, self.loaded.directory)
+            if edited.spec.version in (self.loaded.spec.version, self.refused):
+                return
+            self.refused = edited.spec.version
+            rules = await make_rules(self.shared.database, edited.spec, context.rules.metadata)
+            refuse_errors(rules)
+        except MappingSetError as error:
+            self._complain(error)
+            return
+        self.loaded = LoadedSet(edited.spec, edited.files, edited.directory, edited.warnings)
+        await self._apply(context.fence, rules)
+        context.rules = rules
+        async with self.shared.database.transaction(context.fence) as db:
+            await sweeps.ask(db, context.name, "full", self.shared.clock.now())
+        log.info("mappings.reloaded", connection=context.name)
+
+    def _complain(self, error: MappingSetError) -> None:
+        if error.message != self.complaint:
+            self.complaint = error.message
+            for problem in error.problems:
+                log.error("mappings.refused", connection=self.loaded.name, file=problem.at.file, line=problem.at.line)
+
+    async def _refresh(self, context: Context) -> None:
+        try:
+            metadata = await self.crm.metadata(lane=Lane.LIVE)
+            await self._sync_clock(context)
+        except ConnectorError as error:
+            context.failures.note(error)
+            return
+        rules = await make_rules(self.shared.database, context.rules.spec, metadata)
+        if any(not problem.warning for problem in rules.bound.problems):
+            log.warning("schema.moved", connection=context.name, count=len(rules.bound.problems))
+            return
+        context.rules = rules
+
+    async def _sync_clock(self, context: Context) -> None:
+        try:
+            context.clock_offset = (await self.crm.account()).clock_offset
+        except ConnectorError as error:
+            context.failures.note(error)
+
+
+def refuse_errors(rules: Rules) -> None:
+    """MappingSetError when the set does not fit the two schemas."""
+    errors = tuple(problem for problem in rules.bound.problems if not problem.warning)
+    if errors:
+        raise MappingSetError(errors)

@@ -1,0 +1,203 @@
+"""The daemon: all connections and the HTTP service of one process, until a signal; then an ordered shutdown.
+
+Shutdown stops accepting webhooks first, then the engines (what is in flight is awaited for a while), then the pools.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import structlog
+
+from connector.app.connection import Running, Shared
+from connector.app.sets import Account, LoadedSet
+from connector.core.errors import UnavailableError
+from connector.engine.clock import SystemClock
+from connector.obs.metrics import Metrics
+from connector.service.probes import landing_page, metrics_page
+from connector.service.server import Address, Service
+from connector.service.webhooks import Door, Inbox
+from connector.store import sweeps
+from connector.store.cipher import Cipher
+from connector.store.db import AWAY, Database, migrate
+
+log = structlog.get_logger()
+TRY_DATABASE = 1.0
+STOP_WITHIN = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a daemon needs. `public_url` None: sweeps only."""
+
+    database_url: str
+    listen: Address
+    admin_listen: Address
+    secret_key: str
+    secret_key_old: str | None = None
+    public_url: str | None = None
+    migrate: bool = True
+    watch_files: bool = True
+
+
+class Daemon:
+    """One process of Connector."""
+
+    def __init__(self, options: Options, sets: Sequence[tuple[LoadedSet, Account]]) -> None:
+        self.options, self.sets = options, sets
+        self.metrics = Metrics(version("connector"))
+        self.clock = SystemClock()
+        self.running: dict[str, Running] = {}
+        self.service: Service | None = None
+        self.stopping = asyncio.Event()
+        self.database: Database | None = None
+        self.jobs: list[asyncio.Task[None]] = []
+
+    async def run(self, started: Callable[[], None] = lambda: None) -> None:
+        """Works until `stop` or a signal. MappingSetError when a set does not fit; nothing was started then."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stopping.set)
+        database = self.database = await self._database()
+        try:
+            await self._serve(database, started)
+        finally:
+            await database.close()
+
+    def stop(self) -> None:
+        """Asks for an ordered shutdown."""
+        self.stopping.set()
+
+    def background(self, job: Coroutine[None, None, None]) -> None:
+        """Runs a job beside the daemon; its failure ends the daemon."""
+        self.jobs.append(asyncio.create_task(job, name="job"))
+        self.jobs[-1].add_done_callback(self._job_done)
+
+    def _job_done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self.stop()
+
+    async def _database(self) -> Database:
+        """Waits for the database; says so once."""
+        said = False
+        while True:
+            try:
+                database = await Database.connect(self.options.database_url, size=12)
+                if self.options.migrate:
+                    await migrate(database)
+            except (UnavailableError, *AWAY) as error:
+                if not said:
+                    log.warning("database.away", error=error)
+                said = True
+                await self.clock.sleep(TRY_DATABASE)
+                continue
+            return database
+
+    async def _serve(self, database: Database, started: Callable[[], None]) -> None:
+        shared = Shared(
+            database,
+            self.clock,
+            self.metrics,
+            Cipher(self.options.secret_key, self.options.secret_key_old),
+            f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
+            self.options.public_url,
+        )
+        for loaded, account in self.sets:
+            self.running[loaded.name] = Running.make(shared, loaded, account, watch_files=self.options.watch_files)
+        inbox = Inbox(database, self.metrics, self.clock.now, self._doors, self._gap)
+        self.service = Service(
+            [inbox.mount],
+            [
+                metrics_page(self.metrics),
+                landing_page(version("connector"), {"metrics": "/metrics", "readiness": "/readyz"}),
+            ],
+            state=self._state,
+            listen=self.options.listen,
+            admin_listen=self.options.admin_listen,
+            grace=2.0,
+        )
+        for running in self.running.values():
+            await running.register()
+        await self.service.start()
+        self.service.ready = True
+        await self._engines(inbox, started)
+
+    async def _engines(self, inbox: Inbox, started: Callable[[], None]) -> None:
+        tasks = [asyncio.create_task(r.run(), name=f"connection {name}") for name, r in self.running.items()]
+        tasks.append(asyncio.create_task(inbox.run(), name="gaps"))
+        tasks.append(asyncio.create_task(self._announce(started), name="announce"))
+        stopping = asyncio.create_task(self.stopping.wait(), name="stopping")
+        try:
+            await asyncio.wait([*tasks[:-1], stopping], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await self._shut_down(inbox, [*tasks, stopping, *self.jobs])
+
+    async def _announce(self, started: Callable[[], None]) -> None:
+        for running in self.running.values():
+            await running.ready.wait()
+        started()
+
+    def _doors(self) -> Mapping[str, Door]:
+        return {name: running.door for name, running in self.running.items() if running.door is not None}
+
+    async def _gap(self, connection: str, reason: str) -> None:
+        """Events were lost or not understood: a recent sweep is due, after a time without database also a full one."""
+        if self.database is None:
+            return
+        async with self.database.session() as db:
+            await sweeps.ask(db, connection, "recent", self.clock.now())
+            if reason == "database_away":
+                await sweeps.ask(db, connection, "full", self.clock.now())
+
+    async def _state(self) -> Mapping[str, object]:
+        """The body of /readyz."""
+        states: dict[str, object] = {}
+        for name, running in self.running.items():
+            context = running.context
+            failure = context.failures.error if context is not None else None
+            states[name] = {
+                "owner": context is not None,
+                "mappings": len(context.rules.bound.mappings) if context is not None else 0,
+                "state": (context.gates.held or ("paused" if context.gates.paused else "ok")) if context else "standby",
+                "crm": type(failure).__name__.removesuffix("Error").lower() if failure is not None else "ok",
+            }
+        return {"database": await self._database_state(), "connections": states}
+
+    async def _database_state(self) -> str:
+        if self.database is None:
+            return "away"
+        try:
+            async with asyncio.timeout(0.8), self.database.session() as db:
+                await db.fetchval("select 1")
+        except (TimeoutError, *AWAY):
+            return "away"
+        return "ok"
+
+    async def _shut_down(self, inbox: Inbox, tasks: Sequence[asyncio.Task[object]]) -> None:
+        log.info("daemon.stopping")
+        if self.service is not None:
+            await self.service.stop()
+        for task in tasks:
+            task.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_WITHIN):
+                await asyncio.gather(*tasks, return_exceptions=True)
+                await inbox.close()
+        for task in tasks:
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                raise unwrapped(error)
+
+
+def unwrapped(error: BaseException) -> BaseException:
+    """The first error inside groups of one."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,94 @@
+"""Mapping sets as the process uses them: loaded from a directory, with a CRM account made for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from connector.config.loader import load, parse_set, read_files
+from connector.config.references import resolve
+from connector.core.errors import ConnectorError
+from connector.core.mapping import MappingSet, Problem
+from connector.core.model import Lane
+from connector.crm.clock import Clock as CrmClock
+from connector.crm.pipedrive.adapter import PipedriveCRM
+from connector.engine.clock import Clock
+from connector.obs.metrics import Metrics
+from connector.ports import CRM
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Where a CRM account is and how to get in, resolved."""
+
+    url: str | None
+    api_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSet:
+    """A mapping set with the files it came from."""
+
+    spec: MappingSet
+    files: Mapping[str, str]
+    directory: Path
+    warnings: tuple[Problem, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The connection's name."""
+        return self.spec.connection.name
+
+
+def load_directory(directory: Path) -> LoadedSet:
+    """The set in a directory; MappingSetError with every problem."""
+    loaded = load(directory)
+    return LoadedSet(loaded.set, read_files(directory), directory.resolve(), loaded.warnings)
+
+
+def load_stored(files: Mapping[str, str], directory: str) -> LoadedSet:
+    """A set as it was applied."""
+    loaded = parse_set(files, name=Path(directory).name, where=directory)
+    return LoadedSet(loaded.set, files, Path(directory), loaded.warnings)
+
+
+def account_of(loaded: LoadedSet, environ: Mapping[str, str]) -> Account:
+    """Resolves the references of connection.yaml; ConnectorError names what is missing."""
+    spec = loaded.spec.connection
+    if spec.crm != "pipedrive":
+        raise ConnectorError(f"connection {spec.name}: crm {spec.crm} is not supported", "crm: pipedrive")
+    url = resolve(spec.url, environ, loaded.directory) if spec.url is not None else None
+    token = spec.credentials.get("api_token")
+    if token is None:
+        raise ConnectorError(f"connection {spec.name}: no api_token", "credentials: {api_token: env:NAME}")
+    return Account(url, resolve(token, environ, loaded.directory))
+
+
+def make_crm(loaded: LoadedSet, account: Account, clock: Clock, metrics: Metrics) -> CRM:
+    """The adapter for a set's CRM, counting its requests."""
+    spec = loaded.spec.connection
+    return PipedriveCRM(
+        api_token=account.api_token,
+        clock=CrmClock(clock.now, clock.monotonic, clock.sleep),
+        url=account.url,
+        access=spec.access,
+        budget=spec.budget,
+        identity_field=spec.identity_field,
+        observe=_observer(spec.name, metrics),
+    )
+
+
+def _observer(connection: str, metrics: Metrics) -> Callable[[str, int, float, float, Lane], None]:
+    def observe(endpoint: str, status: int, seconds: float, tokens: float, lane: Lane) -> None:
+        metrics.crm_requests.labels(connection, endpoint, str(status)).inc()
+        metrics.crm_request_seconds.labels(endpoint).observe(seconds)
+        metrics.crm_tokens.labels(connection, lane.name.lower()).inc(tokens)
+
+    return observe
+
+
+def with_account(loaded: LoadedSet, url: str, variables: Mapping[str, str]) -> LoadedSet:
+    """The same set, pointed at `url` with a token from `variables`, whatever its file says."""
+    connection = replace(loaded.spec.connection, url=url, credentials=dict(variables))
+    return replace(loaded, spec=replace(loaded.spec, connection=connection))

@@ -1,0 +1,198 @@
+"""``connector demo``: everything on this machine with one command, and both sides' data kept for the next time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import asyncpg
+import typer
+
+from connector.app.daemon import Daemon, Options
+from connector.app.sets import Account, LoadedSet, load_directory
+from connector.cli.run import HOME, loop_factory, work
+from connector.cli.talk import guarded
+from connector.config.settings import load_settings
+from connector.core.errors import ConnectorError
+from connector.obs.logs import configure
+from connector.postgres.cluster import EmbeddedCluster
+from connector.service.server import Address
+from connector.store import connections
+from connector.store.db import Database
+
+SANDBOX_STARTS_WITHIN = 40.0
+MAPPINGS = Path(__file__).resolve().parents[2] / "mappings" / "sales-engagement"
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The command's options."""
+
+    listen: Address
+    sandbox_listen: str
+    data: Path
+    mappings: Path
+    records: int
+    seed: int
+    as_json: bool
+
+
+def demo(
+    listen: Annotated[str, typer.Option(help="HOST:PORT of the daemon.")] = "127.0.0.1:8080",
+    sandbox_listen: Annotated[str, typer.Option(help="HOST:PORT of the Pipedrive sandbox.")] = "127.0.0.1:8090",
+    data: Annotated[Path, typer.Option(help="Where both sides' data is kept.", file_okay=False)] = HOME / "demo",
+    mappings: Annotated[Path, typer.Option(help="The mapping set; its tables.sql is applied once.")] = MAPPINGS,
+    records: Annotated[int, typer.Option(min=0, help="Persons in the sandbox's sample data.")] = 50,
+    seed: Annotated[int, typer.Option(help="Seed of the sample data.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON on stdout once all is ready.")] = False,  # noqa: FBT002
+) -> None:
+    """Start a PostgreSQL, a Pipedrive sandbox with sample data and the daemon between them; Ctrl-C ends all three.
+
+    Example: connector demo --records 200
+    """
+    choices = Choices(Address.parse(listen), sandbox_listen, data, mappings, records, seed, as_json)
+    guarded(lambda: _demo(choices))
+
+
+def _demo(choices: Choices) -> None:
+    settings = load_settings()
+    chosen = settings.log.value if settings.log is not None else ("json" if choices.as_json else "console")
+    configure("console" if chosen == "console" else "json", "warning" if settings.log is None else settings.log_level)
+    loaded = load_directory(choices.mappings)
+    choices.data.mkdir(parents=True, exist_ok=True)
+    key = _kept_secret(choices.data / "secret.key")
+    with EmbeddedCluster(choices.data / "postgres") as cluster, _sandbox(choices) as account:
+        _apply_tables(cluster.dsn, choices.mappings / "tables.sql")
+        options = Options(
+            database_url=cluster.dsn,
+            listen=choices.listen,
+            admin_listen=choices.listen,
+            secret_key=key,
+            public_url=f"http://{choices.listen}",
+        )
+        work(options, [(loaded, account)], lambda daemon: _started(daemon, choices, cluster.dsn, loaded, account))
+
+
+def _kept_secret(path: Path) -> str:
+    """The demo's own secret key, made once and readable only by its owner."""
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_hex(32), encoding="ascii")
+    return path.read_text(encoding="ascii").strip()
+
+
+@contextmanager
+def _sandbox(choices: Choices) -> Iterator[Account]:
+    """The emulator as a process of its own; its URL and token."""
+    command = [
+        sys.executable, "-m", "connector", "sandbox", "--json", "--listen", choices.sandbox_listen,
+        "--data", str(choices.data / "sandbox"), "--records", str(choices.records), "--seed", str(choices.seed),
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            said = _first_line(process)
+            yield Account(said["url"], said["api_token"])
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _first_line(process: subprocess.Popen[str]) -> dict[str, str]:
+    watchdog = threading.Timer(SANDBOX_STARTS_WITHIN, process.kill)
+    watchdog.start()
+    line = process.stdout.readline() if process.stdout is not None else ""
+    watchdog.cancel()
+    if not line:
+        raise ConnectorError("the Pipedrive sandbox did not start", "its message stands above; is the port in use?")
+    said: dict[str, str] = json.loads(line)
+    return said
+
+
+def _apply_tables(dsn: str, script: Path) -> None:
+    """Runs the set's tables.sql once per database."""
+    if not script.exists():
+        return
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(_apply_once(dsn, script))
+
+
+async def _apply_once(dsn: str, script: Path) -> None:
+    db = await asyncpg.connect(dsn)
+    try:
+        await db.execute(
+            "create schema if not exists connector_demo; create table if not exists connector_demo.applied (name text primary key)"
+        )
+        name = str(script.resolve())
+        if not await db.fetchval("select true from connector_demo.applied where name = $1", name):
+            await db.execute(script.read_text(encoding="utf-8"))
+            await db.execute("insert into connector_demo.applied values ($1)", name)
+    except asyncpg.PostgresError as error:
+        raise ConnectorError(f"{script}: {type(error).__name__}", "the script must run on an empty database") from error
+    finally:
+        await db.close()
+
+
+def _started(daemon: Daemon, choices: Choices, dsn: str, loaded: LoadedSet, account: Account) -> None:
+    """Called when the connection works: fetches all, then says so."""
+    daemon.background(_fetch_all(daemon, choices, dsn, loaded, account))
+
+
+async def _fetch_all(daemon: Daemon, choices: Choices, dsn: str, loaded: LoadedSet, account: Account) -> None:
+    database = await Database.connect(dsn, size=2)
+    try:
+        async with database.session() as db:
+            request = await connections.ask(db, loaded.name, "fetch_all", {"confirmed": True}, daemon.clock.now())
+        while not await _done(database, request):
+            await daemon.clock.sleep(0.05)
+    finally:
+        await database.close()
+    _say(choices, dsn, loaded, account)
+
+
+async def _done(database: Database, request: int) -> bool:
+    async with database.session() as db:
+        return bool(
+            await db.fetchval("select state in ('done', 'failed') from connector.request where id = $1", request)
+        )
+
+
+def _say(choices: Choices, dsn: str, loaded: LoadedSet, account: Account) -> None:
+    url = f"http://{choices.listen}"
+    if choices.as_json:
+        facts = {
+            "url": url,
+            "sandbox_url": account.url,
+            "sandbox_api_token": account.api_token,
+            "database_url": dsn,
+            "mappings": str(loaded.directory),
+        }
+        print(json.dumps(facts), flush=True)
+        return
+    print(
+        f"""
+Connector is running.
+
+  daemon    {url}          (metrics {url}/metrics, readiness {url}/readyz)
+  sandbox   {account.url}
+  token     {account.api_token}
+  mappings  {loaded.directory}
+  database  psql {dsn}
+
+Try: psql {dsn} -c "select * from connector.link_status limit 5"
+Ctrl-C stops all; the data of both sides is kept in {choices.data}.
+""",
+        flush=True,
+    )

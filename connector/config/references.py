@@ -1,0 +1,47 @@
+"""References in connection.yaml: secrets and addresses that stand elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from connector.core.errors import ConnectorError
+
+_ENV: Final = "env:"
+_FILE: Final = "file:"
+
+
+class UnresolvedReferenceError(ConnectorError):
+    """What a reference names is not there. Names the variable or file, never a value."""
+
+
+def resolve(reference: str, environ: Mapping[str, str], base: Path) -> str:
+    """The text behind `env:NAME` or `file:PATH` (relative to `base`), stripped; any other text is itself.
+
+    UnresolvedReferenceError when the variable is unset or empty, or the file cannot be read or is empty.
+    """
+    if reference.startswith(_ENV):
+        return _variable(reference.removeprefix(_ENV), environ)
+    if reference.startswith(_FILE):
+        return _file(base / reference.removeprefix(_FILE))
+    return reference
+
+
+def _variable(name: str, environ: Mapping[str, str]) -> str:
+    value = environ.get(name, "").strip()
+    if not value:
+        raise UnresolvedReferenceError(
+            f"the environment variable {name} is not set", f"set {name}, or change env:{name} in connection.yaml"
+        )
+    return value
+
+
+def _file(path: Path) -> str:
+    try:
+        value = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnresolvedReferenceError(f"cannot read the file {path}", "check its path and permissions") from error
+    if not value:
+        raise UnresolvedReferenceError(f"the file {path} is empty", "put the secret into it")
+    return value

@@ -1,0 +1,89 @@
+"""What a mapping asks of its table beside its lines: the key, columns that an insert must fill, constants, filters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from connector.core.bind.lines import Joined
+from connector.core.bind.scope import Scope
+from connector.core.mapping import Test
+from connector.core.schema import Column, Table
+from connector.core.spelling import meant
+
+_KEY_KINDS: Final = ("integer", "uuid", "text")
+_TIME_KINDS: Final = ("timestamp", "timestamptz")
+
+
+def check_table(scope: Scope, table: Table, lines: Iterable[Joined]) -> None:
+    """Notes everything that the table does not have or forbids."""
+    _check_key(scope, table)
+    for path in ("set.app", "deletes.receive.set"):
+        _check_assigned(scope, path)
+    for condition in scope.spec.only_send:
+        scope.column(condition.name, f"only.send.{condition.name}", "only")
+        _check_pointer(scope, condition.operands if condition.test is Test.IN else (), f"only.send.{condition.name}")
+    _check_updated_at(scope)
+    if scope.spec.direction.receives:
+        _check_filled(scope, table, set(_filled(scope, lines)))
+
+
+def _check_key(scope: Scope, table: Table) -> None:
+    column = scope.column(scope.spec.key, "key")
+    if column is None:
+        return
+    if table.primary_key != (column.name,):
+        found = ", ".join(table.primary_key)
+        message = f"the primary key is ({found})" if found else f"{table.schema}.{table.name} has no primary key"
+        scope.wrong(f"{column.name!r} must be the table's primary key; {message}", "key")
+    elif column.kind not in _KEY_KINDS:
+        scope.wrong(f"the key must be an integer, uuid or text; {column.name!r} is {column.type}", "key")
+
+
+def _check_assigned(scope: Scope, path: str) -> None:
+    assigned = scope.spec.set_app if path == "set.app" else scope.spec.deletes.set
+    for name in assigned:
+        column = scope.column(name, f"{path}.{name}", path)
+        if column is not None and column.generated:
+            scope.wrong(f"column {name!r} is generated and cannot be written", f"{path}.{name}", path)
+
+
+def _check_pointer(scope: Scope, operands: Iterable[object], path: str) -> None:
+    for name in operands:
+        if name not in scope.mappings:
+            scope.wrong(f"this set has no mapping {name!r}{meant(str(name), scope.mappings)}", f"{path}.in", path)
+
+
+def _check_updated_at(scope: Scope) -> None:
+    if scope.spec.updated_at is None:
+        return
+    column = scope.column(scope.spec.updated_at, "updated_at")
+    if column is not None and column.kind not in _TIME_KINDS:
+        scope.wrong(f"updated_at must be a timestamp; {column.name!r} is {column.type}", "updated_at")
+
+
+def _filled(scope: Scope, lines: Iterable[Joined]) -> Iterator[str]:
+    yield from scope.spec.set_app
+    for line in lines:
+        if line.receives:
+            yield from (column.name for column in line.columns)
+
+
+def _check_filled(scope: Scope, table: Table, filled: set[str]) -> None:
+    for column in table.columns.values():
+        if column.name in filled or _fills_itself(column):
+            continue
+        if column.name == scope.spec.key:
+            message = (
+                f"rows are inserted, but the key {column.name!r} ({column.type}) has no default and no line fills it"
+            )
+            scope.wrong(message, "key")
+        else:
+            message = (
+                f"rows are inserted, but column {column.name!r} is NOT NULL without a default and no line fills it"
+            )
+            scope.wrong(f"{message}; add a line or set.app", "fields")
+
+
+def _fills_itself(column: Column) -> bool:
+    return column.nullable or column.default is not None or column.generated or column.identity

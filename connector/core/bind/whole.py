@@ -1,0 +1,141 @@
+"""The set as a whole: each mapping bound on its own, then what only shows between mappings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from connector.core.bind.checks import check_line, check_targets
+from connector.core.bind.cycles import deadlocks, defer
+from connector.core.bind.lines import Joined, join
+from connector.core.bind.overlap import overlaps
+from connector.core.bind.records import check_object, constants, filters, match_lines
+from connector.core.bind.rows import check_table
+from connector.core.bind.scope import Pins, Scope
+from connector.core.line import Bound, BoundMapping, Line
+from connector.core.mapping import BrakeSpec, Direction, LineSpec, MappingSet, MappingSpec, Rollout
+from connector.core.schema import Column, Metadata, Table
+from connector.core.spelling import meant
+
+Tables = Mapping[tuple[str, str], Table]
+
+
+def bind(
+    spec: MappingSet, metadata: Metadata, tables: Tables, *, pins: Pins | None = None, quarantine: bool = False
+) -> Bound:
+    """The set joined with both schemas. A mapping with an error is left out, the others stay.
+
+    `pins` (object, field name as written → key) lets a renamed custom field be found under its old name. With
+    `quarantine`, for schemas that changed under a running set, a line that fits no more is left out alone, and a choice
+    that is gone only warns.
+    """
+    scopes = {each.name: _scope(each, spec, metadata, tables, pins or {}) for each in spec.mappings}
+    if quarantine:
+        scopes = {name: replace(scope, set_aside=[]) for name, scope in scopes.items()}
+    bound = {name: _bind(scope, tables, spec.connection.brake) for name, scope in scopes.items()}
+    for name, problem in overlaps(scopes.values()):
+        scopes[name].notes.append(problem)
+    usable = {name: each for name, each in bound.items() if each is not None and scopes[name].sound}
+    deferred = defer(usable)
+    notes = [problem for scope in scopes.values() for problem in (*scope.notes, *(scope.set_aside or ()))]
+    return Bound(deferred, tuple(sorted({*notes, *deadlocks(deferred.values())})))
+
+
+def _scope(each: MappingSpec, spec: MappingSet, metadata: Metadata, tables: Tables, pins: Pins) -> Scope:
+    return Scope(
+        spec=each,
+        metadata=metadata,
+        table=tables.get((each.schema, each.table)),
+        fields=metadata.fields.get(each.object),
+        mappings={other.name: other for other in spec.mappings},
+        keys=_key_columns(spec, tables),
+        pins=pins,
+    )
+
+
+def _key_columns(spec: MappingSet, tables: Tables) -> dict[str, Column]:
+    found = {each.name: tables.get((each.schema, each.table)) for each in spec.mappings}
+    keys = {each.name: each.key for each in spec.mappings}
+    return {name: table.columns[keys[name]] for name, table in found.items() if table and keys[name] in table.columns}
+
+
+def _bind(scope: Scope, tables: Tables, brake: BrakeSpec) -> BoundMapping | None:
+    if scope.table is None:
+        name = f"{scope.spec.schema}.{scope.spec.table}"
+        scope.wrong(f"there is no table {name}{meant(name, ('.'.join(each) for each in tables))}", "table")
+    if scope.fields is None:
+        scope.wrong(
+            f"the CRM has no object {scope.spec.object!r}{meant(scope.spec.object, scope.metadata.fields)}", "object"
+        )
+    lines = _lines(scope)
+    check_targets(scope, lines)
+    check_object(scope)
+    if scope.table is not None:
+        check_table(scope, scope.table, lines)
+    fixed, match = constants(scope, lines), match_lines(scope, lines)
+    if scope.table is None or not scope.sound:
+        return None
+    used = tuple(line for each in lines if each.direction is not Direction.NONE if (line := each.line(scope)))
+    spec = replace(scope.spec, only_receive=filters(scope))
+    return _mapping(spec, scope.table, used, fixed, match, brake=brake)
+
+
+def _lines(scope: Scope) -> list[Joined]:
+    names = _names(scope.spec.lines)
+    joined = (_line(scope, index, name) for index, name in enumerate(names))
+    return [line for line in joined if line is not None]
+
+
+def _line(scope: Scope, index: int, name: str) -> Joined | None:
+    before = len(scope.notes)
+    line = join(scope, index, name)
+    if line is not None:
+        check_line(scope, line)
+    return line if scope.keep_or_set_aside(before) else None
+
+
+def _names(lines: Iterable[LineSpec]) -> list[str]:
+    """A readable name per line that lasts as long as its CRM side: `emails`, and `emails:mail` for a second one."""
+    seen: Counter[str] = Counter()
+    names: list[str] = []
+    for line in lines:
+        columns = "+".join(line.column) if isinstance(line.column, tuple) else "template"
+        fields = "+".join(f.name for f in line.crm) if isinstance(line.crm, tuple) else columns
+        name = fields if not seen[fields] else f"{fields}:{columns}"
+        seen.update({fields, name})
+        names.append(name if seen[name] == 1 else f"{name}:{seen[name]}")
+    return names
+
+
+def _mapping(
+    spec: MappingSpec,
+    table: Table,
+    lines: tuple[Line, ...],
+    fixed: tuple[Line, ...],
+    match: tuple[tuple[Line, ...], ...],
+    *,
+    brake: BrakeSpec,
+) -> BoundMapping:
+    rollout = Direction.RECEIVE if spec.rollout is Rollout.RECEIVE else Direction.BOTH
+    return BoundMapping(
+        name=spec.name,
+        at=spec.at,
+        object=spec.object,
+        table=table,
+        key=spec.key,
+        direction=spec.direction.within(rollout),
+        lines=lines,
+        constants=fixed,
+        conflict=spec.conflict,
+        match=match,
+        deletes=spec.deletes,
+        only_receive=spec.only_receive,
+        only_send=spec.only_send,
+        on_leave=spec.on_leave,
+        backfill=spec.backfill,
+        rollout=spec.rollout,
+        set_app=spec.set_app,
+        updated_at=spec.updated_at,
+        brake=spec.brake or brake,
+    )

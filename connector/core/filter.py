@@ -1,0 +1,137 @@
+"""`only:`: which rows and records a mapping is about. Operands are written as in `values:`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from connector.core.convert.contact import elements
+from connector.core.convert.decimals import decimal
+from connector.core.convert.rendered import known_words
+from connector.core.convert.sides import as_id, as_ids
+from connector.core.line import HeldError
+from connector.core.mapping import Condition, Test
+from connector.core.model import ABSENT, CrmValue, Json
+from connector.core.schema import CrmField, FieldType, Metadata
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+Reader = Callable[[str], CrmValue]
+"""name → value. A list stands for several values or spellings of one: any of them may match."""
+LinkedIn = Callable[[str, str], bool]
+"""(mapping, id or key) → does this record or row belong to the mapping?"""
+
+_DAY: Final = len("2026-11-02")
+
+
+def failing(conditions: Iterable[Condition], reader: Reader, linked_in: LinkedIn) -> Condition | None:
+    """The first condition that does not hold; None when all do.
+
+    A value that was not in the payload is no evidence: its condition counts as holding, and `undecided` names it.
+    """
+    return next(
+        (condition for condition in conditions if not _holds(condition, reader(condition.name), linked_in)), None
+    )
+
+
+def undecided(conditions: Iterable[Condition], reader: Reader) -> Condition | None:
+    """The first condition about a value that was not in the payload; None when all can be judged."""
+    return next((condition for condition in conditions if reader(condition.name) is ABSENT), None)
+
+
+def crm_reader(object_fields: Sequence[CrmField], metadata: Metadata, record_fields: Mapping[str, Json]) -> Reader:
+    """Reads a CRM record by field key or name, each value as its id and as what people call it.
+
+    Enum and set options, keys: id and label · users: id and e-mail · pipelines: id and name · stages: id, 'Pipeline /
+    Stage' and name · e-mails and phones: all of them · money and addresses: the value.
+    """
+    by_name = {field.name: field for field in reversed(object_fields)}
+    by_key = {field.key: field for field in object_fields}
+
+    def read(name: str) -> CrmValue:
+        field = by_key.get(name) or by_name.get(name)
+        key = name if field is None else field.key
+        value = record_fields.get(key, ABSENT)
+        return value if value is ABSENT or field is None else _spellings(field, value, metadata)
+
+    return read
+
+
+def _spellings(field: CrmField, value: Json, metadata: Metadata) -> Json:
+    if field.type in (FieldType.EMAILS, FieldType.PHONES):
+        return [item["value"] for item in elements(value)]
+    if isinstance(value, dict):
+        return value.get("value")
+    words = _words(field, metadata)
+    if words is None or value is None:
+        return value
+    ids = as_ids(value) if isinstance(value, list) else [as_id(value)]
+    return [spelling for item in (ids if isinstance(ids, list) else []) for spelling in (item, *words(str(item)))]
+
+
+def _words(field: CrmField, metadata: Metadata) -> Callable[[str], tuple[str, ...]] | None:
+    if field.type is FieldType.KEY:
+        labels = {option.id: (option.label,) for option in field.options}
+        return lambda item: labels.get(item, ())
+    known = known_words(field, metadata)
+    if known is None:
+        return None
+    short = {stage.id: stage.name for stage in metadata.stages} if field.type is FieldType.STAGE else {}
+    return lambda item: tuple(words[item] for words in (known, short) if item in words)
+
+
+def _holds(condition: Condition, value: CrmValue, linked_in: LinkedIn) -> bool:
+    if value is ABSENT:
+        return True
+    values = [item for item in (value if isinstance(value, list) else [value]) if item is not None and item != ""]
+    match condition.test:
+        case Test.PRESENT | Test.ABSENT:
+            return bool(values) == (condition.test is Test.PRESENT)
+        case Test.ANY_OF | Test.NOT:
+            found = any(_equal(item, operand) for item in values for operand in condition.operands)
+            return found == (condition.test is Test.ANY_OF)
+        case Test.BETWEEN:
+            return any(_between(item, *condition.operands) for item in values)
+        case Test.IN:
+            return any(linked_in(str(condition.operands[0]), _text(item)) for item in values)
+
+
+def _equal(value: Json, operand: Json) -> bool:
+    """Equal as numbers where both are numbers, else as words without case: true is 'true', 5 is '5.0'."""
+    numbers = _number(value), _number(operand)
+    if None not in numbers:
+        return numbers[0] == numbers[1]
+    return _text(value).casefold() == _text(operand).casefold()
+
+
+def _between(value: Json, low: Json, high: Json) -> bool:
+    return (low is None or not _less(value, low)) and (high is None or not _less(high, value))
+
+
+def _less(one: Json, other: Json) -> bool:
+    """Less as numbers where both are numbers, else as text; of an instant and a date, only the days are compared."""
+    first, second = _number(one), _number(other)
+    if first is not None and second is not None:
+        return first < second
+    left, right = _text(one).replace("T", " "), _text(other).replace("T", " ")
+    return left[: _shorter(left, right)] < right[: _shorter(right, left)]
+
+
+def _shorter(text: str, other: str) -> int:
+    return _DAY if len(other) == _DAY and _is_day(other) and _is_day(text[:_DAY]) else len(text)
+
+
+def _is_day(text: str) -> bool:
+    return len(text) == _DAY and text[4] == text[7] == "-" and text.replace("-", "").isdigit()
+
+
+def _number(value: Json) -> Decimal | None:
+    try:
+        return decimal(value)
+    except HeldError:
+        return None
+
+
+def _text(value: Json) -> str:
+    return str(as_id(value))

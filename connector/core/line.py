@@ -1,0 +1,170 @@
+"""A line ready for work: one field rule joined with both schemas.
+
+`Line` is the only thing merge and plan know about fields. Made by `bind`; its conversions live in `convert`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from connector.core.mapping import (
+    Backfill,
+    BrakeSpec,
+    Condition,
+    Conflict,
+    Deletes,
+    Direction,
+    Empty,
+    OnLeave,
+    Position,
+    Problem,
+    Rollout,
+    SetValue,
+)
+from connector.core.model import AppKey, CrmId, CrmValue, Json
+from connector.core.schema import CrmField, Table
+
+
+class HeldError(Exception):
+    """This value cannot be converted; the record goes on without it. `cause` is a code, never a value."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+class UnresolvedError(Exception):
+    """A reference whose other half is not known yet. `mapping` is the target, exactly one key is given."""
+
+    def __init__(self, mapping: str, *, app_key: AppKey | None = None, crm_id: CrmId | None = None) -> None:
+        super().__init__(mapping)
+        self.mapping, self.app_key, self.crm_id = mapping, app_key, crm_id
+
+
+@dataclass(frozen=True, slots=True)
+class Refs:
+    """References resolved before planning: (target mapping, app key) → CRM id and (target mapping, CRM id) → app key."""
+
+    by_app: Mapping[tuple[str, AppKey], CrmId] = field(default_factory=dict)
+    by_crm: Mapping[tuple[str, CrmId], AppKey] = field(default_factory=dict)
+
+    def crm_id(self, mapping: str, key: AppKey) -> CrmId:
+        """The CRM id of a row; UnresolvedError when its link is still half open."""
+        found = self.by_app.get((mapping, key))
+        if found is None:
+            raise UnresolvedError(mapping, app_key=key)
+        return found
+
+    def app_key(self, mapping: str, crm_id: CrmId) -> AppKey:
+        """The key of the row of a CRM record; UnresolvedError when its link is still half open."""
+        found = self.by_crm.get((mapping, crm_id))
+        if found is None:
+            raise UnresolvedError(mapping, crm_id=crm_id)
+        return found
+
+
+class Converter(Protocol):
+    """The conversions of one line. All pure; values are in a side's own spelling.
+
+    App spelling: PostgreSQL text or None for one column, a list of them for several. CRM spelling: what this line reads
+    of the record (the primary e-mail, not the array). Errors: HeldError, UnresolvedError.
+    """
+
+    def read_app(self, columns: Mapping[str, str | None], /) -> Json:
+        """The app's value of the line."""
+        ...
+
+    def read_crm(self, fields: Mapping[str, Json], /) -> CrmValue:
+        """The CRM's value of the line; ABSENT when the payload lacks the field."""
+        ...
+
+    def to_crm(self, app: Json, refs: Refs, /) -> Json:
+        """The app's value in the CRM's spelling; null stays null."""
+        ...
+
+    def to_app(self, crm: Json, refs: Refs, /) -> Json:
+        """The CRM's value in the app's spelling; null stays null."""
+        ...
+
+    def write_app(self, app: Json, /) -> Mapping[str, str | None]:
+        """Column values that make the row say `app`."""
+        ...
+
+    def write_crm(self, crm: Json, current: Mapping[str, Json], /) -> Mapping[str, Json]:
+        """Field values that make a record with the fields `current` say `crm`; neighbours in an array stay."""
+        ...
+
+    def same_app(self, one: Json, other: Json, /) -> bool:
+        """True when two app spellings mean the same ("1.50" and "1.5")."""
+        ...
+
+    def same_crm(self, one: Json, other: Json, /) -> bool:
+        """True when two CRM spellings mean the same."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One bound line. `name` keys the base; `rule` is a hash of what makes the base valid (columns, crm, as, values,
+    link, template): another hash means first sight again.
+    """
+
+    name: str
+    at: Position
+    direction: Direction
+    columns: tuple[str, ...]
+    """Columns it reads (of a template: those it mentions) or writes."""
+    fields: tuple[CrmField, ...]
+    converter: Converter
+    rule: str
+    conflict: Conflict
+    empty: Empty = Empty.KEEP
+    link: str | None = None
+    required: bool = False
+    """The reference must be there: a NOT NULL column, or the only target of a note."""
+    deferred: bool = False
+    """A back edge of a reference cycle: written second."""
+    readonly_crm: bool = False
+    """A CRM field nobody may write (`id`, `add_time`)."""
+    template: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BoundMapping:
+    """A mapping ready for work."""
+
+    name: str
+    at: Position
+    object: str
+    table: Table
+    key: str
+    direction: Direction
+    lines: tuple[Line, ...]
+    constants: tuple[Line, ...]
+    """`set.crm` as send-only lines with a fixed app value: sent on create and kept."""
+    conflict: Conflict
+    match: tuple[tuple[Line, ...], ...]
+    deletes: Deletes
+    only_receive: tuple[Condition, ...]
+    only_send: tuple[Condition, ...]
+    on_leave: OnLeave
+    backfill: Backfill
+    rollout: Rollout
+    set_app: Mapping[str, SetValue]
+    updated_at: str | None
+    brake: BrakeSpec
+
+    @property
+    def every_line(self) -> tuple[Line, ...]:
+        """Lines and constants together."""
+        return self.lines + self.constants
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A set joined with both schemas: usable mappings in file order, and every problem found."""
+
+    mappings: Mapping[str, BoundMapping]
+    problems: tuple[Problem, ...]

@@ -1,0 +1,295 @@
+"""Three-way merge of one line: two values, what both sides last agreed on, and a rule.
+
+A change is a difference from the base, never a newer clock; equal values end the matter before anyone asks who is newer.
+Pure and total: every line gets exactly one `Decision` with its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from connector.core.line import HeldError, Line, Refs, UnresolvedError
+from connector.core.mapping import Conflict, Direction, Empty
+from connector.core.model import ABSENT, Clocks, CrmValue, Json, Pair, Side
+
+
+class Verdict(StrEnum):
+    """What happens to a line."""
+
+    NOTHING = "nothing"
+    AGREE = "agree"
+    SEND = "send"
+    RECEIVE = "receive"
+    HELD = "held"
+    WAIT = "wait"
+
+
+class Reason(StrEnum):
+    """Why. These words appear in plans, journal and `explain`."""
+
+    UNCHANGED = "unchanged"
+    EQUAL = "equal"
+    APP_CHANGED = "app_changed"
+    CRM_CHANGED = "crm_changed"
+    DRIFT_UNDONE = "drift_undone"
+    FIRST_SIGHT_EQUAL = "first_sight_equal"
+    FIRST_SIGHT_FILL = "first_sight_fill"
+    FIRST_SIGHT_KEPT = "first_sight_kept"
+    FIRST_SIGHT_SOURCE = "first_sight_source"
+    CONFLICT_LATER = "conflict_later"
+    CONFLICT_TIE = "conflict_tie"
+    CONFLICT_NO_CLOCK = "conflict_no_clock"
+    CONFLICT_RULE = "conflict_rule"
+    CONFLICT_REVIEW = "conflict_review"
+    NOT_IN_PAYLOAD = "not_in_payload"
+    EMPTY_IGNORED = "empty_ignored"
+    NOT_ELIGIBLE = "not_eligible"
+    UNCONVERTIBLE = "unconvertible"
+    PARENT_COMING = "parent_coming"
+    PARENT_UNAVAILABLE = "parent_unavailable"
+
+
+CONFLICTS = frozenset({Reason.CONFLICT_LATER, Reason.CONFLICT_TIE, Reason.CONFLICT_NO_CLOCK, Reason.CONFLICT_RULE})
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """A reference that could not be resolved: the target mapping and the key of the half that is known."""
+
+    mapping: str
+    side: Side
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What happens to a line and why. `base` is the agreement once it has happened; None keeps the old one.
+
+    send and receive: `base` holds the value to write on the written side. `loser` is the value that gives way.
+    """
+
+    line: Line
+    verdict: Verdict
+    reason: Reason
+    app: Json
+    crm: CrmValue
+    base: Pair | None = None
+    loser: Side | None = None
+    cause: str | None = None
+    parent: Parent | None = None
+    overwrites: bool = False
+    """A first-sight overwrite of a filled value: counted by the brake."""
+
+    @property
+    def clears(self) -> bool:
+        """True when a filled value on the written side becomes empty."""
+        if self.base is None:
+            return False
+        if self.verdict is Verdict.SEND:
+            return empty(self.base.crm) and not empty(self.crm)
+        return self.verdict is Verdict.RECEIVE and empty(self.base.app) and not empty(self.app)
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """All that one line's decision depends on."""
+
+    app: Json
+    crm: CrmValue
+    base: Pair | None
+    clocks: Clocks
+    refs: Refs
+    unreachable: frozenset[Parent] = frozenset()
+    sendable: bool = True
+    """False while the row does not pass `only.send`."""
+    receivable: bool = True
+    """False while the record does not pass `only.receive`."""
+
+
+def empty(value: CrmValue) -> bool:
+    """True for null, blank text, an empty collection, a composite of only empties, and what was not in the payload."""
+    if isinstance(value, list):
+        return all(empty(item) for item in value)
+    return value is None or value is ABSENT or value in ("", {})
+
+
+def decide(line: Line, given: Inputs) -> Decision:
+    """The one decision about a line."""
+    base = given.base if given.base is not None and given.base.rule == line.rule else None
+    if given.crm is ABSENT and (base is None or line.direction is Direction.RECEIVE):
+        return _decision(line, given, Verdict.NOTHING, Reason.NOT_IN_PAYLOAD)
+    if base is None:
+        return _gated(line, given, _first_sight(line, given))
+    return _gated(line, given, _three_way(line, given, base))
+
+
+def _gated(line: Line, given: Inputs, decision: Decision) -> Decision:
+    blocked = (decision.verdict is Verdict.SEND and not given.sendable) or (
+        decision.verdict is Verdict.RECEIVE and not given.receivable
+    )
+    return _decision(line, given, Verdict.NOTHING, Reason.NOT_ELIGIBLE) if blocked else decision
+
+
+def _three_way(line: Line, given: Inputs, base: Pair) -> Decision:
+    crm = base.crm if given.crm is ABSENT else given.crm
+    app_changed = not line.converter.same_app(given.app, base.app)
+    crm_changed = not line.converter.same_crm(crm, base.crm)
+    if not app_changed and not crm_changed:
+        return _decision(line, given, Verdict.NOTHING, Reason.UNCHANGED)
+    if agrees(line, given.app, crm, given.refs):
+        return _agree(line, given, Reason.EQUAL)
+    if line.empty is Empty.KEEP:
+        app_changed, crm_changed = app_changed and given.app != "", crm_changed and crm != ""
+        if not app_changed and not crm_changed:
+            return _decision(line, given, Verdict.NOTHING, Reason.EMPTY_IGNORED)
+    if line.direction is Direction.BOTH:
+        return _both_ways(line, given, app_changed=app_changed, crm_changed=crm_changed)
+    return _one_way(line, given, base, app_changed=app_changed, crm_changed=crm_changed)
+
+
+def _both_ways(line: Line, given: Inputs, *, app_changed: bool, crm_changed: bool) -> Decision:
+    if app_changed and crm_changed:
+        return _conflict(line, given, first_sight=False)
+    if app_changed:
+        return _send(line, given, Reason.APP_CHANGED)
+    return _receive(line, given, Reason.CRM_CHANGED)
+
+
+def _one_way(line: Line, given: Inputs, base: Pair, *, app_changed: bool, crm_changed: bool) -> Decision:
+    """The source side owns the line; drift on the other is undone by that side's own base."""
+    if line.direction is Direction.SEND:
+        if app_changed:
+            return _send(line, given, Reason.APP_CHANGED)
+        undone = Pair(given.app, base.crm, line.rule)
+        return _decision(line, given, Verdict.SEND, Reason.DRIFT_UNDONE, base=undone, loser=Side.CRM)
+    if crm_changed:
+        return _receive(line, given, Reason.CRM_CHANGED)
+    undone = Pair(base.app, base.crm if given.crm is ABSENT else given.crm, line.rule)
+    return _decision(line, given, Verdict.RECEIVE, Reason.DRIFT_UNDONE, base=undone, loser=Side.APP)
+
+
+def _first_sight(line: Line, given: Inputs) -> Decision:
+    if (empty(given.app) and empty(given.crm)) or agrees(line, given.app, given.crm, given.refs):
+        return _agree(line, given, Reason.FIRST_SIGHT_EQUAL)
+    if empty(given.crm):
+        if line.direction.sends:
+            return _send(line, given, Reason.FIRST_SIGHT_FILL)
+        return _agree(line, given, Reason.FIRST_SIGHT_KEPT)
+    if empty(given.app):
+        if line.direction.receives:
+            return _receive(line, given, Reason.FIRST_SIGHT_FILL)
+        return _agree(line, given, Reason.FIRST_SIGHT_KEPT)
+    if line.direction is Direction.BOTH:
+        return _conflict(line, given, first_sight=True)
+    move = _send if line.direction is Direction.SEND else _receive
+    return move(line, given, Reason.FIRST_SIGHT_SOURCE, overwrites=True)
+
+
+def _conflict(line: Line, given: Inputs, *, first_sight: bool) -> Decision:
+    if line.conflict is Conflict.REVIEW:
+        return _decision(line, given, Verdict.HELD, Reason.CONFLICT_REVIEW, cause="review")
+    winner, reason = winner_of(line, given.clocks, first_sight=first_sight)
+    move = _send if winner is Side.APP else _receive
+    return move(line, given, reason, loser=winner.other, overwrites=first_sight)
+
+
+def winner_of(line: Line, clocks: Clocks, *, first_sight: bool) -> tuple[Side, Reason]:
+    """Who wins a true conflict. At first sight the record clocks decide; a side without a clock loses; a tie is the CRM's."""
+    if line.conflict is not Conflict.LAST_UPDATED:
+        return (Side.APP if line.conflict is Conflict.APP else Side.CRM), Reason.CONFLICT_RULE
+    app = clocks.app_record if first_sight else _latest(clocks.app.get(c) for c in line.columns) or clocks.app_record
+    crm = clocks.crm_record if first_sight else _latest(clocks.crm.get(f.key) for f in line.fields) or clocks.crm_record
+    if app is None or crm is None:
+        return (Side.CRM if app is None else Side.APP), Reason.CONFLICT_NO_CLOCK
+    if abs((app - crm).total_seconds()) <= clocks.band:
+        return Side.CRM, Reason.CONFLICT_TIE
+    return (Side.APP if app > crm else Side.CRM), Reason.CONFLICT_LATER
+
+
+def _latest(times: Iterable[datetime | None]) -> datetime | None:
+    return max((time for time in times if time is not None), default=None)
+
+
+def agrees(line: Line, app: Json, crm: CrmValue, refs: Refs) -> bool:
+    """True when both sides are equal under the line's rule, whichever way it can be converted."""
+    if crm is ABSENT:
+        return False
+    return (line.direction.receives and _same_as_app(line, app, crm, refs)) or (
+        line.direction.sends and _same_as_crm(line, app, crm, refs)
+    )
+
+
+def _same_as_app(line: Line, app: Json, crm: Json, refs: Refs) -> bool:
+    try:
+        return line.converter.same_app(app, line.converter.to_app(crm, refs))
+    except (HeldError, UnresolvedError):
+        return False
+
+
+def _same_as_crm(line: Line, app: Json, crm: Json, refs: Refs) -> bool:
+    try:
+        return line.converter.same_crm(crm, line.converter.to_crm(app, refs))
+    except (HeldError, UnresolvedError):
+        return False
+
+
+def _agree(line: Line, given: Inputs, reason: Reason) -> Decision:
+    crm = None if given.crm is ABSENT else given.crm
+    return _decision(line, given, Verdict.AGREE, reason, base=Pair(given.app, crm, line.rule))
+
+
+def _send(
+    line: Line, given: Inputs, reason: Reason, *, loser: Side | None = None, overwrites: bool = False
+) -> Decision:
+    if given.app == "" and line.empty is Empty.KEEP:
+        return _decision(line, given, Verdict.NOTHING, Reason.EMPTY_IGNORED)
+    try:
+        crm = None if given.app == "" else line.converter.to_crm(given.app, given.refs)
+    except (HeldError, UnresolvedError) as error:
+        return _unconverted(line, given, error)
+    base = Pair(given.app, crm, line.rule)
+    return _decision(line, given, Verdict.SEND, reason, base=base, loser=loser, overwrites=overwrites)
+
+
+def _receive(
+    line: Line, given: Inputs, reason: Reason, *, loser: Side | None = None, overwrites: bool = False
+) -> Decision:
+    crm = None if given.crm is ABSENT else given.crm
+    if crm == "" and line.empty is Empty.KEEP:
+        return _decision(line, given, Verdict.NOTHING, Reason.EMPTY_IGNORED)
+    try:
+        app = None if crm == "" else line.converter.to_app(crm, given.refs)
+    except (HeldError, UnresolvedError) as error:
+        return _unconverted(line, given, error)
+    base = Pair(app, crm, line.rule)
+    return _decision(line, given, Verdict.RECEIVE, reason, base=base, loser=loser, overwrites=overwrites)
+
+
+def _unconverted(line: Line, given: Inputs, error: HeldError | UnresolvedError) -> Decision:
+    if isinstance(error, HeldError):
+        return _decision(line, given, Verdict.HELD, Reason.UNCONVERTIBLE, cause=error.cause)
+    side, key = (Side.APP, error.app_key) if error.app_key is not None else (Side.CRM, error.crm_id)
+    parent = Parent(error.mapping, side, str(key))
+    if parent in given.unreachable and not line.required:
+        return _decision(
+            line, given, Verdict.HELD, Reason.PARENT_UNAVAILABLE, cause="parent_unavailable", parent=parent
+        )
+    return _decision(line, given, Verdict.WAIT, Reason.PARENT_COMING, cause="parent", parent=parent)
+
+
+def _decision(
+    line: Line,
+    given: Inputs,
+    verdict: Verdict,
+    reason: Reason,
+    *,
+    base: Pair | None = None,
+    loser: Side | None = None,
+    cause: str | None = None,
+    parent: Parent | None = None,
+    overwrites: bool = False,
+) -> Decision:
+    return Decision(line, verdict, reason, given.app, given.crm, base, loser, cause, parent, overwrites)

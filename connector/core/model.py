@@ -1,0 +1,172 @@
+"""The words of the engine as types: sides, lanes, records, links, bases.
+
+Shapes only; nothing here decides. A CRM id and an application key are always text, whatever the column or the API calls
+them. `Json` is what a field or a base holds: JSON values, with `ABSENT` for "was not in the payload", which is neither
+null nor empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum, IntEnum, StrEnum
+from typing import Final, Literal, NewType
+
+AppKey = NewType("AppKey", str)
+CrmId = NewType("CrmId", str)
+LinkId = NewType("LinkId", int)
+
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+
+class Absent(Enum):
+    """The type of `ABSENT`: a field that the payload did not carry. No statement about its value."""
+
+    ABSENT = "absent"
+
+
+ABSENT: Final = Absent.ABSENT
+CrmValue = Json | Literal[Absent.ABSENT]
+
+
+class Side(StrEnum):
+    """One of the two parties of an agreement."""
+
+    APP = "app"
+    CRM = "crm"
+
+    @property
+    def other(self) -> Side:
+        """The opposite side."""
+        return Side.CRM if self is Side.APP else Side.APP
+
+
+class Lane(IntEnum):
+    """Who asked for the work; lower numbers go first."""
+
+    MANUAL = 0
+    LIVE = 1
+    SWEEP = 2
+    FETCH_ALL = 3
+
+
+class LinkState(StrEnum):
+    """The life of a link.
+
+    open: one side known · linked: both · excluded: a half that a filter keeps out · left_out: an old row that
+    `backfill` leaves alone · frozen: left the filter, both stay · deleted: a side was deleted, `set`/delete applied
+    · unlinked: kept apart until a person pairs them again. The last two are tombstones.
+    """
+
+    OPEN = "open"
+    LINKED = "linked"
+    EXCLUDED = "excluded"
+    LEFT_OUT = "left_out"
+    FROZEN = "frozen"
+    DELETED = "deleted"
+    UNLINKED = "unlinked"
+
+    @property
+    def tombstone(self) -> bool:
+        """True when the link only remembers that its two sides were one."""
+        return self in (LinkState.DELETED, LinkState.UNLINKED)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A CRM record as read: `fields` by field key (built-in name or custom key), custom fields flat among them.
+
+    `version` is opaque and only the adapter compares it; `modified_at` is the CRM's clock; `identity` is the text of
+    the identity field, None where the object has none or it is empty.
+    """
+
+    object: str
+    id: CrmId
+    fields: Mapping[str, Json]
+    version: str | None = None
+    modified_at: datetime | None = None
+    created_at: datetime | None = None
+    identity: str | None = None
+    archived: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """Positive evidence that a record was deleted; `proof` names it (`is_deleted`, `event+404`, …)."""
+
+    proof: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotVisible:
+    """The CRM did not answer for the id: deleted or invisible, nobody can tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The record was merged into another one."""
+
+    to: CrmId
+
+
+Observed = Record | Gone | NotVisible | Moved
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An application's row: `columns` in PostgreSQL's own text spelling (arrays and json as JSON text), None for null."""
+
+    key: AppKey
+    columns: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What both sides last agreed on for one line, each in its own spelling."""
+
+    app: Json
+    crm: Json
+    rule: str = ""
+
+
+Base = Mapping[str, Pair]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """ "This row is that CRM record". `base` is keyed by line name; a half-open link lacks one of the two keys."""
+
+    id: LinkId
+    object: str
+    mapping: str | None
+    app_key: AppKey | None
+    crm_id: CrmId | None
+    state: LinkState
+    origin: Side
+    base: Base = field(default_factory=dict)
+    restore: Mapping[str, str | None] = field(default_factory=dict)
+    committed_at: datetime | None = None
+    version: str | None = None
+    held: bool = False
+
+    @property
+    def half(self) -> bool:
+        """True while only one side is known."""
+        return self.app_key is None or self.crm_id is None
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """When each side of a record last changed, for true conflicts only.
+
+    `app` by column and `crm` by field key hold the times of noticed edits; the `*_record` times are those of the whole
+    row and record; `band` is the uncertainty between the two clocks in seconds.
+    """
+
+    app: Mapping[str, datetime] = field(default_factory=dict)
+    crm: Mapping[str, datetime] = field(default_factory=dict)
+    app_record: datetime | None = None
+    crm_record: datetime | None = None
+    band: float = 1.0

@@ -1,0 +1,467 @@
+"""What to do about one record: pure, total, and explaining itself.
+
+A `Situation` is everything that was observed; a `Plan` is data. The worker, `sync`, `explain` and a dry run use this same
+function. It never looks anything up: what it would need to know next, it asks for as its `step`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+
+from connector.core.filter import crm_reader, failing
+from connector.core.line import BoundMapping, Line, Refs
+from connector.core.mapping import Condition, DeletePolicy, Keyword, OnLeave, SetValue
+from connector.core.merge import Decision, Inputs, Parent, Verdict, decide, empty
+from connector.core.model import (
+    ABSENT,
+    Clocks,
+    CrmValue,
+    Gone,
+    Json,
+    Link,
+    LinkId,
+    LinkState,
+    Moved,
+    NotVisible,
+    Observed,
+    Record,
+    Row,
+    Side,
+)
+from connector.core.schema import Metadata
+
+
+class Step(StrEnum):
+    """What the engine does with a plan.
+
+    done: keep the state, nothing to write · apply: write · adopt: read the other half, then plan again as a pair ·
+    join: this CRM half is what an open intent made · wait · park: a person is needed · drop: the half is pointless.
+    """
+
+    DONE = "done"
+    APPLY = "apply"
+    ADOPT = "adopt"
+    JOIN = "join"
+    MOVE = "move"
+    WAIT = "wait"
+    PARK = "park"
+    DROP = "drop"
+
+
+class Effect(StrEnum):
+    """What the brake counts."""
+
+    CREATE = "create"
+    DELETE = "delete"
+    CLEAR = "clear"
+    OVERWRITE = "overwrite"
+
+
+@dataclass(frozen=True, slots=True)
+class InsertRow:
+    """A new row for a CRM record."""
+
+    columns: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateRow:
+    """New values for some columns of a row whose mapped columns still hold what was observed."""
+
+    columns: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRow:
+    """The row goes, as `deletes.receive` says."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateRecord:
+    """A new CRM record for a row."""
+
+    fields: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateRecord:
+    """New values for some fields of a CRM record."""
+
+    fields: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRecord:
+    """The CRM record goes, as `deletes.send` says."""
+
+
+RowAction = InsertRow | UpdateRow | DeleteRow
+RecordAction = CreateRecord | UpdateRecord | DeleteRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A record or row of the other side with an equal match key. `linked`: it already belongs to another link."""
+
+    key: str
+    linked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """What the connection already knows. Nothing is sent before a mapping's first fetch-all, and nothing is created
+    before the object's first listing is complete.
+    """
+
+    sends: bool = True
+    listed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Everything observed about one link. `row` None: the app has no such row (when `link.app_key` is known). `crm` None:
+    the CRM side was not looked at, because the link has no CRM id.
+    """
+
+    mapping: BoundMapping
+    link: Link
+    row: Row | None
+    crm: Observed | None
+    metadata: Metadata
+    now: datetime
+    clocks: Clocks = field(default_factory=Clocks)
+    refs: Refs = field(default_factory=Refs)
+    unreachable: frozenset[Parent] = frozenset()
+    candidates: tuple[Candidate, ...] = ()
+    rivals: bool = False
+    """Another link is creating a record with an equal match key right now."""
+    intent_link: LinkId | None = None
+    """The link whose open create intent made this CRM half (by identity or fingerprint)."""
+    intents_pending: bool = False
+    """Open create intents that may have made this CRM half, and nobody can tell yet."""
+    linked_in: Callable[[str, Json], bool] = lambda _mapping, _value: False
+    ready: Readiness = field(default_factory=Readiness)
+    evidence: bool = False
+    """A delete event was received for the CRM record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What happens. `state` is the link's state once it has happened; `cause` names a wait, park or exclusion."""
+
+    step: Step
+    reason: str
+    state: LinkState
+    decisions: tuple[Decision, ...] = ()
+    row: RowAction | None = None
+    record: RecordAction | None = None
+    cause: str | None = None
+    parents: tuple[Parent, ...] = ()
+    adopt: str | None = None
+    join: LinkId | None = None
+    died: Side | None = None
+    restore: Mapping[str, str | None] = field(default_factory=dict)
+    deferred_sends: bool = False
+    """Sends exist but wait for the mapping's first fetch-all."""
+
+    @property
+    def effects(self) -> Counter[tuple[Side, Effect]]:
+        """What the brake counts in this plan."""
+        found: Counter[tuple[Side, Effect]] = Counter()
+        for side, action in ((Side.APP, self.row), (Side.CRM, self.record)):
+            if isinstance(action, DeleteRow | DeleteRecord) or (side is Side.APP and self.restore):
+                found[side, Effect.DELETE] += 1
+        if isinstance(self.record, CreateRecord):
+            found[Side.CRM, Effect.CREATE] += 1
+        if isinstance(self.row, UpdateRow):
+            found += _line_effects(self.decisions, Verdict.RECEIVE, Side.APP)
+        if isinstance(self.record, UpdateRecord):
+            found += _line_effects(self.decisions, Verdict.SEND, Side.CRM)
+        return found
+
+    @property
+    def held(self) -> dict[str, str]:
+        """Line → cause of the values that could not move."""
+        return {d.line.name: d.cause for d in self.decisions if d.verdict is Verdict.HELD and d.cause is not None}
+
+    def sends(self) -> tuple[Decision, ...]:
+        """The lines that are written to the CRM."""
+        return tuple(d for d in self.decisions if d.verdict is Verdict.SEND)
+
+
+def _line_effects(decisions: Iterable[Decision], verdict: Verdict, side: Side) -> Counter[tuple[Side, Effect]]:
+    """At most one of each kind per record: the brake counts records."""
+    lines = [d for d in decisions if d.verdict is verdict]
+    found: Counter[tuple[Side, Effect]] = Counter()
+    found[side, Effect.CLEAR] = int(any(d.clears for d in lines))
+    found[side, Effect.OVERWRITE] = int(any(d.overwrites for d in lines))
+    return +found
+
+
+def plan(s: Situation) -> Plan:
+    """The plan for what was observed."""
+    if s.link.state.tombstone:
+        return _tombstone(s)
+    if s.link.app_key is None:
+        return _crm_half(s)
+    if s.link.crm_id is None:
+        return _app_half(s)
+    return _pair(s)
+
+
+# --- one side known --------------------------------------------------------------------------------------------------
+
+
+def _app_half(s: Situation) -> Plan:
+    if s.row is None:
+        return Plan(Step.DROP, "row_gone", LinkState.OPEN)
+    found = _match(s)
+    if found is not None and (found.step is Step.ADOPT or s.mapping.direction.sends):
+        return found
+    if not s.mapping.direction.sends:
+        return _excluded("direction")
+    failed = failing(s.mapping.only_send, s.row.columns.get, s.linked_in)
+    if failed is not None:
+        return _excluded(f"only.send {failed.name}")
+    if not s.ready.sends:
+        return _wait("first_fetch_all")
+    if not s.ready.listed:
+        return _wait("first_listing")
+    if s.rivals:
+        return _wait("same_key")
+    return _create(s)
+
+
+def _create(s: Situation) -> Plan:
+    decisions = tuple(_decide(s, line, None) for line in s.mapping.every_line)
+    blocked = _waiting(decisions)
+    if blocked is not None:
+        return blocked
+    fields: dict[str, Json] = {}
+    for d in decisions:
+        if d.verdict is Verdict.SEND and d.base is not None and d.base.crm is not None:
+            fields.update(d.line.converter.write_crm(d.base.crm, fields))
+    return Plan(Step.APPLY, "create", LinkState.LINKED, decisions, record=CreateRecord(fields))
+
+
+def _crm_half(s: Situation) -> Plan:
+    if not isinstance(s.crm, Record):
+        return Plan(Step.DROP, "record_gone", LinkState.OPEN)
+    if s.intent_link is not None:
+        return Plan(Step.JOIN, "our_create", LinkState.LINKED, join=s.intent_link)
+    if s.intents_pending:
+        return _wait("open_intents")
+    found = _match(s)
+    if found is not None and (found.step is Step.ADOPT or s.mapping.direction.receives):
+        return found
+    if not s.mapping.direction.receives:
+        return _excluded("direction")
+    failed = failing(s.mapping.only_receive, _crm_values(s, s.crm), s.linked_in)
+    if failed is not None:
+        return _excluded(f"only.receive {failed.name}")
+    return _insert(s, s.crm)
+
+
+def _insert(s: Situation, record: Record) -> Plan:
+    decisions = tuple(_decide(s, line, record) for line in s.mapping.lines)
+    blocked = _waiting(decisions)
+    if blocked is not None:
+        return blocked
+    columns = {name: constant(value, s.now) for name, value in s.mapping.set_app.items()}
+    for d in decisions:
+        if d.verdict is Verdict.RECEIVE and d.base is not None and not empty(d.base.app):
+            columns.update(d.line.converter.write_app(d.base.app))
+    return Plan(Step.APPLY, "insert", LinkState.LINKED, decisions, row=InsertRow(columns))
+
+
+def _match(s: Situation) -> Plan | None:
+    free = [c for c in s.candidates if not c.linked]
+    if len(free) == 1:
+        return Plan(Step.ADOPT, "match", LinkState.OPEN, adopt=free[0].key)
+    if free:
+        return _park("ambiguous")
+    return _park("duplicate") if s.candidates else None
+
+
+def _waiting(decisions: Iterable[Decision]) -> Plan | None:
+    parents = tuple(d.parent for d in decisions if d.verdict is Verdict.WAIT and d.parent and not d.line.deferred)
+    return Plan(Step.WAIT, "parent", LinkState.OPEN, cause="parent", parents=parents) if parents else None
+
+
+def _excluded(cause: str) -> Plan:
+    return Plan(Step.DONE, "excluded", LinkState.EXCLUDED, cause=cause)
+
+
+def _wait(cause: str) -> Plan:
+    return Plan(Step.WAIT, cause, LinkState.OPEN, cause=cause)
+
+
+def _park(cause: str) -> Plan:
+    return Plan(Step.PARK, cause, LinkState.OPEN, cause=cause)
+
+
+# --- both sides known ------------------------------------------------------------------------------------------------
+
+
+def _pair(s: Situation) -> Plan:
+    match s.crm:
+        case Moved():
+            return Plan(Step.MOVE, "merged", s.link.state, adopt=s.crm.to)
+        case Gone():
+            return _record_gone(s, s.crm.proof)
+        case NotVisible() | None if s.evidence:
+            return _record_gone(s, "event")
+        case NotVisible() | None:
+            return replace(_park("missing"), state=s.link.state)
+        case Record():
+            return _row_gone(s) if s.row is None else _both_alive(s, s.row, s.crm)
+
+
+def _record_gone(s: Situation, proof: str) -> Plan:
+    """The CRM record was deleted: `deletes.receive` decides what happens to the row."""
+    policy = s.mapping.deletes.receive if s.mapping.direction.receives else DeletePolicy.NONE
+    gone = Plan(Step.APPLY, f"crm_deleted:{proof}", LinkState.DELETED, died=Side.CRM)
+    if s.row is None:
+        return gone
+    if policy is DeletePolicy.DELETE:
+        return replace(gone, row=DeleteRow())
+    if policy is DeletePolicy.SET:
+        columns = {name: constant(value, s.now) for name, value in s.mapping.deletes.set.items()}
+        return replace(gone, row=UpdateRow(columns), restore=columns)
+    return gone
+
+
+def _row_gone(s: Situation) -> Plan:
+    """The row was deleted: `deletes.send` decides what happens to the CRM record."""
+    policy = s.mapping.deletes.send if s.mapping.direction.sends else DeletePolicy.NONE
+    gone = Plan(Step.APPLY, "app_deleted", LinkState.DELETED, died=Side.APP)
+    if policy is not DeletePolicy.DELETE or not isinstance(s.crm, Record):
+        return gone
+    if s.crm.archived:
+        return replace(_park("archived"), state=s.link.state)
+    return replace(gone, record=DeleteRecord()) if s.ready.sends else _wait("first_fetch_all")
+
+
+def _both_alive(s: Situation, row: Row, record: Record) -> Plan:
+    left = _left(s, row, record)
+    if left is not None:
+        return _leave(s, *left)
+    sendable = not record.archived and failing(s.mapping.only_send, row.columns.get, s.linked_in) is None
+    decisions = tuple(_decide(s, line, record, sendable=sendable) for line in s.mapping.every_line)
+    return _write(s, decisions, row, record)
+
+
+def _write(s: Situation, decisions: tuple[Decision, ...], row: Row, record: Record) -> Plan:
+    columns: dict[str, str | None] = {}
+    fields: dict[str, Json] = {}
+    now_held = dict(record.fields)
+    for d in decisions:
+        if d.base is None:
+            continue
+        if d.verdict is Verdict.RECEIVE:
+            columns.update(d.line.converter.write_app(d.base.app))
+        elif d.verdict is Verdict.SEND:
+            change = d.line.converter.write_crm(d.base.crm, now_held)
+            fields.update(change)
+            now_held.update(change)
+    changed = {name: value for name, value in columns.items() if row.columns.get(name) != value}
+    moved = changed or fields or any(d.base is not None for d in decisions) or s.link.state is not LinkState.LINKED
+    parents = tuple(d.parent for d in decisions if d.verdict is Verdict.WAIT and d.parent)
+    sends = bool(fields) and s.ready.sends
+    return Plan(
+        Step.APPLY if moved else (Step.WAIT if parents else Step.DONE),
+        "merge" if moved else ("parent" if parents else "in_agreement"),
+        LinkState.LINKED,
+        decisions,
+        row=UpdateRow(changed) if changed else None,
+        record=UpdateRecord(fields) if sends else None,
+        cause="parent" if parents else None,
+        parents=parents,
+        deferred_sends=bool(fields) and not sends,
+    )
+
+
+def _left(s: Situation, row: Row, record: Record) -> tuple[Side, Condition] | None:
+    """The side that no longer passes its filter. A row that was received never had to pass `only.send`."""
+    if s.mapping.direction.receives:
+        failed = failing(s.mapping.only_receive, _crm_values(s, record), s.linked_in)
+        if failed is not None:
+            return Side.CRM, failed
+    if s.mapping.direction.sends and (s.link.origin is Side.APP or not s.mapping.direction.receives):
+        failed = failing(s.mapping.only_send, row.columns.get, s.linked_in)
+        if failed is not None:
+            return Side.APP, failed
+    return None
+
+
+def _leave(s: Situation, side: Side, failed: Condition) -> Plan:
+    cause = f"only.{'receive' if side is Side.CRM else 'send'} {failed.name}"
+    if s.mapping.on_leave is OnLeave.FREEZE:
+        if s.link.state is LinkState.FROZEN:
+            return Plan(Step.DONE, "frozen", LinkState.FROZEN, cause=cause)
+        return Plan(Step.APPLY, "left_filter", LinkState.FROZEN, cause=cause)
+    if s.mapping.on_leave is OnLeave.UNLINK:
+        return Plan(Step.APPLY, "left_filter", LinkState.UNLINKED, cause=cause)
+    return _record_gone(s, "left_filter") if side is Side.CRM else _row_gone(s)
+
+
+# --- tombstones ------------------------------------------------------------------------------------------------------
+
+
+def _tombstone(s: Situation) -> Plan:
+    """Evidence of life reopens a link whose side was deleted; one that a person or filter unlinked stays apart."""
+    quiet = Plan(Step.DONE, "tombstone", s.link.state)
+    if s.link.state is not LinkState.DELETED or s.link.app_key is None:
+        return quiet
+    if isinstance(s.crm, Record) and s.row is not None:
+        kept = {c: None for c, value in s.link.restore.items() if same_constant(s.row.columns.get(c), value)}
+        return Plan(Step.APPLY, "alive_again", LinkState.LINKED, row=UpdateRow(kept) if kept else None)
+    return quiet
+
+
+def same_constant(held: str | None, written: str | None) -> bool:
+    """True when a column still holds what `set` wrote."""
+    return held is not None and (held == written)
+
+
+# --- shared ----------------------------------------------------------------------------------------------------------
+
+
+def _decide(s: Situation, line: Line, record: Record | None, *, sendable: bool = True) -> Decision:
+    columns = s.row.columns if s.row is not None else {}
+    app = line.converter.read_app(columns) if s.row is not None or not line.columns else None
+    crm = line.converter.read_crm(record.fields) if record is not None else None
+    if record is not None and s.row is None and crm is ABSENT:
+        crm = None
+    return decide(
+        line,
+        Inputs(
+            app,
+            crm,
+            s.link.base.get(line.name),
+            s.clocks,
+            s.refs,
+            s.unreachable,
+            sendable=sendable and not line.readonly_crm,
+            receivable=True,
+        ),
+    )
+
+
+def _crm_values(s: Situation, record: Record) -> Callable[[str], CrmValue]:
+    return crm_reader(s.metadata.fields.get(record.object, ()), s.metadata, record.fields)
+
+
+def constant(value: SetValue, now: datetime) -> str | None:
+    """A `set.app` or `deletes.set` value in PostgreSQL's text spelling."""
+    if value is Keyword.NOW:
+        return now.isoformat(sep=" ")
+    if value is Keyword.NULL or value is None:
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

@@ -1,0 +1,110 @@
+"""One HTTP session per CRM account: sends bytes, brings back bytes, and knows whether a request ever left.
+
+Nothing here reads a body. A failure names the kind of failure only: no URL, no header, no value.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, Final
+
+import aiohttp
+
+from connector.core.errors import UnavailableError
+from connector.core.model import Json
+
+CONNECT_SECONDS: Final = 10.0
+TOTAL_SECONDS: Final = 30.0
+
+
+class NoAnswerError(UnavailableError):
+    """The request left and no answer tells what became of it: a write may have been applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds to get a connection, and for everything from the first byte to the last."""
+
+    connect: float = CONNECT_SECONDS
+    total: float = TOTAL_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Whatever came back, of any status. Header names are matched without case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def html(self) -> bool:
+        """True when a gateway or a wall answered, not the API."""
+        return "html" in self.headers.get("Content-Type", "") or self.body.lstrip()[:1] == b"<"
+
+    def json(self) -> Json:
+        """The body decoded; ValueError when it is not JSON."""
+        decoded: Json = json.loads(self.body)
+        return decoded
+
+
+class Http:
+    """Sends requests with the given headers over kept connections.
+
+    Redirects are not followed: they would carry the credentials elsewhere.
+    """
+
+    def __init__(self, headers: Mapping[str, str], *, timeouts: Timeouts | None = None, connections: int = 100) -> None:
+        self._headers = dict(headers)
+        self._timeouts = timeouts or Timeouts()
+        self._connections = connections
+        self._session: aiohttp.ClientSession | None = None
+
+    async def send(
+        self, method: str, url: str, *, params: Mapping[str, str] | None = None, body: Json = None
+    ) -> Answer:
+        """The answer to one request.
+
+        UnavailableError: it certainly never left. NoAnswerError: it left and no whole answer came.
+        """
+        left = asyncio.Event()
+        data = None if body is None else json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+        try:
+            async with self._open().request(
+                method, url, params=params, data=data, allow_redirects=False, trace_request_ctx=left
+            ) as response:
+                return Answer(response.status, response.headers, await response.read())
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _failure(error, left=left.is_set()) from error
+
+    async def close(self) -> None:
+        """End all connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            trace = aiohttp.TraceConfig()
+            trace.on_request_headers_sent.append(_note_leaving)
+            self._session = aiohttp.ClientSession(
+                headers={"Accept": "application/json", "Content-Type": "application/json", **self._headers},
+                timeout=aiohttp.ClientTimeout(total=self._timeouts.total, sock_connect=self._timeouts.connect),
+                connector=aiohttp.TCPConnector(limit=self._connections),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trace_configs=[trace],
+            )
+        return self._session
+
+
+async def _note_leaving(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:  # noqa: ANN401
+    """Runs before the first byte of a request leaves."""
+    context.trace_request_ctx.set()
+
+
+def _failure(error: Exception, *, left: bool) -> UnavailableError:
+    kind = type(error).__name__
+    return NoAnswerError(f"no answer ({kind})") if left else UnavailableError(f"no connection ({kind})")

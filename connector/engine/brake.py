@@ -1,0 +1,101 @@
+"""The brake: mass change stops and waits for a person; ordinary three-way updates never do.
+
+Counted per mapping and side over a sliding hour: deletes, clears, first-sight overwrites, and creates in the CRM.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from connector.core.brake import exceeded
+from connector.core.mapping import BrakeSpec
+from connector.core.model import Side
+from connector.core.plan import Effect, Plan
+from connector.engine.case import Case
+from connector.engine.context import Context
+from connector.store import brakes
+
+REFRESH = 1.0
+
+
+@dataclass(slots=True)
+class Memory:
+    """What the database says, read at most once a second."""
+
+    read_at: float = float("-inf")
+    done: Counter[tuple[str, Side, Effect]] = field(default_factory=Counter)
+    tripped: set[tuple[str, Side]] = field(default_factory=set)
+    allowed: dict[tuple[str, Side], int] = field(default_factory=dict)
+    links: dict[str, int] = field(default_factory=dict)
+
+
+class Brake:
+    """Decides which planned cases may go on."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.memory = Memory()
+
+    async def stopped(self, planned: Sequence[tuple[Case, Plan]]) -> set[int]:
+        """Positions of the cases that must wait. All of a batch that goes beyond the limits waits, not its tail."""
+        wanted: dict[tuple[str, Side, Effect], list[int]] = defaultdict(list)
+        for position, (case, plan) in enumerate(planned):
+            for side, effect in plan.effects:
+                wanted[case.mapping.name if case.mapping else "", side, effect].append(position)
+        if not wanted:
+            return set()
+        await self._refresh()
+        stopped: set[int] = set()
+        for (mapping, side, effect), positions in wanted.items():
+            stopped.update(await self._check(mapping, side, effect, positions))
+        return stopped
+
+    async def _check(self, mapping: str, side: Side, effect: Effect, positions: Sequence[int]) -> Sequence[int]:
+        memory, place = self.memory, (mapping, side)
+        allowed = min(memory.allowed.get(place, 0), len(positions))
+        if allowed:
+            memory.allowed[place] -= allowed
+            async with self.context.database.transaction(self.context.fence) as db:
+                await brakes.allow(db, self.context.name, mapping, side.value, -allowed)
+        rest = positions[allowed:]
+        if not rest:
+            return ()
+        if place not in memory.tripped and not self._exceeds(mapping, side, effect, len(rest)):
+            memory.done[mapping, side, effect] += len(rest)
+            return ()
+        await self._trip(mapping, side)
+        return rest
+
+    def _exceeds(self, mapping: str, side: Side, effect: Effect, more: int) -> bool:
+        bound = self.context.rules.bound.mappings.get(mapping)
+        spec = bound.brake if bound is not None else BrakeSpec()
+        total = self.memory.done[mapping, side, effect] + more
+        return exceeded(spec, effect, total, self.memory.links.get(mapping, 0))
+
+    async def _trip(self, mapping: str, side: Side) -> None:
+        if (mapping, side) in self.memory.tripped:
+            return
+        self.memory.tripped.add((mapping, side))
+        async with self.context.database.transaction(self.context.fence) as db:
+            await brakes.trip(db, self.context.name, mapping, side.value, self.context.clock.now())
+        self.context.metrics.brake_tripped.labels(self.context.label(mapping), side.value).set(1)
+
+    async def _refresh(self) -> None:
+        now = self.context.clock.monotonic()
+        if now - self.memory.read_at < REFRESH:
+            return
+        async with self.context.database.session() as db:
+            counts = await brakes.counts(db, self.context.name, self.context.clock.now())
+            tripped = await brakes.tripped(db, self.context.name)
+            allowed = await brakes.allowances(db, self.context.name)
+            linked: Mapping[str, int] = await brakes.linked(db, self.context.name)
+        done = Counter({(c.mapping, Side(c.side), Effect(c.effect)): c.records for c in counts})
+        self.memory = Memory(
+            now,
+            done,
+            {(mapping, Side(side)) for mapping, side, _ in tripped},
+            {(mapping, Side(side)): n for (mapping, side), n in allowed.items()},
+            dict(linked),
+        )

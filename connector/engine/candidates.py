@@ -1,0 +1,126 @@
+"""Candidates: rows and records of the other side with an equal match key, found for a whole batch at once.
+
+Records are found by their keyed hashes, which are kept for all records of an object; rows by SQL over the match columns,
+and compared again by the same keys.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
+
+from connector.core import match
+from connector.core.line import BoundMapping, Refs, UnresolvedError
+from connector.core.match import MatchKey
+from connector.core.model import AppKey, CrmId, Record, Row
+from connector.core.plan import Candidate
+from connector.engine.case import Case
+from connector.engine.context import Context
+from connector.local import tables
+from connector.local.catalogue import quote_ident
+from connector.store import links, match_keys
+from connector.store.db import Connection
+
+
+async def find_candidates(context: Context, db: Connection, cases: Sequence[Case], refs: Refs) -> None:
+    """Gives every half-open case its match keys and the candidates of the other side."""
+    halves = [case for case in cases if case.link.half and case.mapping is not None and case.mapping.match]
+    for case in halves:
+        case.hashes = _hashes(context, case, refs)
+    await _records_for_rows(context, db, [case for case in halves if case.link.crm_id is None and case.hashes])
+    await _rows_for_records(context, db, [case for case in halves if case.link.app_key is None and case.hashes], refs)
+
+
+def _hashes(context: Context, case: Case, refs: Refs) -> Sequence[bytes]:
+    mapping = case.mapping
+    if mapping is None:
+        return ()
+    keys: Sequence[MatchKey] = ()
+    if isinstance(case.crm, Record):
+        keys = match.crm_keys(mapping, case.crm.fields, case.crm.id)
+    elif case.row is not None:
+        keys = _app_keys(mapping, case.row, refs)
+    return [context.hash_of(mapping.name, key) for key in keys]
+
+
+def _app_keys(mapping: BoundMapping, row: Row, refs: Refs) -> Sequence[MatchKey]:
+    """None while a reference among the keys is half open: the case waits for that parent anyway."""
+    try:
+        return match.app_keys(mapping, row.columns, refs)
+    except UnresolvedError:
+        return ()
+
+
+async def _records_for_rows(context: Context, db: Connection, cases: Sequence[Case]) -> None:
+    groups: dict[str, list[Case]] = defaultdict(list)
+    for case in cases:
+        groups[case.link.object].append(case)
+    for name, group in groups.items():
+        wanted = sorted({hash_ for case in group for hash_ in case.hashes})
+        found = await match_keys.find(db, context.name, name, wanted)
+        for case in group:
+            hits = dict(hit for hash_ in case.hashes for hit in found.get(hash_, ()))
+            case.candidates = tuple(Candidate(crm_id, linked) for crm_id, linked in sorted(hits.items()))
+
+
+async def _rows_for_records(context: Context, db: Connection, cases: Sequence[Case], refs: Refs) -> None:
+    groups: dict[str, list[Case]] = defaultdict(list)
+    for case in cases:
+        groups[case.mapping.name if case.mapping else ""].append(case)
+    for group in groups.values():
+        mapping = group[0].mapping
+        if mapping is not None:
+            await _rows_for_mapping(context, db, mapping, group, refs)
+
+
+async def _rows_for_mapping(
+    context: Context, db: Connection, mapping: BoundMapping, group: Sequence[Case], refs: Refs
+) -> None:
+    rows = await _search(db, mapping, group, refs)
+    by_hash: dict[bytes, set[AppKey]] = defaultdict(set)
+    for row in rows.values():
+        for key in _app_keys(mapping, row, refs):
+            by_hash[context.hash_of(mapping.name, key)].add(row.key)
+    owners = await links.by_app(db, context.name, mapping.name, sorted(rows)) if rows else {}
+    for case in group:
+        keys = sorted({key for hash_ in case.hashes for key in by_hash.get(hash_, ())})
+        case.candidates = tuple(Candidate(key, key in owners and owners[key].crm_id is not None) for key in keys)
+
+
+async def _search(db: Connection, mapping: BoundMapping, group: Sequence[Case], refs: Refs) -> Mapping[AppKey, Row]:
+    shape = group[0].rules.shapes[mapping.name]
+    keys = {
+        key
+        for case in group
+        if isinstance(case.crm, Record)
+        for key in match.crm_keys(mapping, case.crm.fields, case.crm.id)
+    }
+    rows: dict[AppKey, Row] = {}
+    for rule in range(len(mapping.match)):
+        expressions = _expressions(mapping, rule)
+        values = sorted({value for key in keys if key.rule == rule for value in _sought(mapping, key, refs)})
+        if expressions and values:
+            rows |= {row.key: row for row in await tables.find(db, shape, expressions, values)}
+    return rows
+
+
+def _expressions(mapping: BoundMapping, rule: int) -> Sequence[str]:
+    """SQL over `t`, one expression per part; nothing where a part cannot be searched by one column."""
+    kinds = [(line, match.sql_kind(line)) for line in mapping.match[rule]]
+    if any(kind is None for _, kind in kinds):
+        return ()
+    return [match.SQL[kind].format(f"t.{quote_ident(line.columns[0])}") for line, kind in kinds if kind is not None]
+
+
+def _sought(mapping: BoundMapping, key: MatchKey, refs: Refs) -> Iterable[tuple[str, ...]]:
+    """The values that the expressions can have for a key; a reference is sought by the key of its row."""
+    choices: list[tuple[str, ...]] = []
+    for line, part in zip(mapping.match[key.rule], key.parts, strict=True):
+        kind = match.sql_kind(line)
+        if line.link is not None:
+            found = refs.by_crm.get((line.link, CrmId(part)))
+            choices.append((found,) if found is not None else ())
+        elif kind is not None:
+            choices.append(match.sql_keys(kind, part))
+    return product(*choices)

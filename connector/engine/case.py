@@ -1,0 +1,34 @@
+"""A case: one claimed link on its way through a reconcile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from connector.core.line import BoundMapping
+from connector.core.model import Link, Observed, Row, Side
+from connector.core.plan import Candidate, Situation
+from connector.engine.context import Rules
+from connector.store.intents import Intent
+from connector.store.work import Item
+
+
+@dataclass(slots=True)
+class Case:
+    """One claimed link on its way through a reconcile."""
+
+    item: Item
+    link: Link
+    rules: Rules
+    read_at: datetime
+    mapping: BoundMapping | None = None
+    row: Row | None = None
+    crm: Observed | None = None
+    situation: Situation | None = None
+    leftovers: Sequence[Intent] = ()
+    hashes: Sequence[bytes] = ()
+    candidates: tuple[Candidate, ...] = ()
+    adopted: Side | None = None
+    fresh: bool = True
+    """False when the record came from a page: it may not be the ground of a send."""

@@ -1,0 +1,141 @@
+"""What the engine's parts share about one connection while this process owns it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from connector.core.errors import (
+    AccountExpiredError,
+    ConnectorError,
+    RateLimitedError,
+    UnauthorisedError,
+    UnavailableError,
+)
+from connector.core.line import Bound, BoundMapping
+from connector.core.mapping import MappingSet
+from connector.core.match import MatchKey
+from connector.core.model import LinkId
+from connector.core.schema import Metadata
+from connector.engine.clock import Clock
+from connector.local.tables import Shape
+from connector.obs.metrics import Metrics
+from connector.ports import CRM, Capabilities
+from connector.store.db import Database, Fence
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The applied mapping set, joined with both schemas. Replaced as a whole; plans in flight carry the one they used."""
+
+    spec: MappingSet
+    bound: Bound
+    metadata: Metadata
+    shapes: Mapping[str, Shape]
+
+    def of_object(self, name: str) -> Sequence[BoundMapping]:
+        """The mappings of a CRM object in file order."""
+        return [mapping for mapping in self.bound.mappings.values() if mapping.object == name]
+
+    @property
+    def objects(self) -> Sequence[str]:
+        """Mapped CRM objects, parents before children."""
+        order = ("organization", "person", "deal", "activity", "note")
+        found = {mapping.object for mapping in self.bound.mappings.values()}
+        return [name for name in order if name in found] + sorted(found.difference(order))
+
+    def heard(self, name: str) -> bool:
+        """True when records of the object are of interest before they are linked."""
+        return any(mapping.direction.receives or mapping.match for mapping in self.of_object(name))
+
+
+@dataclass(slots=True)
+class Gates:
+    """What is open: fetched mappings, listed objects, pauses, the state of the connection."""
+
+    fetched: set[str] = field(default_factory=set)
+    listed: set[str] = field(default_factory=set)
+    paused: bool = False
+    sends_paused: bool = False
+    paused_mappings: frozenset[str] = frozenset()
+    held: str | None = None
+
+    @property
+    def closed(self) -> bool:
+        """True while nothing may be taken up."""
+        return self.paused or self.held is not None
+
+
+@dataclass(slots=True)
+class Failures:
+    """The last trouble with the CRM as a whole: what holds the connection, and how long to leave it alone."""
+
+    error: ConnectorError | None = None
+    streak: int = 0
+
+    def note(self, error: ConnectorError) -> None:
+        """Remembers trouble that concerns every call; a refused record is none."""
+        if isinstance(error, UnavailableError | RateLimitedError | UnauthorisedError | AccountExpiredError):
+            self.error, self.streak = error, self.streak + 1
+
+    def succeeded(self) -> None:
+        """An answer came: the trouble is over."""
+        self.error, self.streak = None, 0
+
+
+@dataclass(slots=True)
+class Context:
+    """One connection in the hands of its owner. `pulse` is set whenever there may be work."""
+
+    name: str
+    crm: CRM
+    database: Database
+    clock: Clock
+    metrics: Metrics
+    rules: Rules
+    fence: Fence
+    salt: bytes
+    gates: Gates = field(default_factory=Gates)
+    failures: Failures = field(default_factory=Failures)
+    pulse: asyncio.Event = field(default_factory=asyncio.Event)
+    notes: asyncio.Event = field(default_factory=asyncio.Event)
+    keys_in_flight: dict[bytes, LinkId] = field(default_factory=dict)
+    clock_offset: float = 0.0
+    """Seconds that the CRM's clock is ahead of ours."""
+    clock_error: float = 1.0
+    pushed: bool = False
+    """Webhooks reach us."""
+    subscribed: str | None = None
+    """The subscription made under the password in force."""
+    schema_moved: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the CRM's definitions changed and must be read anew."""
+
+    def hash_of(self, mapping: str, key: MatchKey) -> bytes:
+        """The keyed hash of a match key; equal for both sides."""
+        text = f"{mapping}\0{key.rule}\0{key.value}".encode()
+        return blake2b(text, key=self.salt, digest_size=16).digest()
+
+    def capabilities(self, name: str) -> Capabilities:
+        """What the CRM can do with an object."""
+        return self.crm.capabilities(name)
+
+    def has_identity(self, name: str) -> bool:
+        """True when records of the object carry our key."""
+        return name in self.rules.metadata.identity
+
+    def label(self, mapping: str | None) -> str:
+        """The `mapping` label of metrics."""
+        return f"{self.name}/{mapping or '-'}"
+
+
+def identity_text(mapping: str, key: str, intent: int) -> str:
+    """What the identity field of a record we create holds: our key and the intent."""
+    return f"{mapping}:{key}#{intent}"
+
+
+def identity_intent(text: str | None) -> int | None:
+    """The intent that an identity names."""
+    number = (text or "").rpartition("#")[2]
+    return int(number) if number.isdigit() else None

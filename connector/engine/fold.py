@@ -1,0 +1,127 @@
+"""Fold: notes become work. Changes of rows are folded inside the database, events here, both in one transaction each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from connector.core.model import CrmId, Lane, Link
+from connector.engine.context import Context
+from connector.engine.echo import is_echo
+from connector.ports import Hint, HintKind
+from connector.store import links, notes, sweeps, work
+from connector.store.db import Connection
+from connector.store.hints import hint_from_json
+from connector.store.work import Mark
+
+BUSY, IDLE = 0.02, 0.1
+BUSY_FOR = 2.0
+CHANGES, EVENTS = 100, 500
+SKEW = timedelta(minutes=5)
+
+
+class Folder:
+    """Folds the notes of one connection."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    async def run(self) -> None:
+        """Folds until cancelled: every 20 ms while notes come, every 100 ms else, at once when told."""
+        busy_until = 0.0
+        while True:
+            self.context.notes.clear()
+            if await self.once():
+                busy_until = self.context.clock.monotonic() + BUSY_FOR
+                continue
+            pause = BUSY if self.context.clock.monotonic() < busy_until else IDLE
+            await _either(self.context.notes, pause)
+
+    async def once(self) -> bool:
+        """Folds one batch of either kind; False when there was nothing."""
+        changes = await self._changes()
+        events = await self._events()
+        if changes or events:
+            self.context.pulse.set()
+        return changes or events
+
+    async def _changes(self) -> bool:
+        now = self.context.clock.now()
+        async with self.context.database.transaction(self.context.fence) as db:
+            folded = await notes.fold_changes(db, self.context.name, now, CHANGES)
+            if folded.truncated:
+                await sweeps.ask(db, self.context.name, "full", now)
+        return folded.notes > 0
+
+    async def _events(self) -> bool:
+        now = self.context.clock.now()
+        async with self.context.database.transaction(self.context.fence) as db:
+            events = await notes.take_events(db, self.context.name, EVENTS)
+            if not events:
+                return False
+            hints = [hint_from_json(event.hint) for event in events]
+            for name, group in _by_object(hints).items():
+                await self._fold_object(db, name, group, now)
+        if any(hint.kind is HintKind.SCHEMA for hint in hints):
+            self.context.schema_moved.set()
+        return True
+
+    async def _fold_object(self, db: Connection, name: str, hints: Sequence[Hint], now: datetime) -> None:
+        rules = self.context.rules
+        if not rules.of_object(name):
+            return
+        known = await links.by_crm(db, self.context.name, name, sorted({hint.crm_id for hint in hints}))
+        fresh = [hint for hint in hints if self._matters(known.get(hint.crm_id), hint)]
+        missing = {hint.crm_id for hint in fresh if hint.crm_id not in known}
+        if missing:
+            await links.open_crm(db, self.context.name, name, missing, now)
+            known = {**known, **await links.by_crm(db, self.context.name, name, sorted(missing))}
+        marks = _marks(fresh, known, now + timedelta(seconds=self.context.clock_offset) + SKEW)
+        if marks:
+            await work.mark(db, self.context.name, marks, now)
+
+    def _matters(self, link: Link | None, hint: Hint) -> bool:
+        if hint.kind is HintKind.SCHEMA:
+            return False
+        if link is None:
+            return self.context.rules.heard(hint.object) and hint.kind is not HintKind.DELETED
+        return not is_echo(self.context.crm, self.context.rules, link, hint)
+
+
+def _marks(hints: Iterable[Hint], known: Mapping[CrmId, Link], latest: datetime) -> Sequence[Mark]:
+    """One mark per link. A hint from the future says that something changed, but not when or which version."""
+    merged: dict[CrmId, Mark] = {}
+    for hint in hints:
+        if hint.crm_id not in known:
+            continue
+        before = merged.get(hint.crm_id) or Mark(known[hint.crm_id].id, Lane.LIVE)
+        trusted = hint.at is not None and hint.at <= latest
+        times = dict.fromkeys(hint.previous, hint.at) if hint.at is not None and trusted else {}
+        merged[hint.crm_id] = Mark(
+            before.link_id,
+            Lane.LIVE,
+            {**before.crm_changed, **times},
+            evidence=hint.kind in (HintKind.DELETED, HintKind.MERGED)
+            or (before.evidence and hint.kind is not HintKind.RESTORED),
+            crm_version=max(filter(None, (before.crm_version, hint.version if trusted else None)), default=None),
+            merged_to=hint.merged_to or before.merged_to,
+        )
+    return list(merged.values())
+
+
+def _by_object(hints: Iterable[Hint]) -> Mapping[str, Sequence[Hint]]:
+    groups: dict[str, list[Hint]] = defaultdict(list)
+    for hint in hints:
+        groups[hint.object].append(hint)
+    return groups
+
+
+async def _either(event: asyncio.Event, seconds: float) -> None:
+    """Returns when the event is set or the time is over."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return

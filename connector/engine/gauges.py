@@ -1,0 +1,55 @@
+"""Gauges: what the operator's metrics say about one connection, read from the database now and then."""
+
+from __future__ import annotations
+
+from connector.engine.context import Context
+from connector.store import report
+
+EVERY = 5.0
+
+
+class Gauges:
+    """Keeps the gauges of one connection."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    async def run(self) -> None:
+        """Refreshes until cancelled."""
+        while True:
+            await self.refresh()
+            await self.context.clock.sleep(EVERY)
+
+    async def refresh(self) -> None:
+        """Sets every gauge that the database knows."""
+        context, metrics = self.context, self.context.metrics
+        async with context.database.session() as db:
+            now = report.Now(context.name, context.clock.now())
+            counted = await report.work_items(db, now)
+            parked = await report.parked(db, now)
+            held = await report.held_values(db, now)
+            tripped = await report.tripped(db, now)
+        for gauge in (
+            metrics.work_items,
+            metrics.work_oldest,
+            metrics.parked_records,
+            metrics.held_values,
+            metrics.brake_tripped,
+        ):
+            gauge.clear()
+        for item in counted:
+            metrics.work_items.labels(context.name, item.lane, item.state).set(item.count)
+            if item.oldest is not None:
+                metrics.work_oldest.labels(context.name, item.lane).set(item.oldest)
+        for mapping, cause, n in parked:
+            metrics.parked_records.labels(context.label(mapping), cause).set(n)
+        for mapping, cause, n in held:
+            metrics.held_values.labels(context.label(mapping), cause).set(n)
+        for mapping, side in tripped:
+            metrics.brake_tripped.labels(context.label(mapping), side).set(1)
+        self._budget()
+
+    def _budget(self) -> None:
+        for window in self.context.crm.budget():
+            if window.name == "daily":
+                self.context.metrics.crm_tokens_remaining.labels(self.context.name).set(window.remaining)

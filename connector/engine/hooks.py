@@ -1,0 +1,64 @@
+"""Webhook subscriptions as desired state: exactly one active subscription to our address, checked on a timer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+
+from connector.core.errors import ConnectorError
+from connector.core.mapping import Webhooks
+from connector.core.model import Lane
+from connector.engine.context import Context
+
+log = structlog.get_logger()
+CHECK = 300.0
+RETRY = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the CRM shall deliver, and what it shall show."""
+
+    url: str
+    user: str
+    password: str
+
+
+class Hooks:
+    """Keeps the subscription of one connection."""
+
+    def __init__(self, context: Context, address: Address | None) -> None:
+        self.context, self.address = context, address
+
+    async def run(self) -> None:
+        """Checks until cancelled; without an address sweeps alone find changes."""
+        if self.address is None or self.context.rules.spec.connection.webhooks is not Webhooks.AUTO:
+            return
+        while True:
+            pause = CHECK
+            if not self.context.gates.closed:
+                pause = CHECK if await self._kept(self.address) else RETRY
+            await self.context.clock.sleep(pause)
+
+    async def _kept(self, address: Address) -> bool:
+        try:
+            await self.ensure(address)
+        except ConnectorError as error:
+            self.context.failures.note(error)
+            self.context.pushed = False
+            log.warning("webhooks.failed", error=error, connection=self.context.name)
+            return False
+        self.context.pushed = True
+        return True
+
+    async def ensure(self, address: Address) -> None:
+        """One active subscription to our address with our password; our own that are dead or double go."""
+        ours = [s for s in await self.context.crm.subscriptions(lane=Lane.LIVE) if s.url == address.url]
+        active = [s for s in ours if s.active]
+        if self.context.subscribed is None or self.context.subscribed not in {s.id for s in active}:
+            made = await self.context.crm.subscribe(address.url, address.user, address.password, lane=Lane.LIVE)
+            self.context.subscribed = made.id
+        for other in ours:
+            if other.id != self.context.subscribed:
+                await self.context.crm.unsubscribe(other.id, lane=Lane.LIVE)

@@ -1,0 +1,338 @@
+"""Observe: everything that planning a batch of links needs, in a fixed number of queries and reads whatever the count."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from connector.core.filter import crm_reader, failing
+from connector.core.line import BoundMapping, Line, Refs
+from connector.core.mapping import Condition, Test
+from connector.core.merge import Parent
+from connector.core.model import (
+    ABSENT,
+    AppKey,
+    Clocks,
+    CrmId,
+    CrmValue,
+    Json,
+    Link,
+    LinkId,
+    Moved,
+    NotVisible,
+    Observed,
+    Record,
+    Side,
+)
+from connector.core.plan import Readiness, Situation
+from connector.engine.candidates import find_candidates
+from connector.engine.case import Case
+from connector.engine.context import Context, Rules, identity_intent
+from connector.local import tables
+from connector.store import intents, links
+from connector.store.db import Connection
+from connector.store.intents import Intent
+from connector.store.work import Item
+
+UNKNOWN_FOR = timedelta(seconds=60)
+"""A time-out may be applied late: only a read begun this long after sending proves that it was not."""
+
+
+@dataclass(slots=True)
+class Lookup:
+    """References and memberships of a whole batch."""
+
+    refs: Refs = field(default_factory=Refs)
+    unreachable: frozenset[Parent] = frozenset()
+    members: frozenset[tuple[str, str]] = frozenset()
+
+    def linked_in(self, mapping: str, value: Json) -> bool:
+        """True when the CRM id or app key belongs to a link of the mapping."""
+        return (mapping, str(value)) in self.members
+
+
+class Observer:
+    """Turns claimed items into cases with situations."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    async def cases(self, items: Sequence[Item], given: Mapping[CrmId, Record], began: datetime | None) -> list[Case]:
+        """One case for every item whose link still exists. `given` are records read from `began` on."""
+        async with self.context.database.session() as db:
+            found = await links.by_id(db, [item.link_id for item in items])
+            leftovers = await intents.of_links(db, list(found))
+        now = self.context.clock.now()
+        cases = [
+            Case(item, found[item.link_id], self.context.rules, now, leftovers=leftovers.get(item.link_id, ()))
+            for item in items
+            if item.link_id in found
+        ]
+        await self._read_crm(cases, given, began)
+        for case in cases:
+            case.mapping = self._mapping_of(case)
+        await self._read_rows(cases)
+        return cases
+
+    async def situations(self, cases: Sequence[Case]) -> None:
+        """Gives every case with a mapping its situation."""
+        mapped = [case for case in cases if case.mapping is not None]
+        async with self.context.database.session() as db:
+            lookup = await self._lookup(db, mapped)
+            await find_candidates(self.context, db, mapped, lookup.refs)
+            pending = await self._intents_of_halves(db, mapped)
+            occupied = await self._occupied(db, mapped)
+        for case in mapped:
+            case.situation = self._situation(case, lookup, pending, occupied)
+
+    # --- reading both sides ------------------------------------------------------------------------------------------
+
+    async def _read_crm(self, cases: Sequence[Case], given: Mapping[CrmId, Record], began: datetime | None) -> None:
+        wanted: dict[tuple[str, int], list[Case]] = defaultdict(list)
+        for case in cases:
+            if case.link.crm_id is None:
+                continue
+            record = given.get(case.link.crm_id)
+            if record is not None and began is not None and not _committed_since(case.link, began):
+                case.crm, case.fresh, case.read_at = record, False, began
+            else:
+                wanted[case.link.object, case.item.lane].append(case)
+        await asyncio.gather(*(self._read_object(name, group) for (name, _), group in wanted.items()))
+
+    async def _read_object(self, name: str, cases: Sequence[Case]) -> None:
+        ids = [case.link.crm_id for case in cases if case.link.crm_id is not None]
+        answers = await self.context.crm.read(name, ids, lane=cases[0].item.lane)
+        for case in cases:
+            if case.link.crm_id is not None:
+                case.crm = _moved(case.item, answers.get(case.link.crm_id, NotVisible()))
+
+    async def _read_rows(self, cases: Sequence[Case]) -> None:
+        groups: dict[str, list[Case]] = defaultdict(list)
+        for case in cases:
+            if case.mapping is not None and case.link.app_key is not None:
+                groups[case.mapping.name].append(case)
+        async with self.context.database.session() as db:
+            for name, group in groups.items():
+                shape = group[0].rules.shapes[name]
+                rows = await tables.read(db, shape, {case.link.app_key for case in group if case.link.app_key})
+                for case in group:
+                    case.row = rows.get(case.link.app_key) if case.link.app_key is not None else None
+
+    def _mapping_of(self, case: Case) -> BoundMapping | None:
+        """A CRM half belongs to the first mapping in file order whose filter it passes, else to the first."""
+        if case.link.mapping is not None:
+            return case.rules.bound.mappings.get(case.link.mapping)
+        choices = [m for m in case.rules.of_object(case.link.object) if m.direction.receives or m.match]
+        if len(choices) < 2 or not isinstance(case.crm, Record):  # noqa: PLR2004
+            return choices[0] if choices else None
+        read = crm_reader(case.rules.metadata.fields.get(case.link.object, ()), case.rules.metadata, case.crm.fields)
+        passing = (m for m in choices if failing(m.only_receive, read, lambda _m, _v: True) is None)
+        return next(passing, choices[0])
+
+    # --- references, candidates, intents -----------------------------------------------------------------------------
+
+    async def _lookup(self, db: Connection, cases: Sequence[Case]) -> Lookup:
+        by_app: set[tuple[str, AppKey]] = set()
+        by_crm: set[tuple[str, str, CrmId]] = set()
+        for case in cases:
+            for target, app_key, crm_id in _named(case):
+                name = case.rules.bound.mappings[target].object if target in case.rules.bound.mappings else ""
+                if app_key is not None:
+                    by_app.add((target, app_key))
+                if crm_id is not None:
+                    by_crm.add((target, name, crm_id))
+        return _resolved(
+            [
+                *(await links.references_by_app(db, self.context.name, by_app) if by_app else ()),
+                *(await links.references_by_crm(db, self.context.name, by_crm) if by_crm else ()),
+            ],
+            self._targets_that_never_come(by_app, by_crm),
+        )
+
+    def _targets_that_never_come(
+        self, by_app: Iterable[tuple[str, AppKey]], by_crm: Iterable[tuple[str, str, CrmId]]
+    ) -> frozenset[Parent]:
+        """Parents in mappings that are broken, or that do not create on the side where the parent is missing."""
+        mappings = self.context.rules.bound.mappings
+        app = {Parent(t, Side.APP, k) for t, k in by_app if t not in mappings}
+        return frozenset(app | {Parent(t, Side.CRM, k) for t, _, k in by_crm if t not in mappings})
+
+    async def _intents_of_halves(self, db: Connection, cases: Sequence[Case]) -> Mapping[str, Sequence[Intent]]:
+        objects = {case.link.object for case in cases if case.link.app_key is None}
+        return {name: await intents.open_creates(db, self.context.name, name) for name in sorted(objects)}
+
+    async def _occupied(self, db: Connection, cases: Sequence[Case]) -> Mapping[bytes, LinkId]:
+        wanted = sorted({hash_ for case in cases for hash_ in case.hashes})
+        return await intents.occupied(db, self.context.name, wanted) if wanted else {}
+
+    # --- the situation -----------------------------------------------------------------------------------------------
+
+    def _situation(
+        self, case: Case, lookup: Lookup, pending: Mapping[str, Sequence[Intent]], occupied: Mapping[bytes, LinkId]
+    ) -> Situation:
+        mapping = case.mapping
+        assert mapping is not None  # noqa: S101 (callers pass mapped cases only)
+        maker, undecided = self._maker(case, pending.get(case.link.object, ()))
+        taken = {**occupied, **{h: owner for h in case.hashes if (owner := self.context.keys_in_flight.get(h))}}
+        rivals = any(taken.get(hash_, case.link.id) != case.link.id for hash_ in case.hashes)
+        gates = self.context.gates
+        return Situation(
+            mapping=mapping,
+            link=case.link,
+            row=case.row,
+            crm=case.crm,
+            metadata=case.rules.metadata,
+            now=self.context.clock.now(),
+            clocks=self._clocks(case, mapping),
+            refs=lookup.refs,
+            unreachable=lookup.unreachable,
+            candidates=case.candidates,
+            rivals=rivals,
+            intent_link=maker,
+            intents_pending=undecided,
+            linked_in=lookup.linked_in,
+            ready=Readiness(
+                sends=mapping.name in gates.fetched and not gates.sends_paused,
+                listed=mapping.object in gates.listed or not (mapping.direction.receives or mapping.match),
+            ),
+            evidence=case.item.evidence,
+        )
+
+    def _maker(self, case: Case, pending: Sequence[Intent]) -> tuple[LinkId | None, bool]:
+        """(the link whose create made this CRM half, may another open create still turn out to have made it)."""
+        if case.link.app_key is not None or not isinstance(case.crm, Record):
+            return None, False
+        if self.context.has_identity(case.link.object):
+            number = identity_intent(case.crm.identity)
+            named = next((intent for intent in pending if intent.id == number), None)
+            return (named.link_id if named else None), False
+        record = case.crm
+        return None, any(looks_alike(case.rules, intent, record) for intent in pending)
+
+    def _clocks(self, case: Case, mapping: BoundMapping) -> Clocks:
+        offset = timedelta(seconds=self.context.clock_offset)
+        record = case.crm if isinstance(case.crm, Record) else None
+        app_record = case.item.app_at
+        if mapping.updated_at is not None and case.row is not None:
+            stamp = case.row.columns.get(mapping.updated_at)
+            app_record = _moment(stamp) if stamp else app_record
+        return Clocks(
+            app=case.item.app_changed,
+            crm={name: at - offset for name, at in case.item.crm_changed.items()},
+            app_record=app_record,
+            crm_record=record.modified_at - offset if record is not None and record.modified_at else None,
+            band=self.context.clock_error + 1.0,
+        )
+
+    # --- adopting ----------------------------------------------------------------------------------------------------
+
+    async def adopt(self, cases: Sequence[tuple[Case, str]]) -> None:
+        """Reads the other half of each case and makes the case a pair."""
+        for case, key in cases:
+            half = case.link
+            case.adopted = Side.CRM if half.crm_id is None else Side.APP
+            assert case.mapping is not None  # noqa: S101 (only planned cases adopt)
+            case.link = replace(
+                half,
+                mapping=case.mapping.name,
+                app_key=half.app_key or AppKey(key),
+                crm_id=half.crm_id or CrmId(key),
+            )
+        await self._read_crm([case for case, _ in cases if case.adopted is Side.CRM], {}, None)
+        await self._read_rows([case for case, _ in cases if case.adopted is Side.APP])
+        await self.situations([case for case, _ in cases])
+
+
+def looks_alike(rules: Rules, intent: Intent, record: Record) -> bool:
+    """True when the record holds everything that a create intent sent: the fingerprint of objects without identity."""
+    sent = [
+        line for mapping in rules.of_object(intent.object) for line in mapping.every_line if line.name in intent.base
+    ]
+    return bool(sent) and all(_holds(line, intent.base[line.name].crm, record) for line in sent)
+
+
+def holds_all(mapping: BoundMapping, intent: Intent, record: Record) -> bool:
+    """True when the record shows every value that the intent sent."""
+    lines = [line for line in mapping.every_line if line.name in intent.base]
+    return all(_holds(line, intent.base[line.name].crm, record) for line in lines)
+
+
+def _holds(line: Line, value: Json, record: Record) -> bool:
+    held = line.converter.read_crm(record.fields)
+    return held is ABSENT or line.converter.same_crm(held, value)
+
+
+def _committed_since(link: Link, began: datetime) -> bool:
+    return link.committed_at is not None and link.committed_at >= began
+
+
+def _moved(item: Item, answer: Observed) -> Observed:
+    merged = item.merged_to
+    return Moved(CrmId(merged)) if merged is not None and not isinstance(answer, Record) else answer
+
+
+def _named(case: Case) -> Iterable[tuple[str, AppKey | None, CrmId | None]]:
+    """Every reference that a case's row or record names: (target mapping, app key, CRM id)."""
+    if case.mapping is None:
+        return
+    for line in case.mapping.every_line:
+        if line.link is None:
+            continue
+        app = line.converter.read_app(case.row.columns) if case.row is not None else None
+        crm: CrmValue = line.converter.read_crm(case.crm.fields) if isinstance(case.crm, Record) else None
+        pair = case.link.base.get(line.name)
+        for value in (app, pair.app if pair else None):
+            if value is not None:
+                yield line.link, AppKey(str(value)), None
+        held = None if crm is ABSENT else crm
+        for value in (held, pair.crm if pair else None):
+            if value is not None:
+                yield line.link, None, CrmId(str(value))
+    yield from _memberships(case)
+
+
+def _memberships(case: Case) -> Iterable[tuple[str, AppKey | None, CrmId | None]]:
+    if case.mapping is None:
+        return
+    for condition in case.mapping.only_receive:
+        if condition.test is Test.IN and isinstance(case.crm, Record):
+            yield str(condition.operands[0]), None, CrmId(str(_raw(case, condition)))
+    for condition in case.mapping.only_send:
+        if condition.test is Test.IN and case.row is not None:
+            yield str(condition.operands[0]), AppKey(str(case.row.columns.get(condition.name))), None
+
+
+def _raw(case: Case, condition: Condition) -> Json:
+    fields = {f.name: f.key for f in case.rules.metadata.fields.get(case.link.object, ())}
+    record = case.crm
+    if not isinstance(record, Record):
+        return None
+    return record.fields.get(condition.name, record.fields.get(fields.get(condition.name, "")))
+
+
+def _resolved(found: Iterable[links.Reference], never: frozenset[Parent]) -> Lookup:
+    by_app: dict[tuple[str, AppKey], CrmId] = {}
+    by_crm: dict[tuple[str, CrmId], AppKey] = {}
+    unreachable = set(never)
+    members: set[tuple[str, str]] = set()
+    for ref in found:
+        if ref.app_key is not None and ref.crm_id is not None:
+            by_app[ref.mapping, ref.app_key] = ref.crm_id
+            by_crm[ref.mapping, ref.crm_id] = ref.app_key
+            members |= {(ref.mapping, ref.app_key), (ref.mapping, ref.crm_id)}
+        elif not ref.reachable and ref.app_key is not None:
+            unreachable.add(Parent(ref.mapping, Side.APP, ref.app_key))
+        elif not ref.reachable and ref.crm_id is not None:
+            unreachable.add(Parent(ref.mapping, Side.CRM, ref.crm_id))
+    return Lookup(Refs(by_app, by_crm), frozenset(unreachable), frozenset(members))
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)

@@ -1,0 +1,143 @@
+"""Owner: one process at a time works on a connection. Taking the lease starts everything; losing it stops everything.
+
+When the database goes away the connection is left, and taken up again once it answers, beginning with a recent sweep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+
+from connector.core.errors import AccountExpiredError, ConnectorError, NotOwnerError, UnauthorisedError
+from connector.engine.context import Context
+from connector.engine.fetch_all import FetchAll
+from connector.engine.fold import Folder
+from connector.engine.gauges import Gauges
+from connector.engine.hooks import Address, Hooks
+from connector.engine.reconcile import Reconciler
+from connector.engine.requests import Requests
+from connector.engine.schedule import Scheduler
+from connector.engine.sweep import Sweeper
+from connector.engine.worker import Worker
+from connector.store import connections, lease, sweeps
+from connector.store.db import AWAY
+
+log = structlog.get_logger()
+HEARTBEAT = 2.0
+GATE = 0.25
+PROBE_UNAUTHORISED, PROBE_EXPIRED = 15.0, 60.0
+
+
+@dataclass(slots=True)
+class Parts:
+    """The engine of one connection, assembled."""
+
+    context: Context
+    folder: Folder
+    worker: Worker
+    scheduler: Scheduler
+    requests: Requests
+    hooks: Hooks
+    gauges: Gauges
+    fetch_all: FetchAll
+
+
+def assemble(context: Context, address: Address | None) -> Parts:
+    """All parts over one context."""
+    reconciler = Reconciler(context)
+    sweeper = Sweeper(context, reconciler)
+    fetch_all = FetchAll(context, sweeper)
+    return Parts(
+        context,
+        Folder(context),
+        Worker(context, reconciler),
+        Scheduler(context, sweeper),
+        Requests(context, sweeper, fetch_all),
+        Hooks(context, address),
+        Gauges(context),
+        fetch_all,
+    )
+
+
+async def work(parts: Parts, also: Callable[[Context], Awaitable[None]]) -> None:
+    """Works until cancelled or until ownership is lost (NotOwnerError); `also` runs beside it."""
+    context = parts.context
+    await open_gates(context)
+    context.metrics.leader.labels(context.name).set(1)
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_heartbeat(context))
+            group.create_task(_watch_gates(context))
+            for part in (parts.folder, parts.worker, parts.scheduler, parts.requests, parts.hooks, parts.gauges):
+                group.create_task(part.run())
+            group.create_task(_as_coroutine(also(context)))
+    except* (NotOwnerError, *AWAY) as trouble:
+        first = trouble.exceptions[0]
+        raise NotOwnerError(f"connection {context.name} was left") from first
+    finally:
+        context.metrics.leader.labels(context.name).set(0)
+
+
+async def _as_coroutine(running: Awaitable[None]) -> None:
+    await running
+
+
+async def open_gates(context: Context) -> None:
+    """Reads what is open: fetched mappings, listed objects, pauses."""
+    async with context.database.session() as db:
+        row = await connections.get(db, context.name)
+        fetched = await connections.fetched(db, context.name)
+        known = await sweeps.load(db, context.name)
+        paused = await connections.paused_mappings(db, context.name)
+    gates = context.gates
+    gates.fetched |= {name for name, done in fetched.items() if done}
+    gates.listed |= {name for (name, kind), s in known.items() if kind == "fetch_all" and s.finished_at is not None}
+    gates.paused, gates.sends_paused, gates.paused_mappings = row.paused, row.sends_paused, paused
+
+
+async def _heartbeat(context: Context) -> None:
+    while True:
+        async with context.database.session() as db:
+            if not await lease.renew(db, context.fence, context.clock.now()):
+                raise NotOwnerError(f"connection {context.name}: the lease was lost")
+        await context.clock.sleep(HEARTBEAT)
+
+
+async def _watch_gates(context: Context) -> None:
+    """Follows pauses, and holds the connection while the CRM refuses our credentials or the account is unpaid."""
+    while True:
+        await open_gates(context)
+        error = context.failures.error
+        if isinstance(error, UnauthorisedError | AccountExpiredError) and context.gates.held is None:
+            await _hold(context, error)
+        if context.gates.held is not None:
+            await _probe(context)
+        await context.clock.sleep(GATE)
+
+
+async def _hold(context: Context, error: ConnectorError) -> None:
+    expired = isinstance(error, AccountExpiredError)
+    reason = "account_expired" if expired else "unauthorised"
+    advice = "pay or renew the CRM account" if expired else "reconnect: give a valid API token"
+    context.gates.held = reason
+    log.error("connection.held", connection=context.name, reason=reason)
+    async with context.database.transaction(context.fence) as db:
+        await connections.set_state(db, context.fence, "held", reason, advice)
+
+
+async def _probe(context: Context) -> None:
+    """Asks the CRM now and then who we are; an answer ends the hold."""
+    await context.clock.sleep(PROBE_EXPIRED if context.gates.held == "account_expired" else PROBE_UNAUTHORISED)
+    try:
+        await context.crm.account()
+    except ConnectorError:
+        return
+    context.gates.held = None
+    context.failures.succeeded()
+    log.info("connection.resumed", connection=context.name)
+    async with context.database.transaction(context.fence) as db:
+        await connections.set_state(db, context.fence, "ok", None, None)
+    context.pulse.set()

@@ -1,0 +1,78 @@
+"""Putting back: how a claimed item returns to the queue, when, and under which cause."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from connector.core.errors import ConnectorError, RateLimitedError
+from connector.core.merge import Parent
+from connector.core.model import LinkId, Side
+from connector.core.plan import Plan
+from connector.core.retry import PARENT_CAP, PARENT_FIRST, backoff
+from connector.engine.apply import Result
+from connector.engine.case import Case
+from connector.engine.context import Context
+from connector.store import links, work
+from connector.store.work import Deferral, Item, WorkState
+
+SOON: Final[Mapping[str, float]] = {"same_key": 0.2, "open_intents": 2.0, "sweep": 600.0}
+"""Seconds after which a wait ends by itself; other causes but `parent` end when the gate they name opens."""
+
+
+def deferral(
+    case: Case, state: WorkState, cause: str, due: datetime | None = None, parent: LinkId | None = None
+) -> Deferral:
+    """The case's item, back in the queue."""
+    return Deferral(case.item.link_id, case.item.generation, state, due, cause, case.item.attempt + 1, parent)
+
+
+def retry(item: Item, error: ConnectorError, now: datetime) -> Deferral:
+    """The item once more, when the error says or after a back-off."""
+    due = now + backoff(item.attempt, item.link_id)
+    if isinstance(error, RateLimitedError) and error.until is not None:
+        due = max(error.until, now)
+    cause = type(error).__name__.removesuffix("Error").lower()
+    return Deferral(item.link_id, item.generation, WorkState.RETRY, due, cause, item.attempt + 1)
+
+
+def undone(case: Case, back: Deferral) -> Result:
+    """A case put back as it was found: a half that was about to adopt is a half again."""
+    if case.adopted is Side.CRM:
+        case.link = replace(case.link, crm_id=None)
+    elif case.adopted is Side.APP:
+        case.link = replace(case.link, app_key=None, mapping=None)
+    return Result(case, deferral=back)
+
+
+def unfinished(found: Plan) -> bool:
+    """True when a plan leaves something for later."""
+    return bool(found.parents) or found.deferred_sends
+
+
+def waiting(context: Context, case: Case, found: Plan, parents: Mapping[Parent, LinkId]) -> Deferral:
+    """The wait that a plan asks for."""
+    now = context.clock.now()
+    cause = "first_fetch_all" if found.deferred_sends else (found.cause or "parent")
+    if cause == "parent":
+        due = now + backoff(case.item.attempt, case.link.id, first=PARENT_FIRST, cap=PARENT_CAP)
+        parent = next((parents[p] for p in found.parents if p in parents), None)
+        return deferral(case, WorkState.WAITING, cause, due, parent)
+    due_soon = now + timedelta(seconds=SOON[cause]) if cause in SOON else None
+    return deferral(case, WorkState.WAITING, cause, due_soon)
+
+
+async def call_parents(context: Context, planned: Sequence[tuple[Case, Plan]]) -> Mapping[Parent, LinkId]:
+    """Makes sure that every awaited parent has a link and work of its own; their links."""
+    mappings = context.rules.bound.mappings
+    wanted = {parent for _, found in planned for parent in found.parents if parent.mapping in mappings}
+    if not wanted:
+        return {}
+    lane, now = min(case.item.lane for case, _ in planned), context.clock.now()
+    known = [(parent, mappings[parent.mapping].object) for parent in sorted(wanted, key=str)]
+    async with context.database.transaction(context.fence) as db:
+        found_links = await links.call(db, context.name, known, now)
+        await work.ensure(db, context.name, sorted(found_links.values()), lane, now)
+    return found_links

@@ -1,0 +1,244 @@
+"""Reconcile: the one path that every cause takes. Observe both sides, plan, apply, new base.
+
+A batch is observed together; what only concerns our database is committed together; every write to the CRM goes its own
+way under the limiter and is committed as its answer arrives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from connector.core.errors import ConnectorError
+from connector.core.merge import Parent
+from connector.core.model import CrmId, Gone, LinkId, LinkState, Record
+from connector.core.plan import Effect, Plan, Step, plan
+from connector.engine.apply import Applier, Result
+from connector.engine.brake import Brake
+from connector.engine.case import Case
+from connector.engine.context import Context
+from connector.engine.observe import Observer
+from connector.engine.putback import call_parents, deferral, retry, undone, unfinished, waiting
+from connector.engine.resolve import Listings, Resolver, Ruling
+from connector.engine.send import Sender
+from connector.ports import VersionOrder
+from connector.store import links, work
+from connector.store.group_commit import GroupCommit
+from connector.store.work import Item, WorkState
+
+log = structlog.get_logger()
+STALE_READS = 5
+DESTRUCTIVE = frozenset({Effect.DELETE, Effect.CLEAR, Effect.OVERWRITE})
+
+
+class Reconciler:
+    """Reconciles batches of claimed items of one connection."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.observer, self.resolver, self.brake = Observer(context), Resolver(context), Brake(context)
+        self.sender = Sender(context)
+        self.applier = Applier(context)
+        self.commits: GroupCommit[Result, None] = GroupCommit(self.applier.commit)
+
+    async def run(
+        self,
+        items: Sequence[Item],
+        given: Mapping[CrmId, Record] | None = None,
+        began: datetime | None = None,
+        *,
+        confirmed: bool = False,
+    ) -> None:
+        """Takes every item to its end or back to the queue.
+
+        `given` are the records of a page read from `began` on. What a page would send goes through the queue, since a
+        send reads first; what it would destroy waits until the sweep is complete, unless a person `confirmed` it.
+        """
+        try:
+            cases = await self.observer.cases(items, given or {}, began)
+            ready, rulings = await self._rule(cases)
+            await self.observer.situations(ready)
+            planned = await self._plan(ready)
+        except ConnectorError as error:
+            await self._return(items, error)
+            return
+        await self._dispatch(planned, rulings, page=given is not None, confirmed=confirmed)
+
+    # --- before planning ---------------------------------------------------------------------------------------------
+
+    async def _rule(self, cases: Sequence[Case]) -> tuple[list[Case], dict[LinkId, Ruling]]:
+        """Sends away what cannot be planned now: mappings that are gone or paused, stale reads, unknown outcomes."""
+        ready: list[Case] = []
+        rulings: dict[LinkId, Ruling] = {}
+        early: list[Result] = []
+        listings = Listings()
+        for case in cases:
+            result = self._early(case)
+            if result is None and case.leftovers:
+                ruling = rulings[case.link.id] = await self.resolver.rule(case, listings)
+                result = self._ruled(case, ruling)
+            if result is None:
+                ready.append(case)
+            else:
+                early.append(result)
+        await self._commit(early)
+        return ready, rulings
+
+    def _early(self, case: Case) -> Result | None:
+        if case.mapping is None:
+            return Result(case, drop=case.link.half and case.link.state is LinkState.OPEN)
+        if case.mapping.name in self.context.gates.paused_mappings:
+            return Result(case, deferral=deferral(case, WorkState.WAITING, "paused"))
+        if self._is_stale(case):
+            due = self.context.clock.now() + timedelta(seconds=min(2**case.item.attempt, 10))
+            return Result(case, deferral=deferral(case, WorkState.RETRY, "stale_read", due))
+        return None
+
+    def _is_stale(self, case: Case) -> bool:
+        """A webhook named a newer version than was read: read again, up to five times."""
+        if not isinstance(case.crm, Record) or case.item.crm_version is None or case.item.attempt >= STALE_READS:
+            return False
+        return self.context.crm.compare(case.crm.version, case.item.crm_version) is VersionOrder.OLDER
+
+    def _ruled(self, case: Case, ruling: Ruling) -> Result | None:
+        if ruling.until is not None:
+            waiting = deferral(case, WorkState.WAITING, "unknown_outcome", ruling.until)
+            return Result(case, deferral=waiting, settled=ruling.settled)
+        if ruling.parked is not None:
+            parked = deferral(case, WorkState.PARKED, ruling.parked)
+            return Result(case, deferral=parked, settled=ruling.settled)
+        return None
+
+    # --- planning ----------------------------------------------------------------------------------------------------
+
+    async def _plan(self, cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
+        planned = [(case, plan(case.situation)) for case in cases if case.situation is not None]
+        planned = await self._follow(planned)
+        return [(case, self._hold_keys(case, found)) for case, found in planned]
+
+    async def _follow(self, planned: Sequence[tuple[Case, Plan]]) -> list[tuple[Case, Plan]]:
+        """Reads the other half where a plan asks for it, and plans again as a pair."""
+        adopting = [(case, found.adopt) for case, found in planned if found.step is Step.ADOPT and found.adopt]
+        if adopting:
+            await self.observer.adopt(adopting)
+        for case, found in planned:
+            if found.step is Step.MOVE and found.adopt:
+                await self._move(case, CrmId(found.adopt))
+        return [
+            (case, plan(case.situation) if found.step in (Step.ADOPT, Step.MOVE) and case.situation else found)
+            for case, found in planned
+        ]
+
+    async def _move(self, case: Case, survivor: CrmId) -> None:
+        """A merge: the link follows to the survivor, unless the survivor already has a row of its own."""
+        async with self.context.database.session() as db:
+            known = await links.by_crm(db, self.context.name, case.link.object, [survivor])
+        taken = survivor in known and known[survivor].app_key is not None and known[survivor].id != case.link.id
+        if taken:
+            case.crm = Gone("merged")
+        else:
+            case.link = replace(case.link, crm_id=survivor)
+            answers = await self.context.crm.read(case.link.object, [survivor], lane=case.item.lane)
+            case.crm = answers[survivor]
+        await self.observer.situations([case])
+
+    def _hold_keys(self, case: Case, found: Plan) -> Plan:
+        """Whoever is about to make or take a record holds its match keys; the others wait."""
+        if case.adopted is None and not case.link.half:
+            return found
+        if found.step is not Step.APPLY and case.adopted is None:
+            return found
+        held = self.context.keys_in_flight
+        if any(held.get(hash_, case.link.id) != case.link.id for hash_ in case.hashes):
+            return Plan(Step.WAIT, "same_key", case.link.state, cause="same_key")
+        held.update(dict.fromkeys(case.hashes, case.link.id))
+        return found
+
+    # --- acting ------------------------------------------------------------------------------------------------------
+
+    async def _dispatch(
+        self, planned: Sequence[tuple[Case, Plan]], rulings: Mapping[LinkId, Ruling], *, page: bool, confirmed: bool
+    ) -> None:
+        stopped = await self.brake.stopped([] if confirmed else planned)
+        parents = await call_parents(self.context, planned)
+        local: list[Result] = []
+        sending: list[tuple[Case, Plan, Ruling]] = []
+        for position, (case, found) in enumerate(planned):
+            ruling = rulings.get(case.link.id, Ruling())
+            result = self._set_aside(case, found, page=page, confirmed=confirmed, stopped=position in stopped)
+            if result is None and found.record is not None:
+                sending.append((case, found, ruling))
+                continue
+            result = result or self._local(case, found, parents)
+            result.settled, result.restated = ruling.settled, bool(ruling.settled)
+            local.append(result)
+        await all_done(self._commit(local), *(self._send(*one) for one in sending))
+
+    def _set_aside(self, case: Case, found: Plan, *, page: bool, confirmed: bool, stopped: bool) -> Result | None:
+        if stopped:
+            return undone(case, deferral(case, WorkState.BRAKED, "brake"))
+        if page and found.record is not None:
+            return undone(case, deferral(case, WorkState.DUE, "send", self.context.clock.now()))
+        if page and not confirmed and any(effect in DESTRUCTIVE for _, effect in found.effects):
+            due = self.context.clock.now() + timedelta(minutes=10)
+            return undone(case, deferral(case, WorkState.WAITING, "sweep", due))
+        return None
+
+    def _local(self, case: Case, found: Plan, parents: Mapping[Parent, LinkId]) -> Result:
+        match found.step:
+            case Step.DROP:
+                return Result(case, found, drop=True)
+            case Step.JOIN:
+                return Result(case, None, join=found.join)
+            case Step.PARK:
+                return undone(case, deferral(case, WorkState.PARKED, found.cause or "unknown"))
+            case Step.WAIT:
+                return undone(case, waiting(self.context, case, found, parents))
+        back = waiting(self.context, case, found, parents) if unfinished(found) else None
+        return Result(case, found, deferral=back)
+
+    async def _send(self, case: Case, found: Plan, ruling: Ruling) -> None:
+        result = await self.sender.send(case, found)
+        result.settled = [*ruling.settled, *result.settled]
+        await self._commit([result])
+
+    # --- ending ------------------------------------------------------------------------------------------------------
+
+    async def _commit(self, results: Sequence[Result]) -> None:
+        if results:
+            await all_done(*(self.commits.submit(result) for result in results))
+            for result in results:
+                _say(result)
+
+    async def _return(self, items: Sequence[Item], error: ConnectorError) -> None:
+        """The batch could not be read: every item comes back later."""
+        self.context.failures.note(error)
+        now = self.context.clock.now()
+        async with self.context.database.transaction(self.context.fence) as db:
+            await work.defer(db, [retry(item, error, now) for item in items], now)
+
+
+async def all_done(*work_: Awaitable[None]) -> None:
+    """Waits for all of them, whatever becomes of one; then raises the first error. Nothing goes on unseen."""
+    for outcome in await asyncio.gather(*work_, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+def _say(result: Result) -> None:
+    """One line per reconciled record: outcome and reasons, no values."""
+    case, found = result.case, result.plan
+    cause = result.deferral.cause if result.deferral is not None else None
+    log.debug(
+        "record.reconciled",
+        mapping=case.mapping.name if case.mapping is not None else None,
+        link=case.link.id,
+        lane=case.item.lane,
+        outcome=result.sent_action or (found.reason if found is not None else "deferred"),
+        cause=cause,
+        reasons=sorted({d.reason for d in found.decisions}) if found is not None else None,
+    )

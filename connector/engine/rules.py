@@ -1,0 +1,87 @@
+"""Rules: a mapping set joined with both schemas, and the application's tables prepared for it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import asyncpg
+
+from connector.core.bind import bind
+from connector.core.line import BoundMapping
+from connector.core.mapping import MappingSet
+from connector.core.schema import Metadata
+from connector.engine.context import Rules
+from connector.local import capture
+from connector.local.capture import Capture
+from connector.local.catalogue import Connection, describe, quote_ident, quote_literal
+from connector.local.tables import Shape
+from connector.store.db import Database, Fence
+
+LOCK_TRIES = 30
+
+
+async def make_rules(database: Database, spec: MappingSet, metadata: Metadata) -> Rules:
+    """The set joined with both schemas; problems are in `bound`, usable mappings too."""
+    async with database.session() as db:
+        tables = await describe(db, {(m.schema, m.table) for m in spec.mappings})
+    bound = bind(spec, metadata, tables)
+    name = spec.connection.name
+    shapes = {m.name: _shape(name, m) for m in bound.mappings.values()}
+    return Rules(spec, bound, metadata, shapes)
+
+
+def _shape(connection: str, mapping: BoundMapping) -> Shape:
+    names = [*captured(mapping), *mapping.deletes.set]
+    if mapping.updated_at is not None:
+        names.append(mapping.updated_at)
+    return Shape(f"{connection}/{mapping.name}", mapping.table, mapping.key, tuple(dict.fromkeys(names)))
+
+
+def captured(mapping: BoundMapping) -> tuple[str, ...]:
+    """Every column whose change may mean work."""
+    names = [mapping.key]
+    for line in (*mapping.lines, *(line for rule in mapping.match for line in rule)):
+        names += line.columns
+    names += [condition.name for condition in mapping.only_send]
+    return tuple(dict.fromkeys(names))
+
+
+async def prepare_tables(database: Database, fence: Fence, rules: Rules, now: datetime) -> None:
+    """Makes the capture triggers; rows that are older than them and not to be sent are recorded as left out."""
+    for mapping in rules.bound.mappings.values():
+        wanted = Capture(fence.connection, mapping.name, rules.shapes[mapping.name], captured(mapping))
+        await _install(database, fence, mapping, wanted, now)
+
+
+async def _install(database: Database, fence: Fence, mapping: BoundMapping, wanted: Capture, now: datetime) -> None:
+    """Waits for the table's lock a second at a time: the application is never held up longer."""
+    for attempt in range(LOCK_TRIES):
+        try:
+            async with database.transaction(fence) as db:
+                first = await capture.is_new(db, wanted)
+                await capture.install(db, wanted)
+                if first and (not mapping.backfill.all or mapping.backfill.since is not None):
+                    await leave_out(db, mapping, wanted, now)
+        except asyncpg.LockNotAvailableError:
+            if attempt == LOCK_TRIES - 1:
+                raise
+        else:
+            return
+
+
+async def leave_out(db: Connection, mapping: BoundMapping, wanted: Capture, now: datetime) -> None:
+    """Records the rows that `backfill` leaves alone, inside the database."""
+    since = mapping.backfill.since
+    where = ""
+    if since is not None and mapping.updated_at is not None:
+        stamp = quote_ident(mapping.updated_at)
+        where = f"where t.{stamp} is null or t.{stamp} < {quote_literal(since)}::timestamptz"
+    await db.execute(
+        f"""insert into connector.link (connection, object, mapping, app_key, origin, first_seen_at, state)
+            select $1, $2, $3, {wanted.shape.sql_key}::text, 'app', $4, 'left_out' from {wanted.shape.sql_name} t {where}
+            on conflict do nothing""",  # noqa: S608 (names are quoted)
+        wanted.connection,
+        mapping.object,
+        mapping.name,
+        now,
+    )

@@ -1,0 +1,147 @@
+"""Send: one write to the CRM, from the limiter's leave through the intent to the stored answer.
+
+The intent is committed before the call. An answer that never came is not repeated: the record waits until a read tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from connector.core.errors import ConnectorError, RefusedError
+from connector.core.merge import Decision, Reason, Verdict
+from connector.core.model import LinkState, Record
+from connector.core.plan import CreateRecord, DeleteRecord, Plan, Step, UpdateRecord, plan
+from connector.engine.apply import Result
+from connector.engine.case import Case
+from connector.engine.context import Context, identity_text
+from connector.engine.observe import UNKNOWN_FOR
+from connector.engine.putback import call_parents, deferral, retry, undone, unfinished, waiting
+from connector.engine.resolve import stored_base
+from connector.ports import Create, Delete, Done, Failed, Operation, Outcome, Unknown, Update
+from connector.store import intents
+from connector.store.group_commit import GroupCommit
+from connector.store.intents import IntentId, NewIntent
+from connector.store.work import WorkState
+
+
+class Sender:
+    """Sends planned writes of one connection."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.book: GroupCommit[NewIntent, IntentId] = GroupCommit(self._open_intents)
+
+    async def send(self, case: Case, found: Plan) -> Result:
+        """Carries out the plan's CRM write; what is to be committed."""
+        try:
+            return await self._write(case, found)
+        except ConnectorError as error:
+            self.context.failures.note(error)
+            return undone(case, retry(case.item, error, self.context.clock.now()))
+
+    async def _write(self, case: Case, found: Plan) -> Result:
+        operation = _operation(case, found)
+        await self.context.crm.admit(operation, lane=case.item.lane)
+        intent = await self.book.submit(_intent(case, found))
+        if isinstance(operation, Create) and self.context.has_identity(operation.object) and case.mapping is not None:
+            text = identity_text(case.mapping.name, str(case.link.app_key), intent)
+            operation = replace(operation, identity=text)
+        (outcome,) = await self.context.crm.write([operation], lane=case.item.lane)
+        return await self._answered(case, found, outcome, intent)
+
+    async def _answered(self, case: Case, found: Plan, outcome: Outcome, intent: IntentId) -> Result:
+        match outcome:
+            case Done(record):
+                self.context.failures.succeeded()
+                return await self._done(case, found, record, intent)
+            case Unknown():
+                async with self.context.database.transaction(self.context.fence) as db:
+                    await intents.mark_unknown(db, [intent])
+                until = self.context.clock.now() + UNKNOWN_FOR
+                return undone(case, deferral(case, WorkState.WAITING, "unknown_outcome", until))
+            case Failed(error):
+                return await self._failed(case, found, error, intent)
+
+    async def _done(self, case: Case, found: Plan, record: Record | None, intent: IntentId) -> Result:
+        """The record as stored is the next observation: what it changes for the row is in the same commit."""
+        if record is None or case.situation is None:
+            return Result(case, replace(found, record=None), sent_action="delete", settled=[intent])
+        sent = found.sends()
+        base = stored_base(case, {d.line.name: d.base for d in sent if d.base is not None}, record)
+        name = case.mapping.name if case.mapping is not None else case.link.mapping
+        case.link = replace(case.link, mapping=name, crm_id=record.id, base=base, state=LinkState.LINKED)
+        case.crm = record
+        after = plan(replace(case.situation, link=case.link, crm=record, evidence=False))
+        parents = await call_parents(self.context, [(case, after)]) if after.parents else {}
+        return Result(
+            case,
+            replace(after, record=None) if after.step in (Step.APPLY, Step.DONE) else None,
+            sent=sent,
+            sent_action="create" if isinstance(found.record, CreateRecord) else "update",
+            settled=[intent],
+            again=after.record is not None,
+            deferral=waiting(self.context, case, after, parents) if unfinished(after) else None,
+        )
+
+    async def _failed(self, case: Case, found: Plan, error: ConnectorError, intent: IntentId) -> Result:
+        """Certainly not applied. A refused value is held alone; the rest of the record goes on."""
+        self.context.failures.note(error)
+        if not isinstance(error, RefusedError):
+            return replace(undone(case, retry(case.item, error, self.context.clock.now())), settled=[intent])
+        rest = _without(found, _named_lines(found, error))
+        if rest is None:
+            parked = deferral(case, WorkState.PARKED, f"refused:{error.code or 'crm'}".lower())
+            return replace(undone(case, parked), settled=[intent])
+        async with self.context.database.transaction(self.context.fence) as db:
+            await intents.close(db, [intent])
+        return await self._write(case, rest) if rest.record is not None else Result(case, rest)
+
+    async def _open_intents(self, wanted: Sequence[NewIntent]) -> Sequence[IntentId]:
+        async with self.context.database.transaction(self.context.fence) as db:
+            return await intents.open_many(db, self.context.fence, wanted, self.context.clock.now())
+
+
+def _operation(case: Case, found: Plan) -> Operation:
+    name = case.link.object
+    match found.record:
+        case CreateRecord(fields):
+            return Create(name, fields)
+        case UpdateRecord(fields) if isinstance(case.crm, Record):
+            return Update(name, case.crm.id, fields, case.crm)
+        case DeleteRecord() if case.link.crm_id is not None:
+            return Delete(name, case.link.crm_id)
+    raise ConnectorError("a plan without a CRM write was sent")
+
+
+def _intent(case: Case, found: Plan) -> NewIntent:
+    fields = found.record.fields if isinstance(found.record, CreateRecord | UpdateRecord) else {}
+    base = {d.line.name: d.base for d in found.sends() if d.base is not None}
+    return NewIntent(case.link.id, _name_of(found), case.link.object, case.link.crm_id, fields, base, case.hashes)
+
+
+def _name_of(found: Plan) -> str:
+    if isinstance(found.record, CreateRecord):
+        return "create"
+    return "update" if isinstance(found.record, UpdateRecord) else "delete"
+
+
+def _named_lines(found: Plan, error: RefusedError) -> Sequence[Decision]:
+    return [d for d in found.sends() if any(f.key in error.fields for f in d.line.fields)]
+
+
+def _without(found: Plan, bad: Sequence[Decision]) -> Plan | None:
+    """The same plan with some lines held; None when that leaves it as it was."""
+    if not bad or not isinstance(found.record, CreateRecord | UpdateRecord):
+        return None
+    names, keys = {d.line.name for d in bad}, {f.key for d in bad for f in d.line.fields}
+    decisions = tuple(_refused(d) if d.line.name in names else d for d in found.decisions)
+    fields = {key: value for key, value in found.record.fields.items() if key not in keys}
+    if len(fields) == len(found.record.fields):
+        return None
+    record = replace(found.record, fields=fields) if fields or isinstance(found.record, CreateRecord) else None
+    return replace(found, decisions=decisions, record=record)
+
+
+def _refused(d: Decision) -> Decision:
+    return replace(d, verdict=Verdict.HELD, reason=Reason.UNCONVERTIBLE, cause="refused", base=None)

@@ -1,0 +1,171 @@
+"""Sweeps: what webhooks lost. Recent ones follow the CRM's clock, full ones list everything and then look for what is gone.
+
+A page is an observation like any other: its records are claimed and reconciled. Deletion is never concluded from absence
+in a listing; what was not met is read by id, and only positive evidence counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from connector.core.model import AppKey, CrmId, Lane, LinkId, Record
+from connector.engine.context import Context
+from connector.engine.glance import unsettled
+from connector.engine.reconcile import Reconciler
+from connector.local import tables
+from connector.store import links, match_keys, sweeps, work
+from connector.store.db import Connection
+from connector.store.sweeps import Sweep
+from connector.store.work import Mark
+
+log = structlog.get_logger()
+OVERLAP = timedelta(seconds=2)
+FIRST_LOOK = timedelta(minutes=5)
+ROWS = 1000
+
+
+class Sweeper:
+    """Sweeps of one connection."""
+
+    def __init__(self, context: Context, reconciler: Reconciler) -> None:
+        self.context, self.reconciler = context, reconciler
+
+    async def recent(self, name: str, sweep: Sweep | None) -> None:
+        """Reconciles what changed since the last recent sweep, with an overlap of two seconds."""
+        began = self.context.clock.now()
+        crm_now = began + timedelta(seconds=self.context.clock_offset)
+        since = sweep.since if sweep is not None and sweep.since is not None else crm_now - FIRST_LOOK
+        latest, cursor, seen = since, None, 0
+        while True:
+            read_at = self.context.clock.now()
+            page = await self.context.crm.changed(name, since - OVERLAP, cursor, lane=Lane.SWEEP)
+            latest = max([latest, *(r.modified_at for r in page.records if r.modified_at is not None)])
+            seen += await self.page(name, page.records, read_at, Lane.SWEEP)
+            await self._gone(name, page.deleted)
+            cursor = page.cursor
+            if cursor is None:
+                break
+        done = Sweep(name, "recent", latest, None, began, self.context.clock.now(), seen)
+        await self._save(done)
+        if seen:
+            self.context.metrics.sweep_found.labels(self.context.name, name).inc(seen)
+
+    async def full(self, name: str, sweep: Sweep | None, *, kind: str = "full", lane: Lane = Lane.SWEEP) -> None:
+        """Lists every record, then asks by id for those that were not met. Resumes where a former owner stopped."""
+        now = self.context.clock.now()
+        state = sweep if sweep is not None and sweep.cursor is not None else Sweep(name, kind, None, None, now)
+        if state.cursor is None:
+            async with self.context.database.transaction(self.context.fence) as db:
+                await sweeps.forget_seen(db, self.context.name, name)
+        while True:
+            read_at = self.context.clock.now()
+            page = await self.context.crm.listing(name, state.cursor, lane=lane)
+            await self.page(name, page.records, read_at, lane, confirmed=lane is Lane.FETCH_ALL)
+            async with self.context.database.transaction(self.context.fence) as db:
+                await sweeps.note_seen(db, self.context.name, name, [record.id for record in page.records])
+            state = replace(state, cursor=page.cursor, seen=state.seen + len(page.records))
+            if page.cursor is None:
+                break
+            await self._save(state)
+        await self._look_for_unseen(name, state.started_at or now, lane)
+        await self._save(replace(state, finished_at=self.context.clock.now()))
+
+    async def page(
+        self, name: str, records: Sequence[Record], began: datetime, lane: Lane, *, confirmed: bool = False
+    ) -> int:
+        """Reconciles the records of a page that are not in agreement; how many that were."""
+        if not records:
+            return 0
+        now = self.context.clock.now()
+        async with self.context.database.transaction(self.context.fence) as db:
+            known = await links.by_crm(db, self.context.name, name, [record.id for record in records])
+            rest = await unsettled(self.context, db, records, known)
+            if not self.context.rules.heard(name):
+                rest = [record for record in rest if record.id in known]
+            await self._keep_keys(db, name, rest)
+            missing = [record.id for record in rest if record.id not in known]
+            if missing:
+                await links.open_crm(db, self.context.name, name, missing, now)
+                known = {**known, **await links.by_crm(db, self.context.name, name, missing)}
+            ids = [known[record.id].id for record in rest if record.id in known]
+            items = await work.claim_links(db, self.context.fence, ids, lane, now) if ids else []
+        if items:
+            given: dict[CrmId, Record] = {record.id: record for record in rest}
+            await self.reconciler.run(items, given, began, confirmed=confirmed)
+        return len(items)
+
+    async def _keep_keys(self, db: Connection, name: str, records: Sequence[Record]) -> None:
+        mappings = [m for m in self.context.rules.of_object(name) if m.match and m.direction.sends]
+        if mappings and records:
+            hashes = self.reconciler.applier.record_hashes
+            await match_keys.replace(db, self.context.name, name, {r.id: hashes(mappings, r) for r in records})
+
+    async def _gone(self, name: str, ids: Sequence[CrmId]) -> None:
+        """Records that the CRM itself lists as deleted."""
+        if not ids:
+            return
+        async with self.context.database.transaction(self.context.fence) as db:
+            known = await links.by_crm(db, self.context.name, name, ids)
+            marks = [Mark(link.id, Lane.SWEEP, evidence=True) for link in known.values() if not link.state.tombstone]
+            if marks:
+                await work.mark(db, self.context.name, marks, self.context.clock.now())
+
+    async def _look_for_unseen(self, name: str, since: datetime, lane: Lane) -> None:
+        after = LinkId(0)
+        while True:
+            async with self.context.database.transaction(self.context.fence) as db:
+                ids = await sweeps.unseen(db, self.context.name, name, since, after, ROWS)
+                if ids:
+                    await work.ensure(db, self.context.name, ids, lane, self.context.clock.now())
+            if len(ids) < ROWS:
+                return
+            after = ids[-1]
+
+    # --- the app's side ----------------------------------------------------------------------------------------------
+
+    async def rows(self, name: str, lane: Lane) -> None:
+        """Finds rows without a link and links without a row, for the mappings of an object."""
+        for mapping in self.context.rules.of_object(name):
+            await self._rows_without_link(mapping.name, lane)
+            await self._links_without_row(mapping.name, lane)
+
+    async def _rows_without_link(self, mapping: str, lane: Lane) -> None:
+        bound, shape = self.context.rules.bound.mappings[mapping], self.context.rules.shapes[mapping]
+        if not (bound.direction.sends or bound.match):
+            return
+        after: AppKey | None = None
+        while True:
+            async with self.context.database.transaction(self.context.fence) as db:
+                found = await tables.page(db, shape, after, ROWS)
+                keys = [row.key for row in found]
+                known = await links.by_app(db, self.context.name, mapping, keys)
+                fresh = [key for key in keys if key not in known]
+                now = self.context.clock.now()
+                if fresh:
+                    await links.open_app(db, self.context.name, bound.object, mapping, fresh, now)
+                    opened = await links.by_app(db, self.context.name, mapping, fresh)
+                    await work.ensure(db, self.context.name, [link.id for link in opened.values()], lane, now)
+            if len(found) < ROWS:
+                return
+            after = keys[-1]
+
+    async def _links_without_row(self, mapping: str, lane: Lane) -> None:
+        shape, after = self.context.rules.shapes[mapping], LinkId(0)
+        while True:
+            async with self.context.database.transaction(self.context.fence) as db:
+                found = await sweeps.linked_rows(db, self.context.name, mapping, after, ROWS)
+                there = await tables.read(db, shape, [key for _, key in found]) if found else {}
+                lost = [link for link, key in found if key not in there]
+                if lost:
+                    await work.ensure(db, self.context.name, lost, lane, self.context.clock.now())
+            if len(found) < ROWS:
+                return
+            after = found[-1][0]
+
+    async def _save(self, sweep: Sweep) -> None:
+        async with self.context.database.transaction(self.context.fence) as db:
+            await sweeps.save(db, self.context.name, sweep)

@@ -1,0 +1,104 @@
+"""Worker: claims due items and reconciles them in batches, without one batch waiting for another.
+
+Higher lanes go first; a tenth of what is claimed is kept for the lower ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+import structlog
+
+from connector.core.errors import ConnectorError, NotOwnerError
+from connector.core.model import Lane
+from connector.engine.context import Context
+from connector.engine.reconcile import Reconciler
+from connector.store import work
+from connector.store.db import AWAY
+from connector.store.work import Deferral, Item, WorkState
+
+log = structlog.get_logger()
+IN_FLIGHT = 1000
+BATCH = 200
+IDLE = 0.1
+RUSH = 100
+"""Arrivals in the last second from which on reads collect more before they go."""
+COLLECT = 0.05
+
+
+class Worker:
+    """Works off the queue of one connection."""
+
+    def __init__(self, context: Context, reconciler: Reconciler) -> None:
+        self.context, self.reconciler = context, reconciler
+        self.flying = 0
+        self._arrivals: deque[tuple[float, int]] = deque()
+
+    async def run(self) -> None:
+        """Works until cancelled; what is in flight then is awaited by the group that runs it."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self.context.pulse.clear()
+                items = await self.claim()
+                if not items:
+                    await self._rest()
+                    continue
+                self.flying += len(items)
+                group.create_task(self._batch(items))
+                if self._rushing():
+                    await self.context.clock.sleep(COLLECT)
+
+    async def claim(self) -> Sequence[Item]:
+        """The next batch; nothing while the connection is paused, held or cooling off."""
+        room = min(BATCH, IN_FLIGHT - self.flying)
+        if room <= 0 or self.context.gates.closed:
+            return []
+        now = self.context.clock.now()
+        async with self.context.database.transaction(self.context.fence) as db:
+            items = list(await work.claim(db, self.context.fence, now, room, tuple(Lane)))
+            if len(items) == room and items[-1].lane <= Lane.LIVE:
+                items += await work.claim(db, self.context.fence, now, max(room // 10, 1), (Lane.SWEEP, Lane.FETCH_ALL))
+        self._arrivals.append((self.context.clock.monotonic(), len(items)))
+        return items
+
+    def _rushing(self) -> bool:
+        horizon = self.context.clock.monotonic() - 1.0
+        while self._arrivals and self._arrivals[0][0] < horizon:
+            self._arrivals.popleft()
+        return sum(count for _, count in self._arrivals) >= RUSH
+
+    async def _rest(self) -> None:
+        try:
+            async with asyncio.timeout(IDLE):
+                await self.context.pulse.wait()
+        except TimeoutError:
+            return
+
+    async def _batch(self, items: Sequence[Item]) -> None:
+        """The one place that catches everything: a defect costs its own records, which a person then sees."""
+        try:
+            await self.reconciler.run(items)
+        except (*AWAY, NotOwnerError):
+            raise
+        except Exception as error:
+            log.exception("reconcile.failed", count=len(items))
+            await self._isolate(items, error)
+        finally:
+            self.flying -= len(items)
+
+    async def _isolate(self, items: Sequence[Item], error: Exception) -> None:
+        """One bad record in a batch costs one record: the batch is tried one by one, what fails alone is parked."""
+        if len(items) > 1:
+            for item in items:
+                self.flying += 1
+                await self._batch([item])
+            return
+        cause = f"defect:{type(error).__name__}".lower()
+        if isinstance(error, ConnectorError):
+            cause = type(error).__name__.lower()
+        (item,) = items
+        async with self.context.database.transaction(self.context.fence) as db:
+            parked = Deferral(item.link_id, item.generation, WorkState.PARKED, None, cause, item.attempt + 1)
+            await work.defer(db, [parked], self.context.clock.now())

@@ -1,0 +1,136 @@
+"""Capture: triggers that note which rows of the application's tables changed, and nothing else.
+
+Three statement-level triggers per mapping append one row per statement (and set of changed columns) to
+`connector.change`. They lock nothing, look nothing up and never notify. They ignore only what this mapping's own
+transactions write directly; what the application's own triggers do in answer is captured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from connector.core.schema import Column
+from connector.local.catalogue import Connection, quote_ident, quote_literal
+from connector.local.tables import Shape
+
+LAST_BIT = 62
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """What a mapping wants noted: changes of `columns` of its table."""
+
+    connection: str
+    mapping: str
+    shape: Shape
+    columns: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of the trigger functions, short enough for PostgreSQL's 63 bytes."""
+        return f"capture {self.connection}/{self.mapping}".encode()[:56].decode(errors="ignore")
+
+
+def mask(columns: Sequence[Column]) -> str:
+    """SQL for the bits of the columns that differ between row `n` and row `o`."""
+    terms = []
+    for position, column in enumerate(columns):
+        cast = "::text" if column.kind in {"json", "other"} else ""
+        name = quote_ident(column.name)
+        bit = 1 << min(position, LAST_BIT)
+        terms.append(f"case when n.{name}{cast} is distinct from o.{name}{cast} then {bit}::bigint else 0 end")
+    return " | ".join(terms) or "0::bigint"
+
+
+def definition(capture: Capture, number: str) -> str:
+    """SQL that makes the three functions and triggers; `number` is the capture's id."""
+    table, key = capture.shape.sql_name, quote_ident(capture.shape.key)
+    columns = [capture.shape.table.columns[name] for name in capture.columns]
+    into = (
+        "insert into connector.change (connection, mapping, capture, op, columns, keys) select "
+        f"{quote_literal(capture.connection)}, {quote_literal(capture.mapping)}, {number}"
+    )
+    bodies = {
+        "insert": f"{into}, 'I', 0, array_agg(n.{key}::text) from new_rows n having count(*) > 0;",
+        "delete": f"{into}, 'D', 0, array_agg(o.{key}::text) from old_rows o having count(*) > 0;",
+        "update": f"""{into}, 'U', m.mask, array_agg(m.key) from (
+    select n.{key}::text as key, {mask(columns)} as mask from new_rows n join old_rows o on o.{key} = n.{key}) m
+  where m.mask <> 0 group by m.mask;
+  if (select count(*) from new_rows) <> (select count(*) from new_rows n join old_rows o on o.{key} = n.{key}) then
+    {into}, 'I', 0, array_agg(n.{key}::text) from new_rows n
+      where not exists (select 1 from old_rows o where o.{key} = n.{key}) having count(*) > 0;
+    {into}, 'D', 0, array_agg(o.{key}::text) from old_rows o
+      where not exists (select 1 from new_rows n where n.{key} = o.{key}) having count(*) > 0;
+  end if;""",
+        "truncate": f"{into}, 'T', 0, '{{}}'::text[];",
+    }
+    return "\n".join(_trigger(capture, table, event, body) for event, body in bodies.items())
+
+
+_TABLES = {
+    "insert": "referencing new table as new_rows",
+    "update": "referencing old table as old_rows new table as new_rows",
+    "delete": "referencing old table as old_rows",
+    "truncate": "",
+}
+
+
+def _trigger(capture: Capture, table: str, event: str, body: str) -> str:
+    function = f"connector.{quote_ident(f'{capture.name} {event[:3]}')}"
+    trigger = quote_ident(f"{capture.name} {event[:3]}")
+    origin = quote_literal(capture.shape.origin)
+    return f"""create or replace function {function}() returns trigger language plpgsql security definer
+set search_path = pg_catalog, pg_temp as $capture$
+begin
+  if pg_trigger_depth() = 1 and current_setting('connector.origin', true) = {origin} then return null; end if;
+  {body}
+  return null;
+end $capture$;
+drop trigger if exists {trigger} on {table};
+create trigger {trigger} after {event} on {table} {_TABLES[event]} for each statement execute function {function}();"""
+
+
+async def install(db: Connection, capture: Capture) -> bool:
+    """Makes or renews the triggers where their definition changed; False when nothing was to do."""
+    wanted = definition(capture, "0")
+    known = await db.fetchrow(
+        "select id, definition from connector.capture where connection = $1 and mapping = $2 order by id desc limit 1",
+        capture.connection,
+        capture.mapping,
+    )
+    if known is not None and known["definition"] == wanted and await _present(db, capture):
+        return False
+    number = await db.fetchval(
+        "insert into connector.capture (connection, mapping, columns, definition) values ($1, $2, $3, $4) returning id",
+        capture.connection,
+        capture.mapping,
+        list(capture.columns),
+        wanted,
+    )
+    await db.execute("set local lock_timeout = '1s'")
+    await db.execute(definition(capture, str(number)))
+    return True
+
+
+async def is_new(db: Connection, capture: Capture) -> bool:
+    """True when the mapping never had triggers."""
+    return not await db.fetchval(
+        "select exists (select 1 from connector.capture where connection = $1 and mapping = $2)",
+        capture.connection,
+        capture.mapping,
+    )
+
+
+async def _present(db: Connection, capture: Capture) -> bool:
+    """True when all four triggers stand on the table, enabled."""
+    return bool(
+        await db.fetchval(
+            """select count(*) = 4 from pg_trigger g join pg_class c on c.oid = g.tgrelid
+               join pg_namespace n on n.oid = c.relnamespace
+               where n.nspname = $1 and c.relname = $2 and g.tgenabled in ('O', 'A') and g.tgname = any($3::text[])""",
+            capture.shape.table.schema,
+            capture.shape.table.name,
+            [f"{capture.name} {event[:3]}" for event in _TABLES],
+        )
+    )

@@ -1,0 +1,210 @@
+"""The application's rows, read and written in a given transaction, many at a time.
+
+Every value travels in PostgreSQL's own text spelling (arrays and json as JSON text), so that no type is ever converted
+twice. Written are mapped columns only; every statement says under which mapping's origin it runs, so that the capture
+triggers do not report our own writes.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import asyncpg
+
+from connector.core.model import AppKey, Row
+from connector.core.schema import Column, Table
+from connector.local.catalogue import Connection, quote_ident
+
+
+@dataclass(frozen=True, slots=True)
+class RowRefusedError(Exception):
+    """PostgreSQL refused a row: the SQLSTATE, and the constraint or column it names."""
+
+    code: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A table as one mapping sees it: its key and the columns that are read."""
+
+    origin: str
+    table: Table
+    key: str
+    columns: tuple[str, ...]
+
+    @property
+    def sql_name(self) -> str:
+        """The table's quoted name."""
+        return f"{quote_ident(self.table.schema)}.{quote_ident(self.table.name)}"
+
+    @property
+    def sql_key(self) -> str:
+        """The key column, qualified."""
+        return f"t.{quote_ident(self.key)}"
+
+    @property
+    def key_type(self) -> str:
+        """The key column's type."""
+        return self.table.columns[self.key].type
+
+    @property
+    def select_list(self) -> str:
+        """The key and every column as text."""
+        return ", ".join([f"{self.sql_key}::text", *(as_text(self.table.columns[name]) for name in self.columns)])
+
+    def row(self, record: asyncpg.Record) -> Row:
+        """A fetched record as a row."""
+        return Row(AppKey(record[0]), dict(zip(self.columns, record[1:], strict=True)))
+
+
+def as_text(column: Column) -> str:
+    """SQL that reads a column in its spelling."""
+    name = f"t.{quote_ident(column.name)}"
+    return f"to_json({name})::text" if column.kind == "array" else f"{name}::text"
+
+
+def from_text(column: Column, source: str) -> str:
+    """SQL that turns a spelling back into the column's type."""
+    if column.kind == "array":
+        element = column.type.removesuffix("[]")
+        return (
+            f"case when {source} is null then null "
+            f"else array(select jsonb_array_elements_text({source}::jsonb)::{element}) end::{column.type}"
+        )
+    return f"{source}::{column.type}"
+
+
+async def read(db: Connection, shape: Shape, keys: Iterable[AppKey], *, lock: bool = False) -> Mapping[AppKey, Row]:
+    """The rows that exist. With `lock` they stay locked until the transaction ends; rows locked elsewhere are left out."""
+    rows = await db.fetch(
+        f"select {shape.select_list} from {shape.sql_name} t "  # noqa: S608 (names are quoted)
+        f"where {shape.sql_key} = any($1::text[]::{shape.key_type}[]) {'for update skip locked' if lock else ''}",
+        sorted(keys),
+    )
+    return {AppKey(row[0]): shape.row(row) for row in rows}
+
+
+async def page(db: Connection, shape: Shape, after: AppKey | None, limit: int) -> Sequence[Row]:
+    """Rows in key order, beginning behind `after`."""
+    where = f"where {shape.sql_key} > $2::text::{shape.key_type}" if after is not None else "where $2::text is null"
+    rows = await db.fetch(
+        f"select {shape.select_list} from {shape.sql_name} t {where} order by {shape.sql_key} limit $1",  # noqa: S608
+        limit,
+        after,
+    )
+    return [shape.row(row) for row in rows]
+
+
+async def find(
+    db: Connection, shape: Shape, expressions: Sequence[str], values: Sequence[Sequence[str]]
+) -> Sequence[Row]:
+    """Rows for which the expressions (SQL over `t`) equal one of the value tuples."""
+    names = [f"v{n}" for n in range(len(expressions))]
+    joined = " and ".join(f"{expression} = n.{name}" for expression, name in zip(expressions, names, strict=True))
+    arrays = ", ".join(f"${n + 1}::text[]" for n in range(len(expressions)))
+    rows = await db.fetch(
+        f"select distinct {shape.select_list} from {shape.sql_name} t "  # noqa: S608 (names are quoted)
+        f"join unnest({arrays}) n({', '.join(names)}) on {joined}",
+        *[[value[n] for value in values] for n in range(len(expressions))],
+    )
+    return [shape.row(row) for row in rows]
+
+
+async def say_origin(db: Connection, shape: Shape) -> None:
+    """Marks what follows in this transaction as this mapping's own writing."""
+    await db.execute("select set_config('connector.origin', $1, true)", shape.origin)
+
+
+async def update(
+    db: Connection, shape: Shape, changes: Mapping[AppKey, Mapping[str, str | None]]
+) -> Mapping[AppKey, Row]:
+    """Writes columns of rows and returns the rows as they are now, the application's own triggers included."""
+    groups: dict[tuple[str, ...], list[AppKey]] = defaultdict(list)
+    for key, columns in changes.items():
+        groups[tuple(sorted(columns))].append(key)
+    written: dict[AppKey, Row] = {}
+    await say_origin(db, shape)
+    for names, keys in groups.items():
+        written |= await _update_alike(db, shape, names, {key: changes[key] for key in sorted(keys)})
+    return written
+
+
+async def _update_alike(
+    db: Connection, shape: Shape, names: tuple[str, ...], changes: Mapping[AppKey, Mapping[str, str | None]]
+) -> Mapping[AppKey, Row]:
+    sets = ", ".join(
+        f"{quote_ident(name)} = {from_text(shape.table.columns[name], f'n.v{n}')}" for n, name in enumerate(names)
+    )
+    arrays = ", ".join(f"${n + 2}::text[]" for n in range(len(names)))
+    rows = await db.fetch(
+        f"update {shape.sql_name} t set {sets} "
+        f"from unnest($1::text[], {arrays}) n(key, {', '.join(f'v{n}' for n in range(len(names)))}) "
+        f"where {shape.sql_key} = n.key::{shape.key_type} returning {shape.select_list}",
+        list(changes),
+        *[[columns[name] for columns in changes.values()] for name in names],
+    )
+    return {AppKey(row[0]): shape.row(row) for row in rows}
+
+
+async def insert(db: Connection, shape: Shape, rows: Sequence[Mapping[str, str | None]]) -> Sequence[Row]:
+    """Adds rows, in order; as they are stored. Keys that no column gives come from the key's default, drawn first."""
+    if not rows:
+        return []
+    await say_origin(db, shape)
+    keyed = [row if shape.key in row else dict(row) for row in rows]
+    missing = [row for row in keyed if shape.key not in row]
+    for row, key in zip(missing, await _new_keys(db, shape, len(missing)), strict=True):
+        row[shape.key] = key  # type: ignore[index]
+    stored: dict[str, Row] = {}
+    for group, members in _alike(keyed).items():
+        stored |= await _insert_alike(db, shape, group, members)
+    return [stored[str(row[shape.key])] for row in keyed]
+
+
+def _alike(rows: Sequence[Mapping[str, str | None]]) -> Mapping[tuple[str, ...], list[Mapping[str, str | None]]]:
+    """Rows by the columns they give: a column that a row leaves out takes its default."""
+    groups: dict[tuple[str, ...], list[Mapping[str, str | None]]] = defaultdict(list)
+    for row in rows:
+        groups[tuple(sorted(row))].append(row)
+    return groups
+
+
+async def _insert_alike(
+    db: Connection, shape: Shape, names: tuple[str, ...], rows: Sequence[Mapping[str, str | None]]
+) -> Mapping[str, Row]:
+    values = ", ".join(from_text(shape.table.columns[name], f"n.v{n}") for n, name in enumerate(names))
+    arrays = ", ".join(f"${n + 1}::text[]" for n in range(len(names)))
+    overriding = "overriding system value" if shape.table.columns[shape.key].identity else ""
+    found = await db.fetch(
+        f"insert into {shape.sql_name} as t ({', '.join(quote_ident(name) for name in names)}) {overriding} "
+        f"select {values} from unnest({arrays}) n({', '.join(f'v{n}' for n in range(len(names)))}) "
+        f"returning {shape.select_list}",
+        *[[row[name] for row in rows] for name in names],
+    )
+    return {row[0]: shape.row(row) for row in found}
+
+
+async def _new_keys(db: Connection, shape: Shape, count: int) -> Sequence[str]:
+    default = shape.table.columns[shape.key].default
+    if not count or default is None:
+        return []
+    rows = await db.fetch(f"select ({default})::text from generate_series(1, $1)", count)  # noqa: S608 (the catalogue's own expression)
+    return [row[0] for row in rows]
+
+
+async def delete(db: Connection, shape: Shape, keys: Iterable[AppKey]) -> None:
+    """Removes rows."""
+    await say_origin(db, shape)
+    await db.execute(
+        f"delete from {shape.sql_name} t where {shape.sql_key} = any($1::text[]::{shape.key_type}[])",  # noqa: S608
+        sorted(keys),
+    )
+
+
+def refusal(error: asyncpg.PostgresError) -> RowRefusedError:
+    """What a person may know of an error: its code and the names in it, never values."""
+    name = getattr(error, "constraint_name", None) or getattr(error, "column_name", None) or ""
+    return RowRefusedError(str(getattr(error, "sqlstate", "") or "unknown"), str(name))

@@ -1,0 +1,62 @@
+"""The journal: what was applied, old and new, why, and whose value gave way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from connector.core.model import AppKey, CrmId, Json, LinkId, Side
+from connector.store.db import Connection
+from connector.store.notes import dump
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One write to one side of one record. `lines`: line → {old, new, reason, loser?}."""
+
+    link_id: LinkId
+    object: str
+    mapping: str | None
+    app_key: AppKey | None
+    crm_id: CrmId | None
+    side: Side
+    action: str
+    cause: str
+    reason: str
+    lines: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+
+
+async def append(db: Connection, connection: str, entries: Sequence[Entry], now: datetime) -> None:
+    """Adds entries."""
+    await db.execute(
+        """insert into connector.journal
+               (connection, at, link_id, object, mapping, app_key, crm_id, side, action, cause, reason, lines)
+           select $1, $2, n.* from unnest($3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+                                         $9::text[], $10::text[], $11::text[], $12::jsonb[]) n""",
+        connection,
+        now,
+        [e.link_id for e in entries],
+        [e.object for e in entries],
+        [e.mapping for e in entries],
+        [e.app_key for e in entries],
+        [e.crm_id for e in entries],
+        [e.side.value for e in entries],
+        [e.action for e in entries],
+        [e.cause for e in entries],
+        [e.reason for e in entries],
+        [dump(e.lines) for e in entries],
+    )
+
+
+async def make_partitions(db: Connection, now: datetime) -> None:
+    """Makes the partitions of this month and the next, unless the default partition already holds such rows."""
+    for months in (0, 1):
+        year, month = divmod(now.year * 12 + now.month - 1 + months, 12)
+        end_year, end_month = divmod(now.year * 12 + now.month + months, 12)
+        name = f"journal_{year:04d}_{month + 1:02d}"
+        if not await db.fetchval("select to_regclass($1) is not null", f"connector.{name}"):
+            await db.execute(
+                f"create table connector.{name} partition of connector.journal "
+                f"for values from ('{year:04d}-{month + 1:02d}-01') to ('{end_year:04d}-{end_month + 1:02d}-01')"
+            )

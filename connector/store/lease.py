@@ -1,0 +1,51 @@
+"""Who owns a connection. One row, one epoch that only grows; the epoch fences every state write."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from connector.store.db import Connection, Fence
+
+TERM = timedelta(seconds=8)
+"""How long a lease lives without renewal: a dead owner is replaced within this and one attempt's interval."""
+
+
+async def acquire(db: Connection, connection: str, owner: str, now: datetime) -> Fence | None:
+    """The lease with a new epoch, or None while another owner's has not expired."""
+    epoch = await db.fetchval(
+        """insert into connector.lease as l (connection, epoch, owner, expires_at) values ($1, 1, $2, $3)
+           on conflict (connection) do update set epoch = l.epoch + 1, owner = excluded.owner,
+               expires_at = excluded.expires_at
+           where l.expires_at < $4
+           returning epoch""",
+        connection,
+        owner,
+        now + TERM,
+        now,
+    )
+    return Fence(connection, epoch) if epoch is not None else None
+
+
+async def renew(db: Connection, fence: Fence, now: datetime) -> bool:
+    """Extends the lease; False when somebody else has it."""
+    done = await db.execute(
+        "update connector.lease set expires_at = $3 where connection = $1 and epoch = $2",
+        fence.connection,
+        fence.epoch,
+        now + TERM,
+    )
+    return bool(done == "UPDATE 1")
+
+
+async def release(db: Connection, fence: Fence) -> None:
+    """Ends the lease at once, so that another owner need not wait."""
+    await db.execute(
+        "update connector.lease set expires_at = 'epoch' where connection = $1 and epoch = $2",
+        fence.connection,
+        fence.epoch,
+    )
+
+
+async def owned(db: Connection, connection: str, now: datetime) -> bool:
+    """True while some process holds the lease."""
+    return bool(await db.fetchval("select expires_at > $2 from connector.lease where connection = $1", connection, now))

@@ -1,0 +1,296 @@
+"""Links: "this row is that CRM record", with what both sides last agreed on.
+
+All functions take many keys at once. Keys are sorted before they are locked, so that two transactions cannot wait for each
+other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import asyncpg
+
+from connector.core.merge import Parent
+from connector.core.model import AppKey, Base, CrmId, Link, LinkId, LinkState, Pair, Side
+from connector.store.db import Connection
+from connector.store.notes import dump
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A parent as its link tells it. `reachable` is False when it will not come without a person."""
+
+    mapping: str
+    app_key: AppKey | None
+    crm_id: CrmId | None
+    link_id: LinkId
+    reachable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LinkWrite:
+    """The new state of one link. `joined` is the other half that it takes in."""
+
+    id: LinkId
+    mapping: str | None
+    app_key: AppKey | None
+    crm_id: CrmId | None
+    state: LinkState
+    base: Base
+    restore: Mapping[str, str | None] = field(default_factory=dict)
+    held: Mapping[str, str] = field(default_factory=dict)
+    died: Side | None = None
+    cause: str | None = None
+    version: str | None = None
+
+
+def base_json(base: Base) -> str:
+    """The jsonb of a base: line → [app, crm, rule]."""
+    return dump({name: [pair.app, pair.crm, pair.rule] for name, pair in base.items()})
+
+
+def link_of(row: asyncpg.Record) -> Link:
+    """A row of `connector.link` as a value."""
+    return Link(
+        id=LinkId(row["id"]),
+        object=row["object"],
+        mapping=row["mapping"],
+        app_key=row["app_key"],
+        crm_id=row["crm_id"],
+        state=LinkState(row["state"]),
+        origin=Side(row["origin"]),
+        base={name: Pair(*pair) for name, pair in json.loads(row["base"]).items()},
+        restore=json.loads(row["restore"]),
+        committed_at=row["committed_at"],
+        version=row["version"],
+        held=row["held"] != "{}",
+    )
+
+
+async def open_app(
+    db: Connection, connection: str, name: str, mapping: str, keys: Iterable[AppKey], now: datetime, state: str = "open"
+) -> None:
+    """Makes a half-open link for every row that has none."""
+    await db.execute(
+        """insert into connector.link (connection, object, mapping, app_key, origin, first_seen_at, state)
+           select $1, $2, $3, k, 'app', $5, $6 from unnest($4::text[]) k order by k
+           on conflict (connection, mapping, app_key) where app_key is not null do nothing""",
+        connection,
+        name,
+        mapping,
+        sorted(keys),
+        now,
+        state,
+    )
+
+
+async def open_crm(db: Connection, connection: str, name: str, ids: Iterable[CrmId], now: datetime) -> None:
+    """Makes a half-open link for every CRM record that has none."""
+    await db.execute(
+        """insert into connector.link (connection, object, crm_id, origin, first_seen_at)
+           select $1, $2, i, 'crm', $4 from unnest($3::text[]) i order by i
+           on conflict (connection, object, crm_id) where crm_id is not null do nothing""",
+        connection,
+        name,
+        sorted(ids),
+        now,
+    )
+
+
+async def by_crm(db: Connection, connection: str, name: str, ids: Sequence[CrmId]) -> Mapping[CrmId, Link]:
+    """The links of CRM records."""
+    rows = await db.fetch(
+        "select * from connector.link where connection = $1 and object = $2 and crm_id = any($3::text[])",
+        connection,
+        name,
+        list(ids),
+    )
+    return {CrmId(row["crm_id"]): link_of(row) for row in rows}
+
+
+async def by_app(db: Connection, connection: str, mapping: str, keys: Sequence[AppKey]) -> Mapping[AppKey, Link]:
+    """The links of rows."""
+    rows = await db.fetch(
+        "select * from connector.link where connection = $1 and mapping = $2 and app_key = any($3::text[])",
+        connection,
+        mapping,
+        list(keys),
+    )
+    return {AppKey(row["app_key"]): link_of(row) for row in rows}
+
+
+async def by_id(db: Connection, ids: Sequence[LinkId]) -> Mapping[LinkId, Link]:
+    """Links by their own id."""
+    rows = await db.fetch("select * from connector.link where id = any($1::bigint[])", list(ids))
+    return {LinkId(row["id"]): link_of(row) for row in rows}
+
+
+async def save(db: Connection, writes: Sequence[LinkWrite], now: datetime) -> None:
+    """Writes the new state of links. A CRM half that another link takes in must be gone before."""
+    await db.execute(
+        """update connector.link l set mapping = n.mapping, app_key = n.app_key, crm_id = n.crm_id, state = n.state,
+               base = n.base, restore = n.restore, held = n.held, died = n.died, cause = n.cause, version = n.version,
+               committed_at = $12
+           from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::jsonb[],
+                       $8::jsonb[], $9::text[], $10::text[], $11::text[])
+                n(id, mapping, app_key, crm_id, state, base, restore, held, died, cause, version)
+           where l.id = n.id""",
+        [w.id for w in writes],
+        [w.mapping for w in writes],
+        [w.app_key for w in writes],
+        [w.crm_id for w in writes],
+        [w.state.value for w in writes],
+        [base_json(w.base) for w in writes],
+        [dump(dict(w.restore)) for w in writes],
+        [dump(dict(w.held)) for w in writes],
+        [w.died.value if w.died else None for w in writes],
+        [w.cause for w in writes],
+        [w.version for w in writes],
+        now,
+    )
+
+
+async def absorb(db: Connection, connection: str, name: str, taken: Mapping[CrmId, LinkId]) -> None:
+    """Deletes the CRM halves of records that a link takes in; their notes move to that link's work."""
+    await db.execute(
+        """with half as (
+               select h.id, n.keeper from unnest($3::text[], $4::bigint[]) n(crm_id, keeper)
+               join connector.link h on h.connection = $1 and h.object = $2 and h.crm_id = n.crm_id and h.id <> n.keeper
+               where h.app_key is null)
+           update connector.work k set generation = k.generation + 1, crm_changed = k.crm_changed || w.crm_changed,
+               evidence = k.evidence or w.evidence
+           from half join connector.work w on w.link_id = half.id where k.link_id = half.keeper""",
+        connection,
+        name,
+        list(taken),
+        list(taken.values()),
+    )
+    await db.execute(
+        """delete from connector.link h using unnest($3::text[], $4::bigint[]) n(crm_id, keeper)
+           where h.connection = $1 and h.object = $2 and h.crm_id = n.crm_id and h.id <> n.keeper
+             and h.app_key is null""",
+        connection,
+        name,
+        list(taken),
+        list(taken.values()),
+    )
+
+
+async def absorb_app(db: Connection, connection: str, mapping: str, taken: Mapping[AppKey, LinkId]) -> None:
+    """Deletes the app halves of rows that a link takes in; their notes move to that link's work."""
+    keys, keepers = list(taken), list(taken.values())
+    await db.execute(
+        """update connector.work k set generation = k.generation + 1, app_changed = k.app_changed || w.app_changed
+           from unnest($3::text[], $4::bigint[]) n(app_key, keeper)
+           join connector.link h on h.connection = $1 and h.mapping = $2 and h.app_key = n.app_key and h.id <> n.keeper
+           join connector.work w on w.link_id = h.id
+           where k.link_id = n.keeper and h.crm_id is null""",
+        connection,
+        mapping,
+        keys,
+        keepers,
+    )
+    await db.execute(
+        """delete from connector.link h using unnest($3::text[], $4::bigint[]) n(app_key, keeper)
+           where h.connection = $1 and h.mapping = $2 and h.app_key = n.app_key and h.id <> n.keeper
+             and h.crm_id is null""",
+        connection,
+        mapping,
+        keys,
+        keepers,
+    )
+
+
+async def delete(db: Connection, ids: Sequence[LinkId]) -> None:
+    """Forgets half-open links that have become pointless."""
+    await db.execute("delete from connector.link where id = any($1::bigint[])", list(ids))
+
+
+async def references_by_app(
+    db: Connection, connection: str, wanted: Iterable[tuple[str, AppKey]]
+) -> Sequence[Reference]:
+    """What is known of parents named by rows."""
+    pairs = sorted(set(wanted))
+    rows = await db.fetch(
+        f"""{_REFERENCE} join unnest($2::text[], $3::text[]) n(mapping, key)
+            on l.mapping = n.mapping and l.app_key = n.key where l.connection = $1""",
+        connection,
+        [mapping for mapping, _ in pairs],
+        [key for _, key in pairs],
+    )
+    return [_reference(row, row["mapping"]) for row in rows]
+
+
+async def references_by_crm(
+    db: Connection, connection: str, wanted: Iterable[tuple[str, str, CrmId]]
+) -> Sequence[Reference]:
+    """What is known of parents named by CRM records: (target mapping, its object, CRM id)."""
+    triples = sorted(set(wanted))
+    rows = await db.fetch(
+        f"""{_REFERENCE} join unnest($2::text[], $3::text[], $4::text[]) n(target, object, key)
+            on l.object = n.object and l.crm_id = n.key where l.connection = $1""",
+        connection,
+        [target for target, _, _ in triples],
+        [name for _, name, _ in triples],
+        [key for _, _, key in triples],
+    )
+    return [_reference(row, row["target"]) for row in rows]
+
+
+_REFERENCE = """
+select l.id, l.mapping, l.app_key, l.crm_id, l.state, w.state as work, n.*
+from connector.link l left join connector.work w on w.link_id = l.id
+"""
+
+
+def _reference(row: asyncpg.Record, target: str) -> Reference:
+    other = row["mapping"] is not None and row["mapping"] != target
+    hopeless = row["state"] in {"excluded", "left_out", "unlinked", "deleted"} or row["work"] == "parked" or other
+    return Reference(target, row["app_key"] if not other else None, row["crm_id"], LinkId(row["id"]), not hopeless)
+
+
+async def join(db: Connection, link: LinkId, crm_id: CrmId, now: datetime) -> None:
+    """Completes a link by what its open create intent made; the base is what that intent sent."""
+    await db.execute(
+        """update connector.link l set crm_id = $2, state = 'linked', committed_at = $3,
+               base = coalesce((select i.seen from connector.intent i
+                                where i.link_id = l.id and i.op = 'create' order by i.id desc limit 1), l.base)
+           where l.id = $1 and l.crm_id is null""",
+        link,
+        crm_id,
+        now,
+    )
+
+
+async def call(
+    db: Connection, connection: str, wanted: Sequence[tuple[Parent, str]], now: datetime
+) -> Mapping[Parent, LinkId]:
+    """The links of awaited parents (with their objects), made half open where they are missing."""
+    for mapping, name in sorted({(parent.mapping, name) for parent, name in wanted}):
+        keys = [AppKey(p.key) for p, _ in wanted if p.mapping == mapping and p.side is Side.APP]
+        ids = [CrmId(p.key) for p, _ in wanted if p.mapping == mapping and p.side is Side.CRM]
+        if keys:
+            await open_app(db, connection, name, mapping, keys, now)
+        if ids:
+            await open_crm(db, connection, name, ids, now)
+    rows = await references_by_app(
+        db, connection, [(p.mapping, AppKey(p.key)) for p, _ in wanted if p.side is Side.APP]
+    )
+    records = await references_by_crm(
+        db, connection, [(p.mapping, name, CrmId(p.key)) for p, name in wanted if p.side is Side.CRM]
+    )
+    found = {Parent(ref.mapping, Side.APP, str(ref.app_key)): ref.link_id for ref in rows}
+    return found | {Parent(ref.mapping, Side.CRM, str(ref.crm_id)): ref.link_id for ref in records}
+
+
+async def revive(db: Connection, ids: Sequence[LinkId]) -> None:
+    """A person pairs tombstones and left-out rows again: their next reconcile is a first sight."""
+    await db.execute(
+        """update connector.link set state = case when app_key is null or crm_id is null then 'open' else 'linked' end,
+               base = case when state in ('unlinked', 'deleted') then '{}'::jsonb else base end
+           where id = any($1::bigint[]) and state in ('unlinked', 'deleted', 'left_out', 'excluded', 'frozen')""",
+        list(ids),
+    )

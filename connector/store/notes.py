@@ -1,0 +1,136 @@
+"""Notes that something changed: rows of `change` (capture triggers) and `event` (webhooks), and folding them into work.
+
+Nobody syncs where a note is left. Notes are consumed one by one, never by a high-water mark: transactions commit out of
+order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from connector.core.model import Lane
+from connector.store.db import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A stored webhook delivery. `hint` is the JSON of `ports.Hint`."""
+
+    connection: str
+    event_id: str
+    object: str
+    crm_id: str
+    kind: str
+    hint: str
+    received_at: datetime
+    id: int = 0
+
+
+async def append_events(db: Connection, events: Sequence[Event]) -> None:
+    """The one INSERT of the receiver: durable once it returns."""
+    await db.execute(
+        """insert into connector.event (connection, event_id, object, crm_id, kind, hint, received_at)
+           select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::timestamptz[])""",
+        [e.connection for e in events],
+        [e.event_id for e in events],
+        [e.object for e in events],
+        [e.crm_id for e in events],
+        [e.kind for e in events],
+        [e.hint for e in events],
+        [e.received_at for e in events],
+    )
+
+
+async def take_events(db: Connection, connection: str, limit: int) -> Sequence[Event]:
+    """Removes and returns the oldest events; they are folded in the same transaction or come back."""
+    rows = await db.fetch(
+        """delete from connector.event where id in
+             (select id from connector.event where connection = $1 order by id limit $2 for update skip locked)
+           returning *""",
+        connection,
+        limit,
+    )
+    found = [
+        Event(r["connection"], r["event_id"], r["object"], r["crm_id"], r["kind"], r["hint"], r["received_at"], r["id"])
+        for r in rows
+    ]
+    return sorted(found, key=lambda event: event.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What a fold of changes did: notes consumed, work items marked, mappings whose table was truncated."""
+
+    notes: int
+    marked: int
+    truncated: Sequence[str]
+
+
+async def fold_changes(db: Connection, connection: str, now: datetime, limit: int) -> Folded:
+    """Turns capture notes into half-open links and work, inside the database whatever their number."""
+    taken = await db.fetch(
+        """select id, op::text as op, mapping from connector.change
+           where connection = $1 order by id limit $2 for update skip locked""",
+        connection,
+        limit,
+    )
+    if not taken:
+        return Folded(0, 0, ())
+    ids = [r["id"] for r in taken]
+    await db.execute(_OPEN_LINKS, ids, now)
+    await db.execute(_REOPEN_LEFT_OUT, ids)
+    marked = await db.execute(_MARK, ids, now, int(Lane.LIVE))
+    await db.execute("delete from connector.change where id = any($1::bigint[])", ids)
+    return Folded(len(ids), int(marked.split()[-1]), sorted({r["mapping"] for r in taken if r["op"] == "T"}))
+
+
+_OPEN_LINKS = """
+insert into connector.link (connection, object, mapping, app_key, origin, first_seen_at)
+select distinct c.connection, m.object, c.mapping, k.key, 'app', $2::timestamptz
+from connector.change c
+join connector.mapping m using (connection, mapping)
+cross join lateral unnest(c.keys) k(key)
+where c.id = any($1::bigint[]) and c.op <> 'D' and k.key is not null
+order by 4
+on conflict (connection, mapping, app_key) where app_key is not null do nothing
+"""
+
+_REOPEN_LEFT_OUT = """
+update connector.link l set state = 'open'
+from connector.change c cross join lateral unnest(c.keys) k(key)
+where c.id = any($1::bigint[]) and l.connection = c.connection and l.mapping = c.mapping and l.app_key = k.key
+  and l.state = 'left_out'
+"""
+
+_MARK = """
+with note as (
+    select c.connection, c.mapping, c.keys, c.at,
+           (select coalesce(jsonb_object_agg(n.name, c.at), '{}')
+            from connector.capture p, unnest(p.columns) with ordinality n(name, bit)
+            where p.id = c.capture and (c.columns >> least(n.bit - 1, 62)::int) & 1 = 1) as changed
+    from connector.change c where c.id = any($1::bigint[]) and c.op <> 'T' order by c.id
+)
+insert into connector.work as w (link_id, connection, lane, due_at, noticed_at, app_at, app_changed)
+select l.id, l.connection, $3, $2, min(note.at), max(note.at), connector.jsonb_merge(note.changed)
+from note cross join lateral unnest(note.keys) k(key)
+join connector.link l on l.connection = note.connection and l.mapping = note.mapping and l.app_key = k.key
+where l.state <> 'left_out'
+group by l.id, l.connection
+order by l.id
+on conflict (link_id) do update set
+    generation = w.generation + 1,
+    lane = least(w.lane, excluded.lane),
+    state = case when w.state in ('retry', 'braked') then w.state else 'due' end,
+    due_at = case when w.state in ('retry', 'braked') then w.due_at else excluded.due_at end,
+    noticed_at = least(w.noticed_at, excluded.noticed_at),
+    app_at = greatest(w.app_at, excluded.app_at),
+    app_changed = w.app_changed || excluded.app_changed
+"""
+
+
+def dump(value: object) -> str:
+    """JSON text for a jsonb parameter."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

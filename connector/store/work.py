@@ -1,0 +1,240 @@
+"""Work items: dirty links. One row per link, whatever the number of notes.
+
+client-go's semantics: marking collapses, a mark while the item is claimed means once more (the generation moves), and
+`finish` removes the item only if nobody marked it meanwhile. An item claimed under an older epoch is free.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+import asyncpg
+
+from connector.core.model import Lane, LinkId
+from connector.store.db import Connection, Fence
+from connector.store.notes import dump
+
+
+class WorkState(StrEnum):
+    """Where an item stands; parked and braked have no due time."""
+
+    DUE = "due"
+    RETRY = "retry"
+    WAITING = "waiting"
+    BRAKED = "braked"
+    PARKED = "parked"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A claimed work item and the notes folded into it."""
+
+    link_id: LinkId
+    lane: Lane
+    generation: int
+    attempt: int = 0
+    noticed_at: datetime | None = None
+    evidence: bool = False
+    crm_version: str | None = None
+    app_at: datetime | None = None
+    app_changed: Mapping[str, datetime] = field(default_factory=dict)
+    crm_changed: Mapping[str, datetime] = field(default_factory=dict)
+    cause: str | None = None
+    merged_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A link that needs reconciling, and what is known of why."""
+
+    link_id: LinkId
+    lane: Lane
+    crm_changed: Mapping[str, datetime] = field(default_factory=dict)
+    evidence: bool = False
+    crm_version: str | None = None
+    merged_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deferral:
+    """An item that comes back: at `due_at` (None: not by itself), in `state`, because of `cause`."""
+
+    link_id: LinkId
+    generation: int
+    state: WorkState
+    due_at: datetime | None
+    cause: str
+    attempt: int = 0
+    waiting_for: LinkId | None = None
+
+
+async def mark(db: Connection, connection: str, marks: Iterable[Mark], now: datetime) -> None:
+    """Makes links due. A new note re-arms parked and waiting items, leaves back-off and brake alone."""
+    ordered = sorted(marks, key=lambda m: m.link_id)
+    await db.execute(
+        """insert into connector.work as w
+               (link_id, connection, lane, due_at, noticed_at, crm_changed, evidence, crm_version, merged_to)
+           select n.id, $1, n.lane, $2, $2, n.crm_changed, n.evidence, n.version, n.merged_to
+           from unnest($3::bigint[], $4::smallint[], $5::jsonb[], $6::bool[], $7::text[], $8::text[])
+                n(id, lane, crm_changed, evidence, version, merged_to)
+           join connector.link l on l.id = n.id
+           on conflict (link_id) do update set
+               generation = w.generation + 1, lane = least(w.lane, excluded.lane),
+               state = case when w.state in ('retry', 'braked') then w.state else 'due' end,
+               due_at = case when w.state in ('retry', 'braked') then w.due_at else excluded.due_at end,
+               crm_changed = w.crm_changed || excluded.crm_changed,
+               evidence = w.evidence or excluded.evidence,
+               crm_version = greatest(w.crm_version, excluded.crm_version),
+               merged_to = coalesce(excluded.merged_to, w.merged_to)""",
+        connection,
+        now,
+        [m.link_id for m in ordered],
+        [int(m.lane) for m in ordered],
+        [_times_json(m.crm_changed) for m in ordered],
+        [m.evidence for m in ordered],
+        [m.crm_version for m in ordered],
+        [m.merged_to for m in ordered],
+    )
+
+
+_CLAIM = """
+update connector.work w set claimed_by = $2, state = 'due'
+from (select link_id from connector.work
+      where connection = $1 and state in ('due', 'retry', 'waiting') and due_at <= $3 and lane = any($5::smallint[])
+        and (claimed_by is null or claimed_by < $2)
+      order by lane, due_at limit $4 for update skip locked) d
+where w.link_id = d.link_id
+returning w.*
+"""
+
+
+async def claim(db: Connection, fence: Fence, now: datetime, limit: int, lanes: Sequence[Lane]) -> Sequence[Item]:
+    """Takes up to `limit` due items, urgent lanes first."""
+    rows = await db.fetch(_CLAIM, fence.connection, fence.epoch, now, limit, [int(lane) for lane in lanes])
+    return [item_of(row) for row in sorted(rows, key=lambda r: (r["lane"], r["due_at"]))]
+
+
+async def claim_links(db: Connection, fence: Fence, ids: Sequence[LinkId], lane: Lane, now: datetime) -> Sequence[Item]:
+    """Takes given links for an observation that is already at hand; those in other hands are left out."""
+    rows = await db.fetch(
+        """insert into connector.work as w (link_id, connection, lane, due_at, noticed_at, claimed_by)
+           select l.id, $1, $4, $5, $5, $2 from connector.link l where l.id = any($3::bigint[]) order by l.id
+           on conflict (link_id) do update set claimed_by = $2, state = 'due'
+               where (w.claimed_by is null or w.claimed_by < $2) and w.state <> 'braked'
+           returning w.*""",
+        fence.connection,
+        fence.epoch,
+        list(ids),
+        int(lane),
+        now,
+    )
+    return [item_of(row) for row in rows]
+
+
+def item_of(row: asyncpg.Record) -> Item:
+    """A row of `connector.work` as a value."""
+    return Item(
+        LinkId(row["link_id"]),
+        Lane(row["lane"]),
+        row["generation"],
+        row["attempt"],
+        row["noticed_at"],
+        row["evidence"],
+        row["crm_version"],
+        row["app_at"],
+        _times(row["app_changed"]),
+        _times(row["crm_changed"]),
+        row["cause"],
+        row["merged_to"],
+    )
+
+
+async def finish(db: Connection, done: Sequence[tuple[LinkId, int]], now: datetime) -> None:
+    """Ends items; one that was marked meanwhile is due again."""
+    ids, generations = [link for link, _ in done], [generation for _, generation in done]
+    await db.execute(
+        """delete from connector.work w using unnest($1::bigint[], $2::bigint[]) n(id, generation)
+           where w.link_id = n.id and w.generation = n.generation""",
+        ids,
+        generations,
+    )
+    await db.execute(
+        """update connector.work set claimed_by = null, state = 'due', due_at = $2, attempt = 0
+           where link_id = any($1::bigint[])""",
+        ids,
+        now,
+    )
+
+
+async def defer(db: Connection, items: Sequence[Deferral], now: datetime) -> None:
+    """Puts items back. One that was marked meanwhile, or whose awaited parent is linked already, is due at once."""
+    ordered = sorted(items, key=lambda d: d.link_id)
+    awaited = sorted({d.waiting_for for d in ordered if d.waiting_for is not None})
+    if awaited:
+        await db.execute("select 1 from connector.link where id = any($1::bigint[]) order by id for share", awaited)
+    await db.execute(
+        """update connector.work w set claimed_by = null, attempt = n.attempt, cause = n.cause, waiting_for = n.parent,
+               state = case when w.generation <> n.generation and n.state in ('waiting', 'parked') then 'due' else n.state end,
+               due_at = case when w.generation <> n.generation and n.state in ('waiting', 'parked') then $8
+                             when p.state = 'linked' then $8
+                             else coalesce(n.due, 'infinity') end
+           from unnest($1::bigint[], $2::bigint[], $3::text[], $4::timestamptz[], $5::text[], $6::int[], $7::bigint[])
+                n(id, generation, state, due, cause, attempt, parent)
+           left join connector.link p on p.id = n.parent
+           where w.link_id = n.id""",
+        [d.link_id for d in ordered],
+        [d.generation for d in ordered],
+        [d.state.value for d in ordered],
+        [d.due_at for d in ordered],
+        [d.cause for d in ordered],
+        [d.attempt for d in ordered],
+        [d.waiting_for for d in ordered],
+        now,
+    )
+
+
+async def wake(db: Connection, parents: Sequence[LinkId], now: datetime) -> None:
+    """Makes everything due that waits for these links."""
+    await db.execute(
+        """update connector.work set state = 'due', due_at = $2, waiting_for = null, attempt = 0
+           where waiting_for = any($1::bigint[]) and state = 'waiting'""",
+        list(parents),
+        now,
+    )
+
+
+async def rearm(db: Connection, connection: str, cause: str, now: datetime) -> int:
+    """Makes everything due that waits or was stopped for `cause`; the number of items."""
+    done = await db.execute(
+        """update connector.work set state = 'due', due_at = $3, claimed_by = null, attempt = 0
+           where connection = $1 and cause = $2 and state in ('waiting', 'braked', 'retry')""",
+        connection,
+        cause,
+        now,
+    )
+    return int(done.split()[-1])
+
+
+def _times_json(times: Mapping[str, datetime]) -> str:
+    return dump({name: at.isoformat() for name, at in times.items()})
+
+
+def _times(text: str) -> Mapping[str, datetime]:
+    return {name: datetime.fromisoformat(at) for name, at in json.loads(text).items()} if text != "{}" else {}
+
+
+async def ensure(db: Connection, connection: str, ids: Sequence[LinkId], lane: Lane, now: datetime) -> None:
+    """Makes links due that have no work; those that have are left as they are."""
+    await db.execute(
+        """insert into connector.work (link_id, connection, lane, due_at, noticed_at)
+           select l.id, $1, $3, $4, $4 from connector.link l where l.id = any($2::bigint[]) order by l.id
+           on conflict (link_id) do nothing""",
+        connection,
+        sorted(ids),
+        int(lane),
+        now,
+    )

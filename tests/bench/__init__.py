@@ -1,0 +1,1 @@
+"""Benchmarks: figures with their ceilings from the same run."""

@@ -1,0 +1,1 @@
+"""The loader, the settings, the schema and the manual."""

@@ -1,0 +1,66 @@
+"""Every way a mapping can fail to fit the schemas, with the complaint that an admin reads: see bind_problems.yaml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.core.accounts import bound, problems
+
+PERSON = "object: person\ntable: app.contacts\nkey: id\ndirection: both\n"
+COMPANY = (
+    "object: organization\ntable: app.companies\nkey: id\ndirection: both\nfields:\n  - {column: name, crm: name}\n"
+)
+
+
+def _lines(*lines: str) -> str:
+    return PERSON + "fields:\n" + "".join(f"  - {line}\n" for line in lines)
+
+
+CASES: dict[str, tuple[str, list[str]]] = {
+    case["name"]: (case["mapping"], case["problems"])
+    for case in YAML(typ="safe", pure=True).load(Path(__file__).with_name("bind_problems.yaml"))
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), CASES.values(), ids=CASES)
+def test_what_does_not_fit_is_named_at_its_place(text: str, expected: list[str]) -> None:
+    """Position, what is wrong, and what would be right."""
+    assert problems({"contact": text}) == [f"contact.yaml:{each}" for each in expected]
+
+
+@pytest.mark.parametrize(("text", "expected"), CASES.values(), ids=CASES)
+def test_errors_leave_the_mapping_out_and_warnings_do_not(text: str, expected: list[str]) -> None:
+    """What has an error cannot be used."""
+    usable = all(" warning: " in each for each in expected)
+    assert ("contact" in bound({"contact": text}).mappings) is usable
+
+
+def test_a_link_to_a_mapping_of_another_object_names_the_right_one() -> None:
+    """An organization's id is no person's."""
+    contact = _lines("{column: company_id, crm: org_id, link: contact}")
+    assert problems({"contact": contact, "company": COMPANY}) == [
+        (
+            "contact.yaml:6:45: 'org_id' points to organization, but 'contact' maps person; "
+            "mappings of organization: company"
+        )
+    ]
+
+
+def test_a_link_needs_a_field_that_points_and_a_column_that_holds_the_key() -> None:
+    """Neither an e-mail nor a uuid is the number of a row."""
+    contact = _lines("{column: email, crm: emails, link: company}")
+    company = COMPANY + "  - {column: token, crm: Main contact, link: contact}\n"
+    assert problems({"contact": contact, "company": company}) == [
+        "company.yaml:7:14: column 'token' (uuid) cannot hold a key of 'contact' (bigint)",
+        "contact.yaml:6:5: link: needs a CRM field that points to a record; 'Emails' is emails",
+    ]
+
+
+def test_one_bad_mapping_leaves_the_others_usable() -> None:
+    """Callers decide whether to go on."""
+    found = bound({"company": COMPANY, "contact": _lines("{column: emial, crm: emails}")})
+    assert list(found.mappings) == ["company"]
+    assert len(found.problems) == 1

@@ -1,0 +1,191 @@
+"""Which converter a line gets, what is refused and what the refusal advises; constants; templates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from connector.core.convert import ImpossiblePairError, constant_for, converter_for, unknown_words
+from connector.core.line import HeldError, Refs
+from connector.core.mapping import FieldName, Keyword, LineSpec, Template
+from connector.core.model import ABSENT
+from connector.core.schema import CrmField
+from connector.core.schema import FieldType as T
+from tests.core.converters import AT, COLUMNS, METADATA, OPTIONS, REFS, field, one, sending, several
+
+if TYPE_CHECKING:
+    from connector.core.line import Converter
+    from connector.core.mapping import SetValue
+    from connector.core.model import Json
+
+
+@pytest.mark.parametrize(
+    ("column", "of", "converter", "advice"),
+    [
+        ("jsonb", T.NUMBER, None, "as: number with a column of kind number, integer or text"),
+        ("boolean", T.DATE, None, "as: date with a column of kind timestamptz"),
+        ("date", T.NUMBER, "number", "as: number with a column"),
+        ("text", T.NUMBER, "datetime", "as: number"),
+        ("text", T.TEXT, "html", "as: text"),
+        ("text", T.SET, None, "as: set with a column of kind array or json"),
+        ("text", T.ORG, None, "link: with the name of a mapping"),
+        ("text", T.ORG, "org_name", "use link:"),
+        ("text", T.OTHER, None, "cannot be mapped"),
+        ("text", T.TEXT, "txet", "known: text, integer"),
+        ("integer", T.ENUM, None, "as: enum"),
+    ],
+)
+def test_impossible_pairs_say_what_fits(column: str, of: T, converter: str | None, advice: str) -> None:
+    """A pair that cannot be converted is refused with what would be right."""
+    with pytest.raises(ImpossiblePairError) as refused:
+        one(column, of, converter)
+    assert advice in refused.value.message
+
+
+def test_impossible_composites() -> None:
+    """Composites are money and due times, and take neither `values:` nor `link:`."""
+    with pytest.raises(ImpossiblePairError, match="no composite"):
+        several({"a": "text", "b": "numeric"}, {"m": T.MONEY})
+    with pytest.raises(ImpossiblePairError, match="no composite"):
+        several({"a": "numeric", "b": "text"}, {"m": T.MONEY}, "datetime")
+    with pytest.raises(ImpossiblePairError, match="no composite"):
+        several({"a": "text"}, {"x": T.TEXT, "y": T.TEXT})
+
+
+def test_link_needs_a_field_that_points_to_a_record() -> None:
+    """`link:` on a text field, or beside `values:`, is refused."""
+    with pytest.raises(ImpossiblePairError, match="points to a record"):
+        one("integer", T.TEXT, link="company")
+    with pytest.raises(ImpossiblePairError, match="stands alone"):
+        one("integer", T.ORG, link="company", values={"1": "2"})
+
+
+def test_unknown_words_of_values() -> None:
+    """`check` learns which CRM words of a map the CRM does not define."""
+    assert unknown_words(one("text", T.ENUM, values={"g": "Gold", "b": "Bronze"})) == ("Bronze",)
+    assert unknown_words(one("text[]", T.SET, values={"g": "Gold", "b": "Bronze"})) == ("Bronze",)
+    assert unknown_words(one("text", T.USER, values={"b": "bob@acme.test"})) == ()
+    assert unknown_words(one("text", T.TEXT)) == ()
+
+
+@pytest.mark.parametrize(
+    ("of", "value", "crm"),
+    [
+        (T.KEY, "call", "call"),
+        (T.BOOLEAN, True, True),
+        (T.NUMBER, 5, 5),
+        (T.NUMBER, "5", 5),
+        (T.TEXT, "now", "now"),
+        (T.ENUM, "Gold", "31"),
+        (T.SET, ["Gold", "Silver"], ["31", "32"]),
+        (T.USER, "ana@acme.test", "7"),
+        (T.STAGE, "Sales / Won", "2"),
+        (T.TEXT, Keyword.NULL, None),
+        (T.DATETIME, Keyword.NOW, "now"),
+    ],
+)
+def test_constants(of: T, value: SetValue, crm: Json) -> None:
+    """A `set.crm` value is said by the app's side always, in the CRM's spelling, and writes no column."""
+    made = constant_for(field(of), value, METADATA)
+    assert made.to_crm(made.read_app({}), Refs()) == crm
+    assert made.write_app("x") == {}
+    assert made.write_crm(crm, {}) == {"f": crm}
+
+
+def test_constants_that_cannot_be() -> None:
+    """What the field cannot hold is refused with its options; an inactive user is only a held value."""
+    with pytest.raises(ImpossiblePairError, match=r"unknown_option; options: Gold, Silver"):
+        constant_for(field(T.ENUM), "Bronze", METADATA)
+    with pytest.raises(ImpossiblePairError, match="now needs a date"):
+        constant_for(field(T.TEXT), Keyword.NOW, METADATA)
+    with pytest.raises(ImpossiblePairError, match="does not take a list"):
+        constant_for(field(T.TEXT), ["a"], METADATA)
+    with pytest.raises(HeldError, match="inactive_user"):
+        constant_for(field(T.USER), "bob@acme.test", METADATA).to_crm("bob@acme.test", Refs())
+
+
+def test_now_is_written_once() -> None:
+    """Any time in the field equals `now`, none does not."""
+    made = constant_for(field(T.DATETIME), Keyword.NOW, METADATA)
+    assert made.same_crm("now", "2026-11-02T09:15:00Z")
+    assert not made.same_crm("now", None)
+
+
+def test_template_over_columns_sends_text() -> None:
+    """A template's base is its rendered text; nulls render as nothing; it is never written back."""
+    made = sending("{{ direction | capitalize }} call, {{ state }}", {"direction": "text", "state": "integer"}, T.TEXT)
+    assert made.read_app({"direction": "inbound", "state": "4"}) == "Inbound call, 4"
+    assert made.read_app({"direction": None, "state": None}) == "call,"
+    assert made.to_crm("Inbound call, 4", REFS) == "Inbound call, 4"
+    assert made.write_app("x") == {}
+
+
+def test_template_to_html_escapes_values() -> None:
+    """HTML targets autoescape: the admin's elements stay, the values' do not."""
+    made = sending("<b>{{ name }}</b>", {"name": "text"}, T.HTML)
+    assert made.to_crm(made.read_app({"name": "<i>&"}), REFS) == "<b>&lt;i&gt;&amp;</b>"
+
+
+def test_template_to_a_typed_field_is_converted() -> None:
+    """Rendered text goes through the target's conversion like a text column."""
+    made = sending("{{ a }}{{ b }}", {"a": "text", "b": "text"}, T.ENUM)
+    assert made.to_crm(made.read_app({"a": "Go", "b": "ld"}), REFS) == "31"
+
+
+def test_template_that_fails_is_held_and_clears_nothing() -> None:
+    """An error while rendering is a held value, on both sides."""
+    made = sending("{{ 1 / n }}", {"n": "integer"}, T.TEXT)
+    failed = made.read_app({"n": "0"})
+    assert failed is not None
+    with pytest.raises(HeldError, match="template_failed"):
+        made.to_crm(failed, REFS)
+    assert not made.same_app(failed, "1")
+
+
+FIELDS = (
+    CrmField("first_name", "First name", T.TEXT),
+    CrmField("owner_id", "Owner", T.USER),
+    CrmField("hash1", "Customer tier", T.ENUM, custom=True, options=OPTIONS),
+    CrmField("emails", "Email", T.EMAILS),
+    CrmField("labels", "Labels", T.SET, options=OPTIONS),
+)
+
+
+def receiving(source: str, column: str = "text", converter: str | None = None) -> Converter:
+    """The converter of a template over the CRM record."""
+    return converter_for(
+        LineSpec(AT, ("c",), Template(source), converter=converter), [COLUMNS[column]], FIELDS, METADATA
+    )
+
+
+def test_template_over_the_crm_record_reads_like_a_person() -> None:
+    """Options show their labels, users their e-mails, contacts their values; custom fields go by name."""
+    made = receiving(
+        '{{ first_name }} {{ customer_tier }}/{{ record["Customer tier"] }} {{ owner_id }} {{ emails[0] }}'
+    )
+    fields: dict[str, Json] = {"first_name": "Ada", "owner_id": 7, "hash1": 31, "emails": [{"value": "a@x.test"}]}
+    assert made.read_crm(fields) == "Ada Gold/Gold ana@acme.test a@x.test"
+    assert made.read_crm({"first_name": "Ada"}) is ABSENT
+    assert made.write_crm("x", {}) == {}
+    assert receiving("{{ labels | join('+') }}").read_crm({"labels": [31, 99]}) == "Gold+99"
+
+
+def test_template_over_the_crm_record_fits_the_column() -> None:
+    """The rendered text must fit the column like any other value; as: html escapes."""
+    assert receiving("{{ first_name }}", "integer").to_app("42", REFS) == "42"
+    with pytest.raises(HeldError, match="invalid_number"):
+        receiving("{{ first_name }}", "integer").to_app("x", REFS)
+    assert receiving("<b>{{ first_name }}</b>", converter="html").read_crm({"first_name": "<"}) == "<b>&lt;</b>"
+
+
+def test_templates_name_what_exists() -> None:
+    """An unknown column, field or a syntax error is a refusal with its place."""
+    with pytest.raises(ImpossiblePairError, match="'nmae', which is no column"):
+        sending("{{ nmae }}", {"name": "text"}, T.TEXT)
+    with pytest.raises(ImpossiblePairError, match="'tier', which is no field"):
+        receiving("{{ tier }}")
+    with pytest.raises(ImpossiblePairError, match="template, line 2"):
+        converter_for(
+            LineSpec(AT, Template("a\n{{ b"), (FieldName("F"),)), [COLUMNS["text"]], [field(T.TEXT)], METADATA
+        )

@@ -1,0 +1,154 @@
+"""`only:` conditions, as rows and records meet them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.core.filter import crm_reader, failing, undecided
+from connector.core.mapping import Condition
+from connector.core.mapping import Test as Check
+from connector.core.model import ABSENT
+from connector.core.schema import CrmField, Option
+from connector.core.schema import FieldType as T
+from tests.core.converters import AT, METADATA, OPTIONS
+
+if TYPE_CHECKING:
+    from connector.core.model import CrmValue, Json
+
+FIELDS = (
+    CrmField("org_id", "Organization", T.ORG),
+    CrmField("owner_id", "Owner", T.USER),
+    CrmField("stage_id", "Stage", T.STAGE),
+    CrmField("pipeline_id", "Pipeline", T.PIPELINE),
+    CrmField("hash1", "Tier", T.ENUM, custom=True, options=OPTIONS),
+    CrmField("label_ids", "Labels", T.SET, options=OPTIONS),
+    CrmField("type", "Type", T.KEY, options=(Option("call", "Phone call"),)),
+    CrmField("emails", "Email", T.EMAILS),
+    CrmField("hash2", "ARR", T.MONEY, custom=True),
+    CrmField("title", "Title", T.TEXT),
+)
+RECORD: dict[str, Json] = {
+    "org_id": 12,
+    "owner_id": 7,
+    "stage_id": 3,
+    "pipeline_id": 1,
+    "hash1": 31,
+    "label_ids": [31, 32],
+    "type": "call",
+    "emails": [{"value": "a@x.test"}, {"value": "b@x.test"}],
+    "hash2": {"value": 100, "currency": "EUR"},
+    "title": None,
+}
+
+
+def holds(name: str, test: Check, *operands: Json, value: CrmValue = ABSENT) -> bool:
+    """Whether the condition holds for the value; for the record above when none is given."""
+    reader = crm_reader(FIELDS, METADATA, RECORD) if value is ABSENT else lambda _: value
+    condition = Condition(AT, name, test, operands)
+    return failing([condition], reader, lambda mapping, key: (mapping, key) == ("company", "12")) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "operand"),
+    [
+        ("owner_id", "ana@acme.test"),
+        ("owner_id", 7),
+        ("Owner", "ANA@acme.test"),
+        ("stage_id", "Renewal / New"),
+        ("stage_id", "New"),
+        ("stage_id", "3"),
+        ("pipeline_id", "Sales"),
+        ("hash1", "Gold"),
+        ("Tier", "Gold"),
+        ("Tier", "31"),
+        ("label_ids", "Silver"),
+        ("type", "call"),
+        ("type", "Phone call"),
+        ("emails", "b@x.test"),
+        ("ARR", 100),
+    ],
+)
+def test_crm_values_match_in_either_spelling(name: str, operand: Json) -> None:
+    """Ids and what people call them match; of several values any may."""
+    assert holds(name, Check.ANY_OF, "nothing", operand)
+    assert not holds(name, Check.NOT, operand)
+    assert not holds(name, Check.ANY_OF, "nothing")
+
+
+@pytest.mark.parametrize(
+    ("test", "operands", "value", "expected"),
+    [
+        (Check.PRESENT, (), "x", True),
+        (Check.PRESENT, (), None, False),
+        (Check.PRESENT, (), "", False),
+        (Check.PRESENT, (), [], False),
+        (Check.PRESENT, (), False, True),
+        (Check.ABSENT, (), None, True),
+        (Check.ABSENT, (), 0, False),
+        (Check.ANY_OF, ("lead", "customer"), "customer", True),
+        (Check.ANY_OF, ("lead",), None, False),
+        (Check.ANY_OF, (True,), "true", True),
+        (Check.ANY_OF, (True,), True, True),
+        (Check.ANY_OF, (False,), "true", False),
+        (Check.ANY_OF, (5,), "5.00", True),
+        (Check.ANY_OF, (1,), True, False),
+        (Check.NOT, ("closed",), None, True),
+        (Check.NOT, ("closed",), "open", True),
+        (Check.NOT, ("closed", "lost"), "lost", False),
+        (Check.BETWEEN, (10, 20), "9.5", False),
+        (Check.BETWEEN, (10, 20), "10", True),
+        (Check.BETWEEN, (10, 20), 20.0, True),
+        (Check.BETWEEN, (10, None), "100", True),
+        (Check.BETWEEN, (None, 20), "100", False),
+        (Check.BETWEEN, (10, 20), None, False),
+        (Check.BETWEEN, ("2026-01-01", "2026-01-31"), "2026-01-31 23:59:59+00", True),
+        (Check.BETWEEN, ("2026-01-01", "2026-01-31"), "2026-01-31T23:59:59Z", True),
+        (Check.BETWEEN, ("2026-01-01", "2026-01-31"), "2026-02-01", False),
+        (Check.BETWEEN, ("b", "c"), "c", True),
+        (Check.BETWEEN, ("b", "c"), "cc", False),
+        (Check.IN, ("company",), "12", True),
+        (Check.IN, ("company",), 12, True),
+        (Check.IN, ("company",), "13", False),
+        (Check.IN, ("company",), None, False),
+    ],
+)
+def test_tests(test: Check, operands: tuple[Json, ...], value: Json, expected: bool) -> None:  # noqa: FBT001
+    """Each comparison, at its edges."""
+    assert holds("x", test, *operands, value=value) is expected
+
+
+def test_the_first_failing_condition_is_named() -> None:
+    """Keys AND; the first that fails is returned for `explain`."""
+    conditions = [
+        Condition(AT, "org_id", Check.PRESENT),
+        Condition(AT, "title", Check.PRESENT),
+        Condition(AT, "Tier", Check.ANY_OF, ("Silver",)),
+    ]
+    reader = crm_reader(FIELDS, METADATA, RECORD)
+    assert failing(conditions, reader, lambda *_: False) is conditions[1]
+    assert failing(conditions[:1], reader, lambda *_: False) is None
+    assert failing([], reader, lambda *_: False) is None
+
+
+def test_what_the_payload_lacks_is_no_evidence() -> None:
+    """An absent field neither passes a record nor throws it out: it is named as undecided."""
+    conditions = [Condition(AT, "Tier", Check.ANY_OF, ("Gold",)), Condition(AT, "title", Check.PRESENT)]
+    reader = crm_reader(FIELDS, METADATA, {"title": "x"})
+    assert failing(conditions, reader, lambda *_: False) is None
+    assert undecided(conditions, reader) is conditions[0]
+    assert undecided(conditions[1:], reader) is None
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.text(max_size=12) | st.floats()
+
+
+@given(scalars | st.lists(scalars), st.lists(scalars, min_size=1))
+def test_not_is_the_opposite_of_any_of(value: Json, operands: list[Json]) -> None:
+    """{not: x} holds exactly where x does not, null included; nothing ever fails."""
+    assert holds("x", Check.NOT, *operands, value=value) is not holds("x", Check.ANY_OF, *operands, value=value)
+    assert holds("x", Check.PRESENT, value=value) is not holds("x", Check.ABSENT, value=value)
+    holds("x", Check.BETWEEN, *[*operands, None][:2], value=value)

@@ -1,0 +1,126 @@
+"""Templates: what they may do, what null is to them, and what they must not reach."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.core.template import LARGEST, RenderError, TemplateProblem, compile_template, is_template
+
+
+def render(source: str, html: bool = False, **values: object) -> str:  # noqa: FBT001, FBT002
+    """The source rendered over the values."""
+    return compile_template(source).render(values, html=html)
+
+
+@pytest.mark.parametrize(("text", "yes"), [("{{ a }}", True), ("{% if a %}x{% endif %}", True), ("{ a }", False)])
+def test_a_template_is_known_by_its_braces(text: str, yes: bool) -> None:  # noqa: FBT001
+    """`{{` or `{%` makes a text a template."""
+    assert is_template(text) is yes
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("[{{ nothing }}]", "[]"),
+        ("[{{ nothing | capitalize }}]", "[]"),
+        ("[{{ nothing.part['x'].y }}]", "[]"),
+        ("{{ nothing | default('n/a') }}", "n/a"),
+        ("{{ 'no' if nothing is none else 'yes' }}", "no"),
+        ("{{ 'yes' if nothing else 'no' }}", "no"),
+        ("{{ flag }}", "true"),
+        ("{{ number * 2 }}", "3.00"),
+        ("{{ items | join(', ') }}", "a, "),
+        ("{{ record['Odd name'] }}", "odd"),
+        ("{{ tree.value }}", "v"),
+        ("{% for i in range(3) %}{{ i }}{% endfor %}\n", "012\n"),
+    ],
+)
+def test_rendering(source: str, text: str) -> None:
+    """Null is nothing wherever it stands; truth values, numbers and lists are typed."""
+    values: dict[str, object] = {
+        "nothing": None,
+        "flag": True,
+        "number": Decimal("1.50"),
+        "items": ["a", None],
+        "Odd name": "odd",
+        "tree": {"value": "v"},
+    }
+    assert compile_template(source).render(values, html=False) == text
+
+
+def test_names() -> None:
+    """The names are the free variables and what is taken from `record`; loop variables and functions are none."""
+    source = "{{ a }}{% for x in b %}{{ x }}{% endfor %}{{ range(2) }}{{ record['Odd name'] }}{% set y = c %}{{ y }}"
+    assert compile_template(source).names == {"a", "b", "c", "Odd name"}
+    assert compile_template("{{ record }}").names == {"record"}
+
+
+def test_html_escapes_values_only() -> None:
+    """With html the values are escaped, in attributes too; the template's own elements stay."""
+    text = render('<a href="{{ url }}">{{ name }}</a>', html=True, url='x" onclick="y', name="<b>")
+    assert text == '<a href="x&#34; onclick=&#34;y">&lt;b&gt;</a>'
+    assert render("{{ name }}", name="<b>") == "<b>"
+
+
+@given(st.text())
+def test_escaped_values_open_no_element(value: str) -> None:
+    """Whatever the value is, it cannot start a tag or leave an attribute."""
+    text = render("{{ value }}", html=True, value=value)
+    assert not set(text) & set("<>\"'")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ ''.__class__ }}",
+        "{{ a._x }}",
+        "{{ a['__class__'] }}",
+        "{{ missing }}",
+        "{{ a.missing }}",
+        "{{ 1 / 0 }}",
+        "{{ 'x' * 10000000 }}",
+        "{{ [1] * 10000000 }}",
+        "{{ 9 ** 999999999 }}",
+        "{{ '%999999999d' % 1 }}",
+        "{% for i in range(99999) %}{% for j in range(99999) %}xxxxxxxxxxxxxxxx{% endfor %}{% endfor %}",
+        "{{ items.append(1) }}",
+    ],
+)
+def test_what_fails_or_reaches_out_is_an_error(source: str) -> None:
+    """Hidden attributes, unknown names, arithmetic errors and huge results end in RenderError."""
+    with pytest.raises(RenderError):
+        render(source, a={}, items=[])
+
+
+def test_the_limit_is_on_the_whole_text() -> None:
+    """A text may be as long as the limit, and no longer."""
+    assert len(render("{{ a }}{{ a }}", a="x" * (LARGEST // 2))) == LARGEST
+    with pytest.raises(RenderError):
+        render("{{ a }}{{ a }}x", a="x" * (LARGEST // 2))
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        ("{{ a", 1),
+        ("a\nb\n{% if %}", 3),
+        ("\n{% include 'x' %}", 2),
+        ("{{ a | nofilter }}", 1),
+        ("{{ a | random }}", 1),
+    ],
+)
+def test_what_is_no_template(source: str, line: int) -> None:
+    """Syntax errors, unknown filters, randomness and other files are found when compiling, with their line."""
+    with pytest.raises(TemplateProblem) as problem:
+        compile_template(source)
+    assert problem.value.line == line
+    assert problem.value.message
+
+
+def test_one_compilation_per_source() -> None:
+    """The same source is compiled once."""
+    assert compile_template("{{ cached }}") is compile_template("{{ cached }}")

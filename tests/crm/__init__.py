@@ -1,0 +1,1 @@
+"""Adapters: the laws of the port over each of them, the limiter, the edge."""
