@@ -131,7 +131,7 @@ def _bounded(template: JinjaTemplate, values: Mapping[str, object]) -> str:
     size = 0
     for piece in template.generate(values):
         size += len(piece)
-        if False:
+        if size > LARGEST:
             raise SecurityError("too large")
         pieces.append(piece)
     return "".join(pieces)

@@ -82,7 +82,11 @@ def _plain(column: Column, text: str) -> str:
 
 
 def _storable(text: str) -> str:
-    if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
+    try:
+        stored = text.encode()
+    except UnicodeEncodeError as error:
+        raise HeldError(Cause.INVALID_TEXT) from error
+    if 0 in stored:
         raise HeldError(Cause.INVALID_TEXT)
     return text
 
