@@ -121,6 +121,16 @@ Outcome = Done | Failed | Unknown
 
 
 @dataclass(frozen=True, slots=True)
+class Prices:
+    """What one call costs the CRM's budget, for estimates; `page` is a page of a listing."""
+
+    page: float = 1.0
+    read: float = 1.0
+    create: float = 1.0
+    update: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What an adapter can do with one object."""
 
@@ -139,6 +149,7 @@ class Capabilities:
     conditional_write: bool = False
     clock_step: float = 1.0
     """Resolution of `modified_at` in seconds."""
+    prices: Prices = Prices()
 
 
 class VersionOrder(StrEnum):

@@ -20,7 +20,7 @@ import structlog
 from connector.app.connection import Running, Shared
 from connector.app.sets import Account, LoadedSet
 from connector.core.errors import UnavailableError
-from connector.engine.clock import SystemClock
+from connector.engine.clock import Clock, SystemClock
 from connector.obs.metrics import Metrics
 from connector.service.probes import landing_page, metrics_page
 from connector.service.server import Address, Service
@@ -51,10 +51,12 @@ class Options:
 class Daemon:
     """One process of Connector."""
 
-    def __init__(self, options: Options, sets: Sequence[tuple[LoadedSet, Account]]) -> None:
+    def __init__(
+        self, options: Options, sets: Sequence[tuple[LoadedSet, Account]], clock: Clock | None = None
+    ) -> None:
         self.options, self.sets = options, sets
         self.metrics = Metrics(version("connector"))
-        self.clock = SystemClock()
+        self.clock: Clock = clock or SystemClock()
         self.running: dict[str, Running] = {}
         self.service: Service | None = None
         self.stopping = asyncio.Event()

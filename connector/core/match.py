@@ -6,7 +6,6 @@ compared by CRM id on both sides. `SQL` finds candidate rows of the app; they ar
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
@@ -61,12 +60,8 @@ class MatchKey:
     """One value of the rule with this index. Equal keys of a row and of a record make them candidates."""
 
     rule: int
-    value: str
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """The canonical texts, one for each line of the rule."""
-        return tuple(json.loads(self.value))
+    parts: tuple[str, ...]
+    """The canonical texts, one for each line of the rule."""
 
 
 def canonical(kind: Kind, value: Json) -> str | None:
@@ -132,7 +127,7 @@ def crm_keys(mapping: BoundMapping, fields: Mapping[str, Json], record_id: str) 
 def _keys(mapping: BoundMapping, values: _Values) -> Iterator[MatchKey]:
     for rule, lines in enumerate(mapping.match):
         for parts in product(*(_canonical_values(line, values(line)) for line in lines)):
-            yield MatchKey(rule, json.dumps(parts, ensure_ascii=False))
+            yield MatchKey(rule, parts)
 
 
 def _canonical_values(line: Line, values: list[Json]) -> list[str]:

@@ -64,7 +64,7 @@ class Parent:
     key: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decision:
     """What happens to a line and why. `base` is the agreement once it has happened; None keeps the old one.
 
@@ -93,7 +93,7 @@ class Decision:
         return self.verdict is Verdict.RECEIVE and empty(self.base.app) and not empty(self.app)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Inputs:
     """All that one line's decision depends on."""
 
@@ -172,16 +172,17 @@ def _one_way(line: Line, given: Inputs, base: Pair, *, app_changed: bool, crm_ch
 
 
 def _first_sight(line: Line, given: Inputs) -> Decision:
-    if (empty(given.app) and empty(given.crm)) or agrees(line, given.app, given.crm, given.refs):
+    no_app, no_crm = empty(given.app), empty(given.crm)
+    if no_app and no_crm:
         return _agree(line, given, Reason.FIRST_SIGHT_EQUAL)
-    if empty(given.crm):
-        if line.direction.sends:
-            return _send(line, given, Reason.FIRST_SIGHT_FILL)
-        return _agree(line, given, Reason.FIRST_SIGHT_KEPT)
-    if empty(given.app):
-        if line.direction.receives:
-            return _receive(line, given, Reason.FIRST_SIGHT_FILL)
-        return _agree(line, given, Reason.FIRST_SIGHT_KEPT)
+    if no_crm:
+        sends = line.direction.sends
+        return _send(line, given, Reason.FIRST_SIGHT_FILL) if sends else _agree(line, given, Reason.FIRST_SIGHT_KEPT)
+    if no_app:
+        fills = line.direction.receives
+        return _receive(line, given, Reason.FIRST_SIGHT_FILL) if fills else _agree(line, given, Reason.FIRST_SIGHT_KEPT)
+    if agrees(line, given.app, given.crm, given.refs):
+        return _agree(line, given, Reason.FIRST_SIGHT_EQUAL)
     if line.direction is Direction.BOTH:
         return _conflict(line, given, first_sight=True)
     move = _send if line.direction is Direction.SEND else _receive

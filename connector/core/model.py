@@ -122,7 +122,7 @@ class Row:
     columns: Mapping[str, str | None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pair:
     """What both sides last agreed on for one line, each in its own spelling."""
 

@@ -413,11 +413,13 @@ def _leave(s: Situation, side: Side, failed: Condition) -> Plan:
 
 
 def _tombstone(s: Situation) -> Plan:
-    """Evidence of life reopens a link whose side was deleted; one that a person or filter unlinked stays apart."""
+    """Evidence of life reopens a link whose side was deleted, once the filters let it pass (`on_leave: delete` writes
+    such a link too); one that a person or filter unlinked stays apart.
+    """
     quiet = Plan(Step.DONE, "tombstone", s.link.state)
     if s.link.state is not LinkState.DELETED or s.link.app_key is None:
         return quiet
-    if isinstance(s.crm, Record) and s.row is not None:
+    if isinstance(s.crm, Record) and s.row is not None and _left(s, s.row, s.crm) is None:
         kept = {c: None for c, value in s.link.restore.items() if same_constant(s.row.columns.get(c), value)}
         return Plan(Step.APPLY, "alive_again", LinkState.LINKED, row=UpdateRow(kept) if kept else None)
     return quiet

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 import aiohttp
+from pydantic_core import from_json
 
 from connector.core.errors import UnavailableError
 from connector.core.model import Json
@@ -47,8 +48,14 @@ class Answer:
         return "html" in self.headers.get("Content-Type", "") or self.body.lstrip()[:1] == b"<"
 
     def json(self) -> Json:
-        """The body decoded; ValueError when it is not JSON."""
-        decoded: Json = json.loads(self.body)
+        """The body decoded; ValueError when it is not JSON.
+
+        The fast decoder refuses half a surrogate pair, which a text cut by its UTF-16 length may hold.
+        """
+        try:
+            decoded: Json = from_json(self.body)
+        except ValueError:
+            decoded = json.loads(self.body)
         return decoded
 
 

@@ -63,7 +63,8 @@ class Batch:
 
     results: list[Result]
     now: datetime
-    gone: set[LinkId] = field(default_factory=set)
+    held: Mapping[LinkId, asyncpg.Record] = field(default_factory=dict)
+    """The keys of the links as they stood when they were locked."""
 
 
 class Applier:
@@ -76,7 +77,7 @@ class Applier:
         """Commits all results; afterwards their match keys are free and metrics know of them."""
         batch = Batch(list(results), self.context.clock.now())
         try:
-            async with self.context.database.transaction(self.context.fence) as db:
+            async with self.context.change() as db:
                 await self._commit(db, batch)
         finally:
             for result in results:
@@ -99,8 +100,7 @@ class Applier:
         held = await db.fetch(
             "select id, app_key, crm_id from connector.link where id = any($1::bigint[]) order by id for update", ids
         )
-        known = {row["id"]: row for row in held}
-        batch.gone = {LinkId(link) for link in ids if link not in known}
+        known = batch.held = {LinkId(row["id"]): row for row in held}
         batch.results = [result for result in batch.results if result.case.link.id in known]
         pairs = [r for r in batch.results if r.plan is not None and r.case.link.crm_id and r.case.link.app_key]
         joining = [r for r in pairs if None in (known[r.case.link.id]["app_key"], known[r.case.link.id]["crm_id"])]
@@ -126,17 +126,22 @@ class Applier:
 
     async def _save_links(self, db: Connection, batch: Batch) -> None:
         changed = [(result, self._link_write(result)) for result in batch.results if self._changed(result)]
-        for name, group in _grouped(changed, lambda one: one[0].case.link.object).items():
-            taken = {w.crm_id: w.id for _, w in group if w.crm_id is not None and w.app_key is not None}
-            await links.absorb(db, self.context.name, name, taken)
-        received = [one for one in changed if one[0].case.link.origin is Side.CRM and one[1].mapping and one[1].app_key]
-        for mapping, group in _grouped(received, lambda one: str(one[1].mapping)).items():
-            rows = {w.app_key: w.id for _, w in group if w.app_key is not None}
-            await links.absorb_app(db, self.context.name, mapping, rows)
+        await self._absorb(db, batch, changed)
         if changed:
             await links.save(db, [write for _, write in changed], batch.now)
         await self._join_halves(db, batch)
         await self._drop_and_wake(db, batch, [write.id for _, write in changed])
+
+    async def _absorb(self, db: Connection, batch: Batch, changed: Sequence[tuple[Result, LinkWrite]]) -> None:
+        """Takes in the other halves of links that become pairs; a key that is new to us has none."""
+        records = [(r, w) for r, w in changed if w.crm_id != batch.held[w.id]["crm_id"]]
+        for name, group in _grouped(records, lambda one: one[0].case.link.object).items():
+            taken = {w.crm_id: w.id for _, w in group if w.crm_id is not None and w.app_key is not None}
+            await links.absorb(db, self.context.name, name, taken)
+        rows = [(r, w) for r, w in changed if r.case.adopted is Side.APP and w.mapping is not None]
+        for mapping, group in _grouped(rows, lambda one: str(one[1].mapping)).items():
+            found = {w.app_key: w.id for _, w in group if w.app_key is not None}
+            await links.absorb_app(db, self.context.name, mapping, found)
 
     async def _drop_and_wake(self, db: Connection, batch: Batch, written: Sequence[LinkId]) -> None:
         dropped = [result.case.link.id for result in batch.results if result.drop]
@@ -189,7 +194,7 @@ class Applier:
         if plan is None or mapping is None or plan.state.tombstone:
             return result.case.link.base
         if isinstance(plan.row, InsertRow) and result.row is not None:
-            return inserted_base(mapping, plan.decisions, result.row, result.case.crm)
+            return inserted_base(plan.decisions, result.row)
         base = dict(result.case.link.base)
         for d in plan.decisions:
             if d.base is not None and d.verdict is Verdict.AGREE:
@@ -287,10 +292,14 @@ class Applier:
         return result.deferral
 
     async def _keep_keys(self, db: Connection, batch: Batch) -> None:
-        """Keeps the match keys of the records that were read, for objects that are also created."""
+        """Keeps the match keys of the records that were read, for objects that are also created.
+
+        Those of a page were kept when the page came.
+        """
         for name, group in _grouped(batch.results, lambda r: r.case.link.object).items():
             mappings = [m for m in group[0].case.rules.of_object(name) if m.match and m.direction.sends]
-            records = [r.case.crm for r in group if isinstance(r.case.crm, Record) and self._changed(r)]
+            seen = [r.case.crm for r in group if r.case.fresh and self._changed(r)]
+            records = [record for record in seen if isinstance(record, Record)]
             if mappings and records:
                 keys = {record.id: self.record_hashes(mappings, record) for record in records}
                 await match_keys.replace(db, self.context.name, name, keys)
@@ -349,19 +358,16 @@ class Applier:
                 self.context.metrics.sync_seconds.labels(label, direction).observe(max(seconds, 0.0))
 
 
-def inserted_base(mapping: BoundMapping, decisions: Iterable[Decision], row: Row, crm: object) -> Base:
+def inserted_base(decisions: Iterable[Decision], row: Row) -> Base:
     """After an insert the pair as found is the base: a default that the database put there never overwrites.
 
     Values that are held or wait for a parent have no base yet.
     """
-    open_lines = {d.line.name for d in decisions if d.verdict in (Verdict.HELD, Verdict.WAIT)}
-    fields: Mapping[str, Json] = crm.fields if isinstance(crm, Record) else {}
-    base: dict[str, Pair] = {}
-    for line in mapping.lines:
-        held = line.converter.read_crm(fields)
-        if line.name not in open_lines and held is not ABSENT:
-            base[line.name] = Pair(line.converter.read_app(row.columns), held, line.rule)
-    return base
+    return {
+        d.line.name: Pair(d.line.converter.read_app(row.columns), d.crm, d.line.rule)
+        for d in decisions
+        if d.verdict not in (Verdict.HELD, Verdict.WAIT) and d.crm is not ABSENT
+    }
 
 
 def _same_state(link: Link, plan: Plan) -> bool:

@@ -16,6 +16,7 @@ from connector.core.plan import Effect, Plan
 from connector.engine.case import Case
 from connector.engine.context import Context
 from connector.store import brakes
+from connector.store.brakes import Count
 
 REFRESH = 1.0
 
@@ -38,8 +39,15 @@ class Brake:
         self.context = context
         self.memory = Memory()
 
-    async def stopped(self, planned: Sequence[tuple[Case, Plan]]) -> set[int]:
-        """Positions of the cases that must wait. All of a batch that goes beyond the limits waits, not its tail."""
+    def forget(self) -> None:
+        """Reads the database anew before the next decision: a person allowed or released something."""
+        self.memory = Memory()
+
+    async def stopped(self, planned: Sequence[tuple[Case, Plan]], *, confirmed: bool = False) -> set[int]:
+        """Positions of the cases that must wait. All of a batch that goes beyond the limits waits, not its tail.
+
+        What a person `confirmed` goes on; it only uses up what was allowed.
+        """
         wanted: dict[tuple[str, Side, Effect], list[int]] = defaultdict(list)
         for position, (case, plan) in enumerate(planned):
             for side, effect in plan.effects:
@@ -49,17 +57,26 @@ class Brake:
         await self._refresh()
         stopped: set[int] = set()
         for (mapping, side, effect), positions in wanted.items():
-            stopped.update(await self._check(mapping, side, effect, positions))
+            if confirmed:
+                await self._use(mapping, side, effect, len(positions))
+            else:
+                stopped.update(await self._check(mapping, side, effect, positions))
         return stopped
+
+    async def _use(self, mapping: str, side: Side, effect: Effect, records: int) -> int:
+        """Takes from what a person allowed, which does not count; how many of the records that covers."""
+        allowed = min(self.memory.allowed.get((mapping, side), 0), records)
+        if allowed:
+            self.memory.allowed[mapping, side] -= allowed
+            uncounted = Count(mapping, side.value, effect.value, -allowed)
+            async with self.context.database.transaction(self.context.fence) as db:
+                await brakes.allow(db, self.context.name, mapping, side.value, -allowed)
+                await brakes.add(db, self.context.name, [uncounted], self.context.clock.now())
+        return allowed
 
     async def _check(self, mapping: str, side: Side, effect: Effect, positions: Sequence[int]) -> Sequence[int]:
         memory, place = self.memory, (mapping, side)
-        allowed = min(memory.allowed.get(place, 0), len(positions))
-        if allowed:
-            memory.allowed[place] -= allowed
-            async with self.context.database.transaction(self.context.fence) as db:
-                await brakes.allow(db, self.context.name, mapping, side.value, -allowed)
-        rest = positions[allowed:]
+        rest = positions[await self._use(mapping, side, effect, len(positions)) :]
         if not rest:
             return ()
         if place not in memory.tripped and not self._exceeds(mapping, side, effect, len(rest)):
@@ -99,3 +116,8 @@ class Brake:
             {(mapping, Side(side)): n for (mapping, side), n in allowed.items()},
             dict(linked),
         )
+
+
+def braked(found: Plan) -> str:
+    """The cause of an item that the brake stopped: which effects on which side it would have."""
+    return "brake:" + ",".join(sorted(f"{side.value}_{effect.value}" for side, effect in found.effects))

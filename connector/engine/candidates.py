@@ -27,21 +27,18 @@ async def find_candidates(context: Context, db: Connection, cases: Sequence[Case
     """Gives every half-open case its match keys and the candidates of the other side."""
     halves = [case for case in cases if case.link.half and case.mapping is not None and case.mapping.match]
     for case in halves:
-        case.hashes = _hashes(context, case, refs)
+        case.keys = _keys(case, refs)
+        case.hashes = [context.hash_of(case.mapping.name, key) for key in case.keys if case.mapping is not None]
     await _records_for_rows(context, db, [case for case in halves if case.link.crm_id is None and case.hashes])
     await _rows_for_records(context, db, [case for case in halves if case.link.app_key is None and case.hashes], refs)
 
 
-def _hashes(context: Context, case: Case, refs: Refs) -> Sequence[bytes]:
-    mapping = case.mapping
-    if mapping is None:
+def _keys(case: Case, refs: Refs) -> Sequence[MatchKey]:
+    if case.mapping is None:
         return ()
-    keys: Sequence[MatchKey] = ()
     if isinstance(case.crm, Record):
-        keys = match.crm_keys(mapping, case.crm.fields, case.crm.id)
-    elif case.row is not None:
-        keys = _app_keys(mapping, case.row, refs)
-    return [context.hash_of(mapping.name, key) for key in keys]
+        return match.crm_keys(case.mapping, case.crm.fields, case.crm.id)
+    return _app_keys(case.mapping, case.row, refs) if case.row is not None else ()
 
 
 def _app_keys(mapping: BoundMapping, row: Row, refs: Refs) -> Sequence[MatchKey]:
@@ -90,12 +87,7 @@ async def _rows_for_mapping(
 
 async def _search(db: Connection, mapping: BoundMapping, group: Sequence[Case], refs: Refs) -> Mapping[AppKey, Row]:
     shape = group[0].rules.shapes[mapping.name]
-    keys = {
-        key
-        for case in group
-        if isinstance(case.crm, Record)
-        for key in match.crm_keys(mapping, case.crm.fields, case.crm.id)
-    }
+    keys = {key for case in group for key in case.keys}
     rows: dict[AppKey, Row] = {}
     for rule in range(len(mapping.match)):
         expressions = _expressions(mapping, rule)

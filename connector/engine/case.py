@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from connector.core.line import BoundMapping
+from connector.core.match import MatchKey
 from connector.core.model import Link, Observed, Row, Side
 from connector.core.plan import Candidate, Situation
 from connector.engine.context import Rules
@@ -27,6 +28,7 @@ class Case:
     crm: Observed | None = None
     situation: Situation | None = None
     leftovers: Sequence[Intent] = ()
+    keys: Sequence[MatchKey] = ()
     hashes: Sequence[bytes] = ()
     candidates: tuple[Candidate, ...] = ()
     adopted: Side | None = None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -23,7 +24,7 @@ from connector.engine.clock import Clock
 from connector.local.tables import Shape
 from connector.obs.metrics import Metrics
 from connector.ports import CRM, Capabilities
-from connector.store.db import Database, Fence
+from connector.store.db import Connection, Database, Fence
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +110,24 @@ class Context:
     """Webhooks reach us."""
     subscribed: str | None = None
     """The subscription made under the password in force."""
+    changing: asyncio.Lock = field(default_factory=asyncio.Lock)
     schema_moved: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the CRM's definitions changed and must be read anew."""
 
+    @asynccontextmanager
+    async def change(self) -> AsyncIterator[Connection]:
+        """The one transaction at a time that changes links and work.
+
+        Two of them could wait for each other's locks; a note could be left on a half that the other is joining, and go
+        with it.
+        """
+        async with self.changing, self.database.transaction(self.fence) as db:
+            yield db
+
     def hash_of(self, mapping: str, key: MatchKey) -> bytes:
         """The keyed hash of a match key; equal for both sides."""
-        text = f"{mapping}\0{key.rule}\0{key.value}".encode()
-        return blake2b(text, key=self.salt, digest_size=16).digest()
+        text = "\0".join((mapping, str(key.rule), *(f"{len(part)}:{part}" for part in key.parts)))
+        return blake2b(text.encode(), key=self.salt, digest_size=16).digest()
 
     def capabilities(self, name: str) -> Capabilities:
         """What the CRM can do with an object."""

@@ -47,7 +47,7 @@ class FetchAll:
         if self.context.rules.heard(name):
             await self.sweeper.full(name, known, kind="fetch_all", lane=Lane.FETCH_ALL)
         done = Sweep(name, "fetch_all", None, None, began, self.context.clock.now())
-        async with self.context.database.transaction(self.context.fence) as db:
+        async with self.context.change() as db:
             await sweeps.save(db, self.context.name, done)
             await sweeps.save(db, self.context.name, replace(done, kind="full"))
             await work.rearm(db, self.context.name, "first_listing", self.context.clock.now())
@@ -58,7 +58,7 @@ class FetchAll:
     async def _open_gates(self, names: Sequence[str]) -> None:
         now = self.context.clock.now()
         self.context.gates.fetched.update(names)
-        async with self.context.database.transaction(self.context.fence) as db:
+        async with self.context.change() as db:
             await connections.set_fetched(db, self.context.name, names, now)
             await work.rearm(db, self.context.name, "first_fetch_all", now)
         self.context.pulse.set()

@@ -49,7 +49,7 @@ class Folder:
 
     async def _changes(self) -> bool:
         now = self.context.clock.now()
-        async with self.context.database.transaction(self.context.fence) as db:
+        async with self.context.change() as db:
             folded = await notes.fold_changes(db, self.context.name, now, CHANGES)
             if folded.truncated:
                 await sweeps.ask(db, self.context.name, "full", now)
@@ -57,7 +57,7 @@ class Folder:
 
     async def _events(self) -> bool:
         now = self.context.clock.now()
-        async with self.context.database.transaction(self.context.fence) as db:
+        async with self.context.change() as db:
             events = await notes.take_events(db, self.context.name, EVENTS)
             if not events:
                 return False

@@ -71,11 +71,15 @@ class Observer:
             for item in items
             if item.link_id in found
         ]
+        await self.complete(cases, given, began)
+        return cases
+
+    async def complete(self, cases: Sequence[Case], given: Mapping[CrmId, Record], began: datetime | None) -> None:
+        """Reads both sides of cases, also of such whose link nobody has stored."""
         await self._read_crm(cases, given, began)
         for case in cases:
             case.mapping = self._mapping_of(case)
         await self._read_rows(cases)
-        return cases
 
     async def situations(self, cases: Sequence[Case]) -> None:
         """Gives every case with a mapping its situation."""

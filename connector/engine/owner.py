@@ -15,6 +15,7 @@ from connector.core.errors import AccountExpiredError, ConnectorError, NotOwnerE
 from connector.engine.context import Context
 from connector.engine.fetch_all import FetchAll
 from connector.engine.fold import Folder
+from connector.engine.gates import open_gates
 from connector.engine.gauges import Gauges
 from connector.engine.hooks import Address, Hooks
 from connector.engine.reconcile import Reconciler
@@ -22,7 +23,7 @@ from connector.engine.requests import Requests
 from connector.engine.schedule import Scheduler
 from connector.engine.sweep import Sweeper
 from connector.engine.worker import Worker
-from connector.store import connections, lease, sweeps
+from connector.store import connections, lease
 from connector.store.db import AWAY
 
 log = structlog.get_logger()
@@ -65,7 +66,7 @@ def assemble(context: Context, address: Address | None) -> Parts:
 async def work(parts: Parts, also: Callable[[Context], Awaitable[None]]) -> None:
     """Works until cancelled or until ownership is lost (NotOwnerError); `also` runs beside it."""
     context = parts.context
-    await open_gates(context)
+    await open_gates(context, first=True)
     context.metrics.leader.labels(context.name).set(1)
     try:
         async with asyncio.TaskGroup() as group:
@@ -83,19 +84,6 @@ async def work(parts: Parts, also: Callable[[Context], Awaitable[None]]) -> None
 
 async def _as_coroutine(running: Awaitable[None]) -> None:
     await running
-
-
-async def open_gates(context: Context) -> None:
-    """Reads what is open: fetched mappings, listed objects, pauses."""
-    async with context.database.session() as db:
-        row = await connections.get(db, context.name)
-        fetched = await connections.fetched(db, context.name)
-        known = await sweeps.load(db, context.name)
-        paused = await connections.paused_mappings(db, context.name)
-    gates = context.gates
-    gates.fetched |= {name for name, done in fetched.items() if done}
-    gates.listed |= {name for (name, kind), s in known.items() if kind == "fetch_all" and s.finished_at is not None}
-    gates.paused, gates.sends_paused, gates.paused_mappings = row.paused, row.sends_paused, paused
 
 
 async def _heartbeat(context: Context) -> None:

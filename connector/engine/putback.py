@@ -52,10 +52,21 @@ def unfinished(found: Plan) -> bool:
     return bool(found.parents) or found.deferred_sends
 
 
+def unsent(found: Plan) -> bool:
+    """True when a plan would send, but nothing may be sent now."""
+    return found.deferred_sends or found.cause == "first_fetch_all"
+
+
+def blocked_send(context: Context, case: Case) -> str:
+    """The gate that keeps a case from sending: its mapping's first fetch-all, else a person's pause."""
+    name = case.mapping.name if case.mapping is not None else case.link.mapping
+    return "sends_paused" if name in context.gates.fetched else "first_fetch_all"
+
+
 def waiting(context: Context, case: Case, found: Plan, parents: Mapping[Parent, LinkId]) -> Deferral:
     """The wait that a plan asks for."""
     now = context.clock.now()
-    cause = "first_fetch_all" if found.deferred_sends else (found.cause or "parent")
+    cause = blocked_send(context, case) if unsent(found) else (found.cause or "parent")
     if cause == "parent":
         due = now + backoff(case.item.attempt, case.link.id, first=PARENT_FIRST, cap=PARENT_CAP)
         parent = next((parents[p] for p in found.parents if p in parents), None)
@@ -72,7 +83,7 @@ async def call_parents(context: Context, planned: Sequence[tuple[Case, Plan]]) -
         return {}
     lane, now = min(case.item.lane for case, _ in planned), context.clock.now()
     known = [(parent, mappings[parent.mapping].object) for parent in sorted(wanted, key=str)]
-    async with context.database.transaction(context.fence) as db:
+    async with context.change() as db:
         found_links = await links.call(db, context.name, known, now)
         await work.ensure(db, context.name, sorted(found_links.values()), lane, now)
     return found_links

@@ -18,7 +18,7 @@ from connector.core.merge import Parent
 from connector.core.model import CrmId, Gone, LinkId, LinkState, Record
 from connector.core.plan import Effect, Plan, Step, plan
 from connector.engine.apply import Applier, Result
-from connector.engine.brake import Brake
+from connector.engine.brake import Brake, braked
 from connector.engine.case import Case
 from connector.engine.context import Context
 from connector.engine.observe import Observer
@@ -116,9 +116,11 @@ class Reconciler:
     # --- planning ----------------------------------------------------------------------------------------------------
 
     async def _plan(self, cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
-        planned = [(case, plan(case.situation)) for case in cases if case.situation is not None]
-        planned = await self._follow(planned)
-        return [(case, self._hold_keys(case, found)) for case, found in planned]
+        return [(case, self._hold_keys(case, found)) for case, found in await self.foresee(cases)]
+
+    async def foresee(self, cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
+        """The plans of observed cases as they would be carried out now; nothing is held or written."""
+        return await self._follow([(case, plan(case.situation)) for case in cases if case.situation is not None])
 
     async def _follow(self, planned: Sequence[tuple[Case, Plan]]) -> list[tuple[Case, Plan]]:
         """Reads the other half where a plan asks for it, and plans again as a pair."""
@@ -163,7 +165,8 @@ class Reconciler:
     async def _dispatch(
         self, planned: Sequence[tuple[Case, Plan]], rulings: Mapping[LinkId, Ruling], *, page: bool, confirmed: bool
     ) -> None:
-        stopped = await self.brake.stopped([] if confirmed else planned)
+        acting = [one for one in planned if not (confirmed and page and one[1].record is not None)]
+        stopped = await self.brake.stopped(acting, confirmed=confirmed)
         parents = await call_parents(self.context, planned)
         local: list[Result] = []
         sending: list[tuple[Case, Plan, Ruling]] = []
@@ -180,7 +183,7 @@ class Reconciler:
 
     def _set_aside(self, case: Case, found: Plan, *, page: bool, confirmed: bool, stopped: bool) -> Result | None:
         if stopped:
-            return undone(case, deferral(case, WorkState.BRAKED, "brake"))
+            return undone(case, deferral(case, WorkState.BRAKED, braked(found)))
         if page and found.record is not None:
             return undone(case, deferral(case, WorkState.DUE, "send", self.context.clock.now()))
         if page and not confirmed and any(effect in DESTRUCTIVE for _, effect in found.effects):
@@ -218,7 +221,7 @@ class Reconciler:
         """The batch could not be read: every item comes back later."""
         self.context.failures.note(error)
         now = self.context.clock.now()
-        async with self.context.database.transaction(self.context.fence) as db:
+        async with self.context.change() as db:
             await work.defer(db, [retry(item, error, now) for item in items], now)
 
 

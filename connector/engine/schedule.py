@@ -48,7 +48,7 @@ class Scheduler:
             for name in self.context.rules.objects:
                 await self._object(name, known)
         except CursorExpiredError:
-            async with self.context.database.transaction(self.context.fence) as db:
+            async with self.context.change() as db:
                 await sweeps.ask(db, self.context.name, "full", self.context.clock.now())
         except ConnectorError as error:
             self.context.failures.note(error)
@@ -65,7 +65,7 @@ class Scheduler:
         if self._full_due(full):
             await self.sweeper.full(name, full)
             await self.sweeper.rows(name, Lane.SWEEP)
-            async with self.context.database.transaction(self.context.fence) as db:
+            async with self.context.change() as db:
                 await work.rearm(db, self.context.name, "sweep", self.context.clock.now())
         self._age(name, recent)
 

@@ -6,7 +6,8 @@ in a listing; what was not met is read by id, and only positive evidence counts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -14,9 +15,11 @@ import structlog
 
 from connector.core.model import AppKey, CrmId, Lane, LinkId, Record
 from connector.engine.context import Context
+from connector.engine.gates import opened
 from connector.engine.glance import unsettled
 from connector.engine.reconcile import Reconciler
 from connector.local import tables
+from connector.ports import Page
 from connector.store import links, match_keys, sweeps, work
 from connector.store.db import Connection
 from connector.store.sweeps import Sweep
@@ -59,20 +62,35 @@ class Sweeper:
         now = self.context.clock.now()
         state = sweep if sweep is not None and sweep.cursor is not None else Sweep(name, kind, None, None, now)
         if state.cursor is None:
-            async with self.context.database.transaction(self.context.fence) as db:
+            async with self.context.change() as db:
                 await sweeps.forget_seen(db, self.context.name, name)
-        while True:
-            read_at = self.context.clock.now()
-            page = await self.context.crm.listing(name, state.cursor, lane=lane)
+        async for page, read_at in self._pages(name, state.cursor, lane):
             await self.page(name, page.records, read_at, lane, confirmed=lane is Lane.FETCH_ALL)
-            async with self.context.database.transaction(self.context.fence) as db:
-                await sweeps.note_seen(db, self.context.name, name, [record.id for record in page.records])
             state = replace(state, cursor=page.cursor, seen=state.seen + len(page.records))
-            if page.cursor is None:
-                break
-            await self._save(state)
+            async with self.context.change() as db:
+                await sweeps.note_seen(db, self.context.name, name, [record.id for record in page.records])
+                await sweeps.save(db, self.context.name, state)
         await self._look_for_unseen(name, state.started_at or now, lane)
         await self._save(replace(state, finished_at=self.context.clock.now()))
+
+    async def _pages(self, name: str, cursor: str | None, lane: Lane) -> AsyncIterator[tuple[Page, datetime]]:
+        """The pages of a listing and when each read began; the next one is under way while one is worked on."""
+        coming = asyncio.create_task(self._read_page(name, cursor, lane))
+        try:
+            while True:
+                page, read_at = await coming
+                if page.cursor is not None:
+                    coming = asyncio.create_task(self._read_page(name, page.cursor, lane))
+                yield page, read_at
+                if page.cursor is None:
+                    return
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
+
+    async def _read_page(self, name: str, cursor: str | None, lane: Lane) -> tuple[Page, datetime]:
+        began = self.context.clock.now()
+        return await self.context.crm.listing(name, cursor, lane=lane), began
 
     async def page(
         self, name: str, records: Sequence[Record], began: datetime, lane: Lane, *, confirmed: bool = False
@@ -80,8 +98,9 @@ class Sweeper:
         """Reconciles the records of a page that are not in agreement; how many that were."""
         if not records:
             return 0
+        await opened(self.context)
         now = self.context.clock.now()
-        async with self.context.database.transaction(self.context.fence) as db:
+        async with self.context.change() as db:
             known = await links.by_crm(db, self.context.name, name, [record.id for record in records])
             rest = await unsettled(self.context, db, records, known)
             if not self.context.rules.heard(name):
@@ -108,7 +127,7 @@ class Sweeper:
         """Records that the CRM itself lists as deleted."""
         if not ids:
             return
-        async with self.context.database.transaction(self.context.fence) as db:
+        async with self.context.change() as db:
             known = await links.by_crm(db, self.context.name, name, ids)
             marks = [Mark(link.id, Lane.SWEEP, evidence=True) for link in known.values() if not link.state.tombstone]
             if marks:
@@ -117,7 +136,7 @@ class Sweeper:
     async def _look_for_unseen(self, name: str, since: datetime, lane: Lane) -> None:
         after = LinkId(0)
         while True:
-            async with self.context.database.transaction(self.context.fence) as db:
+            async with self.context.change() as db:
                 ids = await sweeps.unseen(db, self.context.name, name, since, after, ROWS)
                 if ids:
                     await work.ensure(db, self.context.name, ids, lane, self.context.clock.now())
@@ -139,26 +158,25 @@ class Sweeper:
             return
         after: AppKey | None = None
         while True:
-            async with self.context.database.transaction(self.context.fence) as db:
-                found = await tables.page(db, shape, after, ROWS)
-                keys = [row.key for row in found]
-                known = await links.by_app(db, self.context.name, mapping, keys)
+            async with self.context.change() as db:
+                keys = await tables.keys(db, shape, after, ROWS)
+                known = await links.known_rows(db, self.context.name, mapping, keys)
                 fresh = [key for key in keys if key not in known]
                 now = self.context.clock.now()
                 if fresh:
                     await links.open_app(db, self.context.name, bound.object, mapping, fresh, now)
                     opened = await links.by_app(db, self.context.name, mapping, fresh)
                     await work.ensure(db, self.context.name, [link.id for link in opened.values()], lane, now)
-            if len(found) < ROWS:
+            if len(keys) < ROWS:
                 return
             after = keys[-1]
 
     async def _links_without_row(self, mapping: str, lane: Lane) -> None:
         shape, after = self.context.rules.shapes[mapping], LinkId(0)
         while True:
-            async with self.context.database.transaction(self.context.fence) as db:
+            async with self.context.change() as db:
                 found = await sweeps.linked_rows(db, self.context.name, mapping, after, ROWS)
-                there = await tables.read(db, shape, [key for _, key in found]) if found else {}
+                there = await tables.existing(db, shape, [key for _, key in found]) if found else frozenset()
                 lost = [link for link, key in found if key not in there]
                 if lost:
                     await work.ensure(db, self.context.name, lost, lane, self.context.clock.now())
@@ -167,5 +185,5 @@ class Sweeper:
             after = found[-1][0]
 
     async def _save(self, sweep: Sweep) -> None:
-        async with self.context.database.transaction(self.context.fence) as db:
+        async with self.context.change() as db:
             await sweeps.save(db, self.context.name, sweep)

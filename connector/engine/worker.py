@@ -99,6 +99,6 @@ class Worker:
         if isinstance(error, ConnectorError):
             cause = type(error).__name__.lower()
         (item,) = items
-        async with self.context.database.transaction(self.context.fence) as db:
+        async with self.context.change() as db:
             parked = Deferral(item.link_id, item.generation, WorkState.PARKED, None, cause, item.attempt + 1)
             await work.defer(db, [parked], self.context.clock.now())

@@ -35,8 +35,8 @@ def merge(world: World, context: Context, entity: Entity, key: int, body: Json) 
     merged = {**_filled(survivor, loser), "update_time": context.now}
     world.tables[entity.name].put({**loser, "is_deleted": True, "update_time": context.now})
     world.tables[entity.name].put(merged)
-    emit(world, context, entity, before=loser, after=None, merged_to=other)
-    emit(world, context, entity, before=survivor, after=merged, merged_from=key)
+    emit(world, context, entity, before=loser, after=None, merged=(other, None))
+    emit(world, context, entity, before=survivor, after=merged, merged=(None, key))
     note_history(world, context, entity, survivor, merged)
     _move_children(world, context, entity, key, other)
     return merged

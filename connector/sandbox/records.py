@@ -112,10 +112,9 @@ def emit(
     *,
     before: Record | None,
     after: Record | None,
-    merged_to: int | None = None,
-    merged_from: int | None = None,
+    merged: tuple[int | None, int | None] = (None, None),
 ) -> None:
-    """Add the event of a change to the context: create, change or delete by what is null."""
+    """Add the event of a change to the context: create, change or delete by what is null; ``merged`` is (to, from)."""
     if context.quiet:
         return
     data = None if after is None else entity.tell(world, after)
@@ -131,8 +130,8 @@ def emit(
             action=action,
             data=_fresh(entity, data) if last is None else _cleared(entity, data, last),
             previous=last if last is None or data is None else _previous(entity, last, data),
-            merged_to=merged_to,
-            merged_from=merged_from,
+            merged_to=merged[0],
+            merged_from=merged[1],
             is_bulk=context.is_bulk,
         )
     )

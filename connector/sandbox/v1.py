@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 
 from connector.sandbox import notes, refusals, subscriptions
-from connector.sandbox.calls import Answer, Call, Endpoint, Handler, ok
+from connector.sandbox.calls import Answer, Call, Endpoint, Handler, fields_of, ok
 from connector.sandbox.listing import integer, moment
 from connector.sandbox.model import User
 from connector.sandbox.refusals import bad_request, not_found
@@ -217,27 +217,26 @@ def _merged(call: Call, entity: str, record: Record) -> Record:
         "org_id": record["org_id"],
         "owner_name": call.world.users[record["owner_id"]].name,
     }
-    if entity == "person":
-        own = {key: record[key] for key in ("owner_id", "name", "first_name", "last_name", "label_ids")}
-        return {
-            **common,
-            **own,
-            "company_id": COMPANY_ID,
-            "active_flag": True,
-            "phone": record["phones"],
-            "email": record["emails"],
-        }
-    own = {
-        key: record[key]
-        for key in ("creator_user_id", "person_id", "stage_id", "title", "value", "currency", "status", "pipeline_id")
-    }
+    return {**common, **(_v1_person(record) if entity == "person" else _v1_deal(record))}
+
+
+def _v1_person(person: Record) -> Record:
     return {
-        **common,
-        **own,
-        "user_id": record["owner_id"],
-        "active": True,
+        **fields_of(person, ("owner_id", "name", "first_name", "last_name", "label_ids")),
+        "company_id": COMPANY_ID,
+        "active_flag": True,
+        "phone": person["phones"],
+        "email": person["emails"],
+    }
+
+
+def _v1_deal(deal: Record) -> Record:
+    kept = ("creator_user_id", "person_id", "stage_id", "title", "value", "currency", "status", "pipeline_id")
+    return {
+        **fields_of(deal, (*kept, "is_archived")),
+        "user_id": deal["owner_id"],
+        "active": deal["status"] == "open",
         "deleted": False,
-        "is_archived": record["is_archived"],
     }
 
 

@@ -85,6 +85,25 @@ async def save_credentials(db: Connection, connection: str, credentials: bytes) 
     await db.execute("update connector.connection set credentials = $2 where connection = $1", connection, credentials)
 
 
+async def credentials(db: Connection, connection: str) -> bytes | None:
+    """The encrypted credentials; None before the first run."""
+    sealed = await db.fetchval("select credentials from connector.connection where connection = $1", connection)
+    return bytes(sealed) if sealed is not None else None
+
+
+async def pause(db: Connection, connection: str, *, paused: bool, sends: bool = False) -> None:
+    """Stops or resumes all work of a connection, or only its sends."""
+    column = "sends_paused" if sends else "paused"
+    await db.execute(f"update connector.connection set {column} = $2 where connection = $1", connection, paused)
+
+
+async def pause_mapping(db: Connection, connection: str, mapping: str, *, paused: bool) -> None:
+    """Stops or resumes the work of one mapping."""
+    await db.execute(
+        "update connector.mapping set paused = $3 where connection = $1 and mapping = $2", connection, mapping, paused
+    )
+
+
 async def save_set(
     db: Connection, connection: str, version: str, files: Mapping[str, str], directory: str, now: datetime
 ) -> None:

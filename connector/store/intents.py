@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
+from pydantic_core import from_json
 
-from connector.core.model import Base, CrmId, Json, LinkId, Pair
+from connector.core.model import Base, CrmId, Json, LinkId
 from connector.store.db import Connection, Fence
-from connector.store.links import base_json
+from connector.store.links import base_json, base_of
 from connector.store.notes import dump
 
 IntentId = int
@@ -119,8 +119,8 @@ def intent_of(row: asyncpg.Record) -> Intent:
         row["op"],
         row["object"],
         row["crm_id"],
-        json.loads(row["fields"]),
-        {name: Pair(*pair) for name, pair in json.loads(row["seen"]).items()},
+        from_json(row["fields"]),
+        base_of(row["seen"]),
         row["unknown"],
         row["sent_at"],
     )

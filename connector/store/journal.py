@@ -32,20 +32,11 @@ async def append(db: Connection, connection: str, entries: Sequence[Entry], now:
     await db.execute(
         """insert into connector.journal
                (connection, at, link_id, object, mapping, app_key, crm_id, side, action, cause, reason, lines)
-           select $1, $2, n.* from unnest($3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-                                         $9::text[], $10::text[], $11::text[], $12::jsonb[]) n""",
+           select $1, $2, n.* from json_to_recordset($3::json) n(link_id bigint, object text, mapping text, app_key text,
+                crm_id text, side text, action text, cause text, reason text, lines jsonb)""",
         connection,
         now,
-        [e.link_id for e in entries],
-        [e.object for e in entries],
-        [e.mapping for e in entries],
-        [e.app_key for e in entries],
-        [e.crm_id for e in entries],
-        [e.side.value for e in entries],
-        [e.action for e in entries],
-        [e.cause for e in entries],
-        [e.reason for e in entries],
-        [dump(e.lines) for e in entries],
+        dump(entries),
     )
 
 

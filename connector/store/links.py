@@ -6,12 +6,12 @@ other.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import asyncpg
+from pydantic_core import from_json
 
 from connector.core.merge import Parent
 from connector.core.model import AppKey, Base, CrmId, Link, LinkId, LinkState, Pair, Side
@@ -48,8 +48,13 @@ class LinkWrite:
 
 
 def base_json(base: Base) -> str:
-    """The jsonb of a base: line → [app, crm, rule]."""
-    return dump({name: [pair.app, pair.crm, pair.rule] for name, pair in base.items()})
+    """The jsonb of a base: line → {app, crm, rule}."""
+    return dump(base)
+
+
+def base_of(text: str) -> Base:
+    """The base that a jsonb holds."""
+    return {name: Pair(pair["app"], pair["crm"], pair["rule"]) for name, pair in from_json(text).items()}
 
 
 def link_of(row: asyncpg.Record) -> Link:
@@ -62,8 +67,8 @@ def link_of(row: asyncpg.Record) -> Link:
         crm_id=row["crm_id"],
         state=LinkState(row["state"]),
         origin=Side(row["origin"]),
-        base={name: Pair(*pair) for name, pair in json.loads(row["base"]).items()},
-        restore=json.loads(row["restore"]),
+        base=base_of(row["base"]),
+        restore=from_json(row["restore"]),
         committed_at=row["committed_at"],
         version=row["version"],
         held=row["held"] != "{}",
@@ -122,6 +127,17 @@ async def by_app(db: Connection, connection: str, mapping: str, keys: Sequence[A
     return {AppKey(row["app_key"]): link_of(row) for row in rows}
 
 
+async def known_rows(db: Connection, connection: str, mapping: str, keys: Sequence[AppKey]) -> frozenset[AppKey]:
+    """Which rows have a link."""
+    rows = await db.fetch(
+        "select app_key from connector.link where connection = $1 and mapping = $2 and app_key = any($3::text[])",
+        connection,
+        mapping,
+        list(keys),
+    )
+    return frozenset(AppKey(row["app_key"]) for row in rows)
+
+
 async def by_id(db: Connection, ids: Sequence[LinkId]) -> Mapping[LinkId, Link]:
     """Links by their own id."""
     rows = await db.fetch("select * from connector.link where id = any($1::bigint[])", list(ids))
@@ -133,22 +149,11 @@ async def save(db: Connection, writes: Sequence[LinkWrite], now: datetime) -> No
     await db.execute(
         """update connector.link l set mapping = n.mapping, app_key = n.app_key, crm_id = n.crm_id, state = n.state,
                base = n.base, restore = n.restore, held = n.held, died = n.died, cause = n.cause, version = n.version,
-               committed_at = $12
-           from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::jsonb[],
-                       $8::jsonb[], $9::text[], $10::text[], $11::text[])
-                n(id, mapping, app_key, crm_id, state, base, restore, held, died, cause, version)
+               committed_at = $2
+           from json_to_recordset($1::json) n(id bigint, mapping text, app_key text, crm_id text, state text, base jsonb,
+                restore jsonb, held jsonb, died text, cause text, version text)
            where l.id = n.id""",
-        [w.id for w in writes],
-        [w.mapping for w in writes],
-        [w.app_key for w in writes],
-        [w.crm_id for w in writes],
-        [w.state.value for w in writes],
-        [base_json(w.base) for w in writes],
-        [dump(dict(w.restore)) for w in writes],
-        [dump(dict(w.held)) for w in writes],
-        [w.died.value if w.died else None for w in writes],
-        [w.cause for w in writes],
-        [w.version for w in writes],
+        dump(writes),
         now,
     )
 

@@ -6,10 +6,11 @@ order.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+
+from pydantic_core import to_json
 
 from connector.core.model import Lane
 from connector.store.db import Connection
@@ -133,4 +134,4 @@ on conflict (link_id) do update set
 
 def dump(value: object) -> str:
     """JSON text for a jsonb parameter."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return to_json(value).decode()

@@ -74,17 +74,26 @@ async def tripped(db: Connection, now: Now) -> Sequence[tuple[str, str]]:
     return [(row["mapping"], row["side"]) for row in rows]
 
 
+_STUCK = """
+with recursive stuck as (
+    select w.link_id from connector.work w where w.connection = $1
+      and (w.state in ('parked', 'braked') or (w.state = 'waiting' and w.cause in ('first_fetch_all', 'first_listing')))
+    union
+    select w.link_id from connector.work w join stuck s on w.waiting_for = s.link_id
+    where w.connection = $1 and w.state = 'waiting')
+"""
+"""What needs a person, and what waits for it, at any distance."""
+
+
 async def unfinished(db: Connection, now: Now) -> Mapping[str, int]:
     """What `wait` waits for: notes not folded, items due or running, waiting (but for a person), backing off, intents."""
     row = await db.fetchrow(
-        """with stuck as (
-               select w.link_id from connector.work w
-               where w.connection = $1 and w.state in ('parked', 'braked'))
+        f"""{_STUCK}
            select (select count(*) from connector.change where connection = $1) as changes,
                   (select count(*) from connector.event where connection = $1) as events,
                   (select count(*) from connector.work w where w.connection = $1 and w.state in ('due', 'retry')) as due,
                   (select count(*) from connector.work w where w.connection = $1 and w.state = 'waiting'
-                     and (w.waiting_for is null or w.waiting_for not in (select link_id from stuck))) as waiting,
+                     and w.link_id not in (select link_id from stuck)) as waiting,
                   (select count(*) from connector.intent where connection = $1) as intents,
                   (select count(*) from connector.request where connection = $1 and state in ('queued', 'running'))
                      as requests""",
@@ -95,17 +104,116 @@ async def unfinished(db: Connection, now: Now) -> Mapping[str, int]:
 
 
 async def needs_person(db: Connection, now: Now) -> Mapping[str, int]:
-    """What only a person can end."""
+    """What only a person can end, and what waits for that: unfetched mappings count as waiting."""
     row = await db.fetchrow(
-        """select count(*) filter (where state = 'parked') as parked, count(*) filter (where state = 'braked') as braked
-           from connector.work where connection = $1""",
+        f"""{_STUCK}
+            select count(*) filter (where state = 'parked') as parked, count(*) filter (where state = 'braked') as braked,
+                   count(*) filter (where state = 'waiting') as waiting
+            from connector.work where link_id in (select link_id from stuck)""",
         now.connection,
     )
     assert row is not None  # noqa: S101 (an aggregate always answers)
     held = await db.fetchval(
         "select count(*) from connector.link where connection = $1 and held <> '{}'", now.connection
     )
-    return {"parked": int(row["parked"]), "braked": int(row["braked"]), "held": int(held)}
+    return {name: int(row[name]) for name in ("parked", "braked", "waiting")} | {"held": int(held)}
+
+
+async def loading(db: Connection, now: Now) -> int:
+    """Items that a fetch-all left to do: all but those that need a person or wait for one."""
+    return int(
+        await db.fetchval(
+            f"""{_STUCK}
+                select count(*) from connector.work
+                where connection = $1 and lane = $2 and link_id not in (select link_id from stuck)""",
+            now.connection,
+            LANES.index("fetch_all"),
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionState:
+    """One connection for an operator's eyes. `owner` is the process that has it in hand, None when nobody has."""
+
+    connection: str
+    crm: str
+    state: str
+    reason: str | None
+    advice: str | None
+    paused: bool
+    sends_paused: bool
+    owner: str | None
+    company: str | None
+    user: str | None
+    url: str | None
+    directory: str | None
+    applied_at: datetime | None
+    webhook_at: datetime | None
+
+
+async def connection_states(db: Connection, at: datetime) -> Sequence[ConnectionState]:
+    """All connections by name."""
+    rows = await db.fetch(
+        """select c.connection, c.crm, c.state, c.reason, c.advice, c.paused, c.sends_paused,
+                  case when l.expires_at > $1 then l.owner end as owner, c.account ->> 'company' as company,
+                  c.account ->> 'user' as user, c.account ->> 'url' as url, s.directory, s.applied_at,
+                  c.last_webhook_at as webhook_at
+           from connector.connection c left join connector.lease l using (connection)
+           left join connector.set s using (connection) order by c.connection""",
+        at,
+    )
+    return [ConnectionState(**row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class MappingState:
+    """One mapping with its links. `fetched_all_at` None: it only receives until its first fetch-all."""
+
+    mapping: str
+    object: str
+    table: str
+    linked: int
+    links: int
+    fetched_all_at: datetime | None
+    paused: bool
+
+
+async def mapping_states(db: Connection, now: Now) -> Sequence[MappingState]:
+    """The mappings of a connection with the numbers of their links."""
+    rows = await db.fetch(
+        """select m.mapping, m.object, m.table_schema || '.' || m.table_name as table,
+                  count(l.id) filter (where l.state = 'linked') as linked, count(l.id) as links, m.fetched_all_at, m.paused
+           from connector.mapping m
+           left join connector.link l on l.connection = m.connection and l.mapping = m.mapping
+           where m.connection = $1 group by m.connection, m.mapping order by m.mapping""",
+        now.connection,
+    )
+    return [MappingState(**row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Braked:
+    """So many records of a mapping are stopped for the same effects; `samples` are the ids of some of their links."""
+
+    mapping: str | None
+    effects: str
+    records: int
+    samples: Sequence[int]
+    crm_ids: Sequence[str]
+
+
+async def braked(db: Connection, now: Now) -> Sequence[Braked]:
+    """What the brake keeps from happening, by mapping and effects. Ids are numbers only, never text keys."""
+    rows = await db.fetch(
+        """select l.mapping, replace(w.cause, 'brake:', '') as effects, count(*) as records,
+                  (array_agg(l.id order by l.id))[1:10] as samples,
+                  (array_agg(l.crm_id order by l.id) filter (where l.crm_id ~ '^[0-9]{1,18}$'))[1:10] as crm_ids
+           from connector.work w join connector.link l on l.id = w.link_id
+           where w.connection = $1 and w.state = 'braked' group by 1, 2 order by 1, 2""",
+        now.connection,
+    )
+    return [Braked(r["mapping"], r["effects"], r["records"], r["samples"], r["crm_ids"] or ()) for r in rows]
 
 
 def _seconds(value: Any) -> float | None:  # noqa: ANN401

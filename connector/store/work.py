@@ -6,13 +6,13 @@ client-go's semantics: marking collapses, a mark while the item is claimed means
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 import asyncpg
+from pydantic_core import from_json
 
 from connector.core.model import Lane, LinkId
 from connector.store.db import Connection, Fence
@@ -224,7 +224,7 @@ def _times_json(times: Mapping[str, datetime]) -> str:
 
 
 def _times(text: str) -> Mapping[str, datetime]:
-    return {name: datetime.fromisoformat(at) for name, at in json.loads(text).items()} if text != "{}" else {}
+    return {name: datetime.fromisoformat(at) for name, at in from_json(text).items()} if text != "{}" else {}
 
 
 async def ensure(db: Connection, connection: str, ids: Sequence[LinkId], lane: Lane, now: datetime) -> None:

@@ -47,6 +47,7 @@ BODY = json.dumps({
 
 async def run() -> dict[str, float]:
     """Deliveries per second of ours and of the bare handler, and ours as a share of it; medians."""
+    logs.configure("console", "warning")
     with (
         tempfile.TemporaryDirectory(prefix="connector-bench-") as directory,
         EmbeddedCluster(Path(directory)) as cluster,

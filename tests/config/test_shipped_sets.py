@@ -49,7 +49,7 @@ async def test_what_a_sales_app_sends(database: str) -> None:
         "done": True,
         "subject": "Outbound call, completed",
         "due_date": "2026-11-02",
-        "due_time": "08:15",
+        "due_time": "08:15:40",
         "duration": "00:12",
         "note": '<a href="https://rec.test/1?a=b">Recording</a><br>Wants &lt;b&gt;two&lt;/b&gt;<br>Call again<br>',
         "person_id": "7",

@@ -41,7 +41,12 @@ PERSON = (
     custom("e" * 40, "Region", FieldType.TEXT),
     custom("f" * 40, "Region", FieldType.TEXT),
 )
-ORGANIZATION = (*_COMMON, _field("name", FieldType.TEXT), custom("a" * 40, "Main contact", FieldType.PERSON))
+ORGANIZATION = (
+    *_COMMON,
+    _field("name", FieldType.TEXT),
+    custom("a" * 40, "Main contact", FieldType.PERSON),
+    custom("b" * 40, "Partner", FieldType.ORG),
+)
 DEAL = (
     *_COMMON,
     _field("title", FieldType.TEXT),
@@ -104,6 +109,8 @@ TABLES = {
         table("companies", ID, column("name", null=False), column("contact_id", "integer"), column("token", "uuid")),
         table("deals", ID, column("title"), column("state"), column("step"), column("contact_id", "integer")),
         table("tags", column("code", null=False), column("label"), key=("code",)),
+        table("days", column("day", "date", null=False), column("b"), key=("day",)),
+        table("friends", ID, column("friend_id", "integer", null=False), column("name")),
         table("pairs", column("a"), column("b"), key=("a", "b")),
         table("calls", ID, column("subject"), column("contact_id", "integer", null=False), column("log_id", "integer")),
     )

@@ -52,7 +52,7 @@ async def test_every_reading_endpoint_answers_as_described(crm: Client, path: st
 @needs_files
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_every_endpoint_is_described_at_its_price(version: str) -> None:
-    """Method, path and x-token-cost; only single field definitions of activities lie beyond."""
+    """Method, path and x-token-cost."""
     endpoints = {"v1": v1.ENDPOINTS, "v2": v2.ENDPOINTS}[version]
     for endpoint in endpoints:
         assert openapi.price(endpoint.method, f"/{version}{endpoint.template}") == endpoint.cost, endpoint
@@ -61,8 +61,6 @@ def test_every_endpoint_is_described_at_its_price(version: str) -> None:
 @needs_files
 def test_the_judge_complains() -> None:
     """A wrong type and a null where none may be are found."""
-    wrong = {"success": True, "data": {"id": "1", "name": None}}
-    found = openapi.complaints("GET", "/api/v2/persons/1", 200, wrong)
-    assert len(found) == 1 or len(found) == 2
-    assert any("id" in each for each in found)
+    for wrong in ({"id": "1"}, {"name": None}):
+        assert openapi.complaints("GET", "/api/v2/persons/1", 200, {"success": True, "data": wrong}) != []
     assert openapi.complaints("GET", "/api/v2/persons/1", 200, {"success": True, "data": {"id": 1}}) == []

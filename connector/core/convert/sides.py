@@ -113,7 +113,9 @@ def as_ids(value: Json) -> Json:
 
 
 def _id(value: Json) -> str:
-    return value if isinstance(value, str) else column_texts.dumped(value)
+    if isinstance(value, str):
+        return value
+    return str(value) if type(value) is int else column_texts.dumped(value)
 
 
 def _cleared(column: Column) -> str | None:

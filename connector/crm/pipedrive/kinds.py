@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from connector.ports import Capabilities
+from connector.ports import Capabilities, Prices
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,7 @@ class Kind:
             read_batch_from=2 if self.v1 else self.lists[0].tokens // self.single.tokens,
             deleted_listing=self.lists_deleted,
             identity=self.identity is not None,
+            prices=Prices(self.lists[0].tokens, self.single.tokens, self.create.tokens, self.update.tokens),
         )
 
 

@@ -1,0 +1,126 @@
+"""Laws of `plan`, for anything that can be observed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+
+from connector.core.merge import Verdict
+from connector.core.model import Gone, LinkState, NotVisible, Pair, Record, Row, Side
+from connector.core.plan import (
+    CreateRecord,
+    DeleteRecord,
+    DeleteRow,
+    Effect,
+    InsertRow,
+    Plan,
+    Situation,
+    Step,
+    UpdateRecord,
+    UpdateRow,
+    plan,
+)
+from tests.core.situations import pairs, situations
+
+
+def applied(s: Situation, done: Plan) -> Situation:
+    """What would be observed next, once the plan has happened and nobody did anything else."""
+    row, crm = s.row, s.crm
+    if isinstance(done.row, UpdateRow | InsertRow) and row is not None:
+        row = Row(row.key, {**row.columns, **done.row.columns})
+    if isinstance(done.record, UpdateRecord) and isinstance(crm, Record):
+        crm = replace(crm, fields={**crm.fields, **done.record.fields})
+    row = None if isinstance(done.row, DeleteRow) else row
+    crm = Gone("is_deleted") if isinstance(done.record, DeleteRecord) else crm
+    link = replace(s.link, state=done.state, base=_base(s, done, row, crm), restore=done.restore)
+    return replace(s, row=row, crm=crm, link=link)
+
+
+def _base(s: Situation, done: Plan, row: Row | None, crm: object) -> dict[str, Pair]:
+    base = dict(s.link.base)
+    for d in done.decisions:
+        if d.base is None:
+            continue
+        app, held = d.base.app, d.base.crm
+        if d.verdict is Verdict.RECEIVE and row is not None:
+            app = d.line.converter.read_app(row.columns)
+        if d.verdict is Verdict.SEND and isinstance(crm, Record):
+            held = d.line.converter.read_crm(crm.fields)  # type: ignore[assignment]
+        base[d.line.name] = Pair(app, held, d.base.rule)
+    return base
+
+
+@given(situations())
+def test_a_plan_for_anything(s: Situation) -> None:
+    """`plan` never raises; what waits or is parked says why; halves are not updated and pairs are not created."""
+    found = plan(s)
+    assert found.reason
+    assert found.cause or found.step not in (Step.WAIT, Step.PARK)
+    assert not isinstance(found.record, CreateRecord) or s.link.crm_id is None
+    assert not isinstance(found.row, InsertRow) or s.link.app_key is None
+    assert (found.row is None and found.record is None) or found.step is Step.APPLY
+
+
+@given(situations())
+def test_no_side_is_written_against_the_mappings_direction(s: Situation) -> None:
+    """A mapping that sends writes no row, one that receives writes no record, whatever happened to either."""
+    found = plan(s)
+    alive_again = found.reason == "alive_again"
+    assert s.mapping.direction.receives or found.row is None or alive_again
+    assert s.mapping.direction.sends or found.record is None
+
+
+@given(situations())
+def test_nothing_is_destroyed_without_evidence(s: Situation) -> None:
+    """A record that merely does not answer costs no row."""
+    if isinstance(s.crm, NotVisible) and not s.evidence:
+        assert plan(s).row is None
+
+
+@given(situations())
+def test_nothing_is_sent_before_its_time(s: Situation) -> None:
+    """Before a mapping's first fetch-all nothing is sent; before the object's listing is complete nothing is created."""
+    found = plan(s)
+    assert s.ready.sends or found.record is None
+    assert s.ready.listed or not isinstance(found.record, CreateRecord)
+
+
+@given(situations())
+def test_a_key_that_is_taken_or_ambiguous_makes_nothing(s: Situation) -> None:
+    """Where a match key has candidates, neither a row nor a record is made."""
+    found = plan(s)
+    if s.candidates and s.link.half:
+        assert not isinstance(found.row, InsertRow)
+        assert not isinstance(found.record, CreateRecord)
+
+
+@given(pairs())
+def test_one_more_pass_does_nothing(s: Situation) -> None:
+    """Once a plan has happened, planning again writes neither side: not twice, not back, not for ever."""
+    again = applied(s, plan(s))
+    found = plan(again)
+    assert (found.row, found.record, found.state) == (None, None, again.link.state)
+
+
+@given(pairs())
+def test_only_what_changes_is_written(s: Situation) -> None:
+    """Every written column holds something else before; every written field belongs to a line that is sent."""
+    found = plan(s)
+    if isinstance(found.row, UpdateRow) and s.row is not None and found.state is LinkState.LINKED:
+        assert all(s.row.columns.get(name) != value for name, value in found.row.columns.items())
+    if isinstance(found.record, UpdateRecord):
+        sent = {f.key for d in found.sends() for f in d.line.fields}
+        assert found.record.fields
+        assert set(found.record.fields) <= sent
+
+
+@given(pairs())
+def test_the_brake_sees_every_destruction(s: Situation) -> None:
+    """Deletes, clears and first-sight overwrites are counted on the side where they happen, once per record."""
+    found = plan(s)
+    deleted = {Side.APP: isinstance(found.row, DeleteRow), Side.CRM: isinstance(found.record, DeleteRecord)}
+    assert all(found.effects[side, Effect.DELETE] == 1 for side, gone in deleted.items() if gone)
+    if isinstance(found.record, UpdateRecord):
+        assert found.effects[Side.CRM, Effect.CLEAR] == int(any(d.clears for d in found.sends()))
+    assert set(found.effects.values()) <= {1}
