@@ -1,18 +1,25 @@
 """Two-way sync between the tables of your own PostgreSQL database and a CRM.
 
-The rooms, from the street to the cellar; a room imports only rooms on lower lines, and rooms on one line do not
-import each other (import-linter checks it):
+The rooms; an upper one may import lower ones only, names on one line do not know each other (import-linter checks it)::
 
-    __main__                                entry point
-    cli                                     commands; talks to people
-    app                                     composition root
-    engine    service                       what happens when | HTTP towards callers
-    crm  local  store  config  postgres     CRM adapters | the app's tables | our schema | settings, mappings | embedded server
-    ports                                   what the engine asks of a CRM and of the local side
-    obs                                     logs, metrics
-    core                                    pure: model, convert, merge, plan
+    __main__
+    cli          commands; talks to people
+    app          composition root: builds every object, signals, ordered shutdown
+    engine   service     fold, reconcile, sweep, brake, lease  |  HTTP towards callers
+    crm  local  store  config  postgres     a vendor's API | the app's tables | our schema | files, environment | embedded
+    ports        what the engine needs from a CRM, as types
+    obs          logs and metrics
+    core         PURE: values, mapping, convert, merge, match, plan
 
-    sandbox                                 the Pipedrive emulator; imports nothing of ours but obs, imported by cli only
+`sandbox`, the Pipedrive emulator, stands apart: it imports nothing of ours, and only `cli` imports it.
 
-Reading order: core.model, core.plan, ports, engine, crm.pipedrive, store, app.
+Reading order for the engine, one hour:
+
+1. `core/model.py`, `core/mapping.py`, `core/line.py`: the words.
+2. `core/merge.py`: one line of one record. `core/plan.py`: one record.
+3. `ports.py`: what a CRM is to us.
+4. `engine/reconcile.py`: the one path; then `observe`, `send`, `apply`, `resolve` beside it.
+5. `engine/fold.py`, `worker.py`, `sweep.py`, `fetch_all.py`: what leads to that path.
+6. `store/migrations/0001_state.sql`, `local/capture.py`: the state, and how changes are noticed.
+7. `adr/`: decisions that a newcomer would question.
 """

@@ -1,4 +1,4 @@
-"""What commands work with: the database, the applied sets in it, and the owner of a connection, or this process for it."""
+"""What commands work with: the database, the applied sets in it, and a connection's owner, or this process for it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """One command's place of work. `cipher` is None where no secret key is known: then only a daemon can do the work."""
+    """One command's place of work. `cipher` None: no secret key is known, and only a daemon can do the work."""
 
     database: Database
     clock: Clock
@@ -95,7 +95,7 @@ class Desk:
     async def request(
         self, connection: str, kind: str, args: Mapping[str, Any], progress: Progress = silent
     ) -> Mapping[str, Any]:
-        """The owner's answer to a request; the owner is this process where nobody else is. ConnectorError if it failed."""
+        """The owner's answer, or this process's where there is no owner; ConnectorError if it failed."""
         return await self.served(connection, lambda: self.ask(connection, kind, args, progress))
 
     async def ask(
@@ -133,32 +133,37 @@ class Desk:
         """Watches the owner, and takes its place when there is none."""
         while await self.owned(connection):
             await self.clock.sleep(WATCH)
-        running = Running.make(
-            self._shared(), self.connection(connection), await self.account(connection), watch_files=False
-        )
-        await running.run()
-
-    def _shared(self) -> Shared:
-        owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         if self.cipher is None:
             raise ConnectorError("no daemon runs, and the secret key is not known", NO_KEY)
-        return Shared(self.database, self.clock, Metrics(version("connector")), self.cipher, owner)
+        account = await stored_account(self.database, self.cipher, connection)
+        shared = Shared(self.database, self.clock, Metrics(version("connector")), self.cipher, _name_of_process())
+        await Running.make(shared, self.connection(connection), account, watch_files=False).run()
 
-    async def account(self, connection: str) -> Account:
-        """The account that the connection was last run with."""
-        async with self.database.session() as db:
-            sealed = await connections.credentials(db, connection)
-        if sealed is None:
-            raise ConnectorError(f"connection {connection} was never run", "start it once: connector run DIR")
-        if self.cipher is None:
-            raise ConnectorError("no daemon runs, and the secret key is not known", NO_KEY)
-        url, _, token = self.cipher.decrypt(sealed, f"account:{connection}").partition("\n")
-        return Account(url or None, token)
+
+async def stored_account(database: Database, cipher: Cipher | None, connection: str) -> Account:
+    """The account that a connection was last run with."""
+    async with database.session() as db:
+        sealed = await connections.credentials(db, connection)
+    if sealed is None:
+        raise ConnectorError(f"connection {connection} was never run", "start it once: connector run DIR")
+    if cipher is None:
+        raise ConnectorError("the secret key is not known", NO_KEY)
+    url, _, token = cipher.decrypt(sealed, f"account:{connection}").partition("\n")
+    return Account(url or None, token)
+
+
+def _name_of_process() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 def _choices(names: Any) -> str:  # noqa: ANN401 (any iterable of names)
     listed = ", ".join(sorted(names))
     return f"known: {listed}" if listed else "none is applied yet: start `connector run DIR` once"
+
+
+def cipher_of(secret_key: str | None, secret_key_old: str | None = None) -> Cipher | None:
+    """What reads the secrets in the database, where the key is known."""
+    return Cipher(secret_key, secret_key_old) if secret_key else None
 
 
 @asynccontextmanager
@@ -170,7 +175,7 @@ async def opened(database_url: str, secret_key: str | None, secret_key_old: str 
             await _require_schema(db)
             stored = await connections.sets(db)
         sets = {name: load_stored(files, directory) for name, files, directory in stored}
-        yield Desk(database, SystemClock(), sets, Cipher(secret_key, secret_key_old) if secret_key else None)
+        yield Desk(database, SystemClock(), sets, cipher_of(secret_key, secret_key_old))
     finally:
         await database.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from dataclasses import dataclass, field
 
@@ -10,8 +11,7 @@ import structlog
 from pydantic import TypeAdapter
 
 from connector.app.sets import Account, LoadedSet, load_directory, make_crm
-from connector.core.errors import ConnectorError, MappingSetError, NotOwnerError, UnavailableError
-from connector.core.mapping import Access
+from connector.core.errors import ConnectorError, MappingSetError, NotOwnerError
 from connector.core.model import Lane
 from connector.core.schema import Metadata
 from connector.engine import owner
@@ -81,6 +81,14 @@ class Running:
         finally:
             await self.crm.close()
 
+    async def drain(self, seconds: float) -> None:
+        """Takes up nothing more and waits for what is in flight, so that no CRM write stays without its answer."""
+        if self.context is not None:
+            self.context.gates.draining = True
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self.context.flight.landed()
+
     async def _once(self) -> None:
         row = await self.register()
         fence = await self._take()
@@ -138,11 +146,13 @@ class Running:
     async def _prepare(self, fence: Fence, row: ConnectionRow) -> Rules:
         """Rules from the CRM's definitions, or from those last known; tables prepared."""
         metadata = await self._definitions(row)
-        rules = await make_rules(self.shared.database, self.loaded.spec, metadata)
+        async with self.shared.database.session() as db:
+            applied = await connections.applied_version(db, self.loaded.name) == self.loaded.spec.version
+        rules = await make_rules(self.shared.database, self.loaded.spec, metadata, applied=applied)
         refuse_errors(rules)
-        await self._identities(rules)
-        if rules.metadata.identity != (metadata := await self._definitions(row)).identity:
-            rules = await make_rules(self.shared.database, self.loaded.spec, metadata)
+        if await self._identities(rules):
+            metadata = await self._definitions(row)
+            rules = await make_rules(self.shared.database, self.loaded.spec, metadata, applied=applied)
         await self._apply(fence, rules)
         return rules
 
@@ -163,21 +173,24 @@ class Running:
                 await connections.save_metadata(db, self.loaded.name, text, facts, self.shared.clock.now())
             return metadata
 
-    async def _identities(self, rules: Rules) -> None:
-        """Makes the identity field of every object that is created exist, where rights allow."""
+    async def _identities(self, rules: Rules) -> bool:
+        """Makes the identity field of every object that is created exist, where rights allow; True when one was made."""
         spec = self.loaded.spec.connection
-        if spec.identity_field is None or spec.access is Access.READ_ONLY:
-            return
+        if spec.identity_field is None:
+            return False
+        made = False
         for name in rules.objects:
             sends = any(mapping.direction.sends for mapping in rules.of_object(name))
             if sends and self.crm.capabilities(name).identity and name not in rules.metadata.identity:
-                await self._identity(name, spec.identity_field)
+                made |= await self._identity(name, spec.identity_field)
+        return made
 
-    async def _identity(self, name: str, field_name: str) -> None:
+    async def _identity(self, name: str, field_name: str) -> bool:
         try:
-            await self.crm.ensure_identity(name, field_name, lane=Lane.LIVE)
-        except UnavailableError as error:
+            return await self.crm.ensure_identity(name, field_name, lane=Lane.LIVE)
+        except ConnectorError as error:
             log.warning("identity.unknown", connection=self.loaded.name, object=name, error=error)
+            return False
 
     async def _apply(self, fence: Fence, rules: Rules) -> None:
         now = self.shared.clock.now()
@@ -241,15 +254,15 @@ class Running:
         except ConnectorError as error:
             context.failures.note(error)
             return
-        rules = await make_rules(self.shared.database, context.rules.spec, metadata)
-        if any(not problem.warning for problem in rules.bound.problems):
-            log.warning("schema.moved", connection=context.name, count=len(rules.bound.problems))
-            return
+        rules = await make_rules(self.shared.database, context.rules.spec, metadata, applied=True)
+        for problem in set(rules.bound.problems) - set(context.rules.bound.problems):
+            log.warning("schema.moved", connection=context.name, file=problem.at.file, line=problem.at.line)
         context.rules = rules
 
     async def _sync_clock(self, context: Context) -> None:
         try:
-            context.clock_offset = (await self.crm.account()).clock_offset
+            account = await self.crm.account()
+            context.clock_offset, context.clock_error = account.clock_offset, account.clock_error
         except ConnectorError as error:
             context.failures.note(error)
 

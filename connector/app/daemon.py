@@ -14,12 +14,12 @@ import socket
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Any
 
 import structlog
 
 from connector.app.connection import Running, Shared
 from connector.app.sets import Account, LoadedSet
-from connector.core.errors import UnavailableError
 from connector.engine.clock import Clock, SystemClock
 from connector.obs.metrics import Metrics
 from connector.service.probes import landing_page, metrics_page
@@ -31,7 +31,7 @@ from connector.store.db import AWAY, Database, migrate
 
 log = structlog.get_logger()
 TRY_DATABASE = 1.0
-STOP_WITHIN = 8.0
+DRAIN_WITHIN, STOP_WITHIN = 5.0, 2.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,7 @@ class Options:
 class Daemon:
     """One process of Connector."""
 
-    def __init__(
-        self, options: Options, sets: Sequence[tuple[LoadedSet, Account]], clock: Clock | None = None
-    ) -> None:
+    def __init__(self, options: Options, sets: Sequence[tuple[LoadedSet, Account]], clock: Clock | None = None) -> None:
         self.options, self.sets = options, sets
         self.metrics = Metrics(version("connector"))
         self.clock: Clock = clock or SystemClock()
@@ -68,15 +66,27 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stopping.set)
-        database = self.database = await self._database()
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        database = self.database = await Database.open(self.options.database_url, size=12)
+        inbox = Inbox(database, self.metrics, self.clock.now, self._doors, self._gap)
+        service = self.service = self._service(inbox)
+        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(self.stopping.wait(), name="stopping")]
         try:
-            await self._serve(database, started)
+            await service.start()
+            tasks.append(asyncio.create_task(self._work(database, inbox, started), name="work"))
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            await self._shut_down(inbox, [*tasks, *self.jobs])
             await database.close()
 
     def stop(self) -> None:
         """Asks for an ordered shutdown."""
         self.stopping.set()
+
+    def reload(self) -> None:
+        """Looks at the mapping files again, those refused before included."""
+        for running in self.running.values():
+            running.refused, running.complaint = None, ""
 
     def background(self, job: Coroutine[None, None, None]) -> None:
         """Runs a job beside the daemon; its failure ends the daemon."""
@@ -87,23 +97,51 @@ class Daemon:
         if not task.cancelled() and task.exception() is not None:
             self.stop()
 
-    async def _database(self) -> Database:
-        """Waits for the database; says so once."""
+    def _service(self, inbox: Inbox) -> Service:
+        release = version("connector")
+        return Service(
+            [inbox.mount],
+            [metrics_page(self.metrics), landing_page(release, {"metrics": "/metrics", "readiness": "/readyz"})],
+            state=self._state,
+            listen=self.options.listen,
+            admin_listen=self.options.admin_listen,
+            grace=2.0,
+        )
+
+    async def _work(self, database: Database, inbox: Inbox, started: Callable[[], None]) -> None:
+        """Everything behind the listeners. From `ready` on webhooks can be answered."""
+        await self._wait_for(database)
+        await self._make_connections(database)
+        if self.service is not None:
+            self.service.ready = True
+        async with asyncio.TaskGroup() as group:
+            for name, running in self.running.items():
+                group.create_task(running.run(), name=f"connection {name}")
+            group.create_task(inbox.run(), name="gaps")
+            group.create_task(self._announce(started), name="announce")
+
+    async def _wait_for(self, database: Database) -> None:
+        """Returns once the database answers and its schema is in place; says once that it waits."""
         said = False
         while True:
             try:
-                database = await Database.connect(self.options.database_url, size=12)
-                if self.options.migrate:
-                    await migrate(database)
-            except (UnavailableError, *AWAY) as error:
+                await self._reach(database)
+            except AWAY as error:
                 if not said:
                     log.warning("database.away", error=error)
                 said = True
                 await self.clock.sleep(TRY_DATABASE)
-                continue
-            return database
+            else:
+                return
 
-    async def _serve(self, database: Database, started: Callable[[], None]) -> None:
+    async def _reach(self, database: Database) -> None:
+        if self.options.migrate:
+            await migrate(database)
+        else:
+            async with database.session() as db:
+                await db.fetchval("select 1")
+
+    async def _make_connections(self, database: Database) -> None:
         shared = Shared(
             database,
             self.clock,
@@ -113,34 +151,9 @@ class Daemon:
             self.options.public_url,
         )
         for loaded, account in self.sets:
-            self.running[loaded.name] = Running.make(shared, loaded, account, watch_files=self.options.watch_files)
-        inbox = Inbox(database, self.metrics, self.clock.now, self._doors, self._gap)
-        self.service = Service(
-            [inbox.mount],
-            [
-                metrics_page(self.metrics),
-                landing_page(version("connector"), {"metrics": "/metrics", "readiness": "/readyz"}),
-            ],
-            state=self._state,
-            listen=self.options.listen,
-            admin_listen=self.options.admin_listen,
-            grace=2.0,
-        )
-        for running in self.running.values():
+            running = Running.make(shared, loaded, account, watch_files=self.options.watch_files)
             await running.register()
-        await self.service.start()
-        self.service.ready = True
-        await self._engines(inbox, started)
-
-    async def _engines(self, inbox: Inbox, started: Callable[[], None]) -> None:
-        tasks = [asyncio.create_task(r.run(), name=f"connection {name}") for name, r in self.running.items()]
-        tasks.append(asyncio.create_task(inbox.run(), name="gaps"))
-        tasks.append(asyncio.create_task(self._announce(started), name="announce"))
-        stopping = asyncio.create_task(self.stopping.wait(), name="stopping")
-        try:
-            await asyncio.wait([*tasks[:-1], stopping], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            await self._shut_down(inbox, [*tasks, stopping, *self.jobs])
+            self.running[loaded.name] = running
 
     async def _announce(self, started: Callable[[], None]) -> None:
         for running in self.running.values():
@@ -183,10 +196,11 @@ class Daemon:
             return "away"
         return "ok"
 
-    async def _shut_down(self, inbox: Inbox, tasks: Sequence[asyncio.Task[object]]) -> None:
+    async def _shut_down(self, inbox: Inbox, tasks: Sequence[asyncio.Task[Any]]) -> None:
         log.info("daemon.stopping")
         if self.service is not None:
             await self.service.stop()
+        await asyncio.gather(*(running.drain(DRAIN_WITHIN) for running in self.running.values()))
         for task in tasks:
             task.cancel()
         with contextlib.suppress(TimeoutError):

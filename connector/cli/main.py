@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
-import click
 import typer
 
+from connector.cli.brake import brake
+from connector.cli.check import check
 from connector.cli.demo import demo
+from connector.cli.failures import failures
+from connector.cli.fetch_all import fetch_all
+from connector.cli.migrate import migrate
+from connector.cli.pause import pause, resume
+from connector.cli.records import explain, sync
 from connector.cli.run import run
 from connector.cli.sandbox import sandbox
-from connector.cli.talk import USAGE, Talk
+from connector.cli.schema import schema
+from connector.cli.status import status
+from connector.cli.talk import ERROR, INTERRUPTED, SAID, USAGE, USAGE_ERROR, Talk
+from connector.cli.wait import wait
 
 app = typer.Typer(
     name="connector",
@@ -30,21 +39,25 @@ def options(
     Talk.debug = debug
 
 
-for command in (demo, run, sandbox):
+for command in (demo, run, sandbox, migrate, check, sync, explain, status, wait, pause, resume, schema):
     app.command()(command)
+app.command("fetch-all")(fetch_all)
+app.add_typer(failures, name="failures")
+app.add_typer(brake, name="brake")
 
 
 def main() -> None:
     """Runs the command line; usage errors exit 64."""
-    command = typer.main.get_command(app)
+    command: Any = typer.main.get_command(app)
     try:
-        code = command.main(standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        sys.exit(USAGE)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(USAGE if isinstance(error, click.UsageError) else 1)
-    except click.Abort:
-        sys.exit(130)
+        code = command.main(prog_name="connector", standalone_mode=False)
+    except SAID as error:
+        sys.exit(_ended(error))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _ended(error: Any) -> int:  # noqa: ANN401 (the library's class depends on its version)
+    if not hasattr(error, "show"):
+        return INTERRUPTED
+    error.show()
+    return USAGE if isinstance(error, USAGE_ERROR) else ERROR

@@ -157,6 +157,11 @@ class BoundMapping:
     brake: BrakeSpec
 
     @property
+    def hears(self) -> bool:
+        """True when CRM records that are not linked yet concern it: it takes them in, or pairs its rows with them."""
+        return self.direction.receives or (self.direction.sends and bool(self.match))
+
+    @property
     def every_line(self) -> tuple[Line, ...]:
         """Lines and constants together."""
         return self.lines + self.constants

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from connector.core.filter import crm_reader, failing
 from connector.core.line import BoundMapping, Line, Refs
-from connector.core.mapping import Condition, DeletePolicy, Keyword, OnLeave, SetValue
+from connector.core.mapping import Condition, DeletePolicy, Direction, Keyword, OnLeave, SetValue
 from connector.core.merge import Decision, Inputs, Parent, Verdict, decide, empty
 from connector.core.model import (
     ABSENT,
@@ -139,6 +139,8 @@ class Situation:
     candidates: tuple[Candidate, ...] = ()
     rivals: bool = False
     """Another link is creating a record with an equal match key right now."""
+    peers: bool = False
+    """Another row or record of the same side has an equal match key and no partner either: any pair would be a guess."""
     intent_link: LinkId | None = None
     """The link whose open create intent made this CRM half (by identity or fingerprint)."""
     intents_pending: bool = False
@@ -204,6 +206,8 @@ def _line_effects(decisions: Iterable[Decision], verdict: Verdict, side: Side) -
 
 def plan(s: Situation) -> Plan:
     """The plan for what was observed."""
+    if s.mapping.direction is Direction.NONE:
+        return _excluded("direction") if s.link.half else Plan(Step.DONE, "direction", s.link.state)
     if s.link.state.tombstone:
         return _tombstone(s)
     if s.link.app_key is None:
@@ -280,7 +284,9 @@ def _insert(s: Situation, record: Record) -> Plan:
 
 def _match(s: Situation) -> Plan | None:
     free = [c for c in s.candidates if not c.linked]
-    if len(free) == 1:
+    if free and not s.ready.listed:
+        return _wait("first_listing")
+    if len(free) == 1 and not s.peers:
         return Plan(Step.ADOPT, "match", LinkState.OPEN, adopt=free[0].key)
     if free:
         return _park("ambiguous")
@@ -308,6 +314,8 @@ def _park(cause: str) -> Plan:
 
 
 def _pair(s: Situation) -> Plan:
+    if s.link.state not in (LinkState.LINKED, LinkState.FROZEN) and not (s.row and isinstance(s.crm, Record)):
+        return _wait("same_key")  # one of two halves that were to be joined is gone: nothing that was agreed has died
     match s.crm:
         case Moved():
             return Plan(Step.MOVE, "merged", s.link.state, adopt=s.crm.to)

@@ -14,7 +14,6 @@ from typing import TypeVar
 
 import asyncpg
 
-from connector.core import match
 from connector.core.line import BoundMapping
 from connector.core.merge import CONFLICTS, Decision, Verdict
 from connector.core.model import ABSENT, AppKey, Base, CrmId, Json, Link, LinkId, LinkState, Pair, Record, Row, Side
@@ -31,7 +30,11 @@ from connector.store.links import LinkWrite
 from connector.store.work import Deferral, WorkState
 
 T = TypeVar("T")
-SHORTLY = timedelta(milliseconds=50)
+SHORTLY, LATER = timedelta(milliseconds=50), timedelta(seconds=1)
+PATIENCE = timedelta(milliseconds=30)
+"""How long a statement on the app's tables waits for a lock: far below PostgreSQL's deadlock_timeout."""
+MOST_WAITS = 5
+"""After so many waits of one commit the rest comes back shortly."""
 
 
 @dataclass(slots=True)
@@ -53,6 +56,8 @@ class Result:
     row: Row | None = None
     refused: RowRefusedError | None = None
     stale: bool = False
+    """The row moved, or could not be had: it is planned again after `pause`."""
+    pause: timedelta = SHORTLY
     restated: bool = False
     """The base changed although nothing was planned (an intent was resolved)."""
 
@@ -65,6 +70,7 @@ class Batch:
     now: datetime
     held: Mapping[LinkId, asyncpg.Record] = field(default_factory=dict)
     """The keys of the links as they stood when they were locked."""
+    waits: int = 0
 
 
 class Applier:
@@ -182,7 +188,7 @@ class Applier:
             link.crm_id,
             state,
             base,
-            plan.restore if plan is not None and done and plan.died is not None else {},
+            _restorable(result, plan) if plan is not None and done and plan.died is not None else {},
             plan.held if plan is not None else {},
             plan.died if plan is not None and done else None,
             plan.cause if plan is not None and done else None,
@@ -208,11 +214,42 @@ class Applier:
 
     async def _write_rows(self, db: Connection, batch: Batch) -> None:
         acting = [r for r in batch.results if r.plan is not None and r.plan.row is not None]
+        if not acting:
+            return
+        await tables.wait_at_most(db, PATIENCE)
         for name, group in _grouped(acting, lambda r: r.case.mapping.name if r.case.mapping else "").items():
-            shape = group[0].case.rules.shapes[name]
-            standing = [r for r in group if not isinstance(r.plan and r.plan.row, InsertRow)]
-            await self._lock_rows(db, shape, standing)
-            await self._write_all(db, shape, [r for r in group if not r.stale])
+            await self._write_all(db, group[0].case.rules.shapes[name], group, batch)
+        await tables.wait_at_most(db, None)
+
+    async def _write_all(self, db: Connection, shape: tables.Shape, group: Sequence[Result], batch: Batch) -> None:
+        """All at once; when PostgreSQL refuses, one by one, so that a bad row costs only itself.
+
+        What would have to wait for the app (for a row, a unique value, a table that it has not let go of) comes back
+        later: while we hold rows nobody may have to wait for us because we wait for him.
+        """
+        if batch.waits > MOST_WAITS:
+            _put_off(group)
+            return
+        try:
+            async with db.transaction():
+                written = await self._write_group(db, shape, group)
+        except asyncpg.PostgresError as error:
+            waited = isinstance(error, asyncpg.LockNotAvailableError)
+            batch.waits += waited
+            if not waited:
+                _raise_unless_refusal(error)
+            if len(group) > 1:
+                for result in group:
+                    await self._write_all(db, shape, [result], batch)
+            elif waited:
+                _put_off(group, LATER)
+            else:
+                group[0].refused = tables.refusal(error)
+        else:
+            for result, row in written:
+                result.row = row
+                if row is not None and result.case.link.app_key is None:
+                    result.case.link = replace(result.case.link, mapping=_name(result), app_key=row.key)
 
     async def _lock_rows(self, db: Connection, shape: tables.Shape, group: Sequence[Result]) -> None:
         keys = [r.case.link.app_key for r in group if r.case.link.app_key is not None]
@@ -221,35 +258,23 @@ class Applier:
             now = held.get(AppKey(str(result.case.link.app_key)))
             result.stale = now is None or result.case.row is None or now.columns != result.case.row.columns
 
-    async def _write_all(self, db: Connection, shape: tables.Shape, group: Sequence[Result]) -> None:
-        """All at once; when PostgreSQL refuses, one by one, so that a bad row costs only itself."""
-        if not group:
-            return
-        try:
-            async with db.transaction():
-                await self._write_group(db, shape, group)
-        except asyncpg.PostgresError as error:
-            _raise_unless_refusal(error)
-            if len(group) == 1:
-                group[0].refused = tables.refusal(error)
-                return
-            for result in group:
-                await self._write_all(db, shape, [result])
-
-    async def _write_group(self, db: Connection, shape: tables.Shape, group: Sequence[Result]) -> None:
-        inserts = [(r, r.plan.row) for r in group if r.plan is not None and isinstance(r.plan.row, InsertRow)]
-        updates = [(r, r.plan.row) for r in group if r.plan is not None and isinstance(r.plan.row, UpdateRow)]
-        deletes = [r for r in group if r.plan is not None and isinstance(r.plan.row, DeleteRow)]
+    async def _write_group(
+        self, db: Connection, shape: tables.Shape, group: Sequence[Result]
+    ) -> Sequence[tuple[Result, Row | None]]:
+        """The rows as they are stored, of those that still held what was observed."""
+        await self._lock_rows(db, shape, [r for r in group if not isinstance(r.plan and r.plan.row, InsertRow)])
+        acting = [(r, r.plan.row) for r in group if r.plan is not None and not r.stale]
+        inserts = [(r, action) for r, action in acting if isinstance(action, InsertRow)]
+        updates = [(r, action) for r, action in acting if isinstance(action, UpdateRow)]
+        deletes = [_key(r) for r, action in acting if isinstance(action, DeleteRow)]
         stored = await tables.insert(db, shape, [action.columns for _, action in inserts])
-        for (result, _), row in zip(inserts, stored, strict=True):
-            result.row = row
-            result.case.link = replace(result.case.link, mapping=_name(result), app_key=row.key)
-        if updates:
-            written = await tables.update(db, shape, {_key(r): action.columns for r, action in updates})
-            for result, _ in updates:
-                result.row = written.get(_key(result))
+        written = await tables.update(db, shape, {_key(r): action.columns for r, action in updates}) if updates else {}
         if deletes:
-            await tables.delete(db, shape, [_key(r) for r in deletes])
+            await tables.delete(db, shape, deletes)
+        return [
+            *zip((r for r, _ in inserts), stored, strict=True),
+            *((r, written.get(_key(r))) for r, _ in updates),
+        ]
 
     # --- everything else ---------------------------------------------------------------------------------------------
 
@@ -286,7 +311,7 @@ class Applier:
             cause = f"row_refused:{result.refused.code}:{result.refused.name}".rstrip(":")
             return Deferral(item.link_id, item.generation, WorkState.PARKED, None, cause)
         if result.stale:
-            return Deferral(item.link_id, item.generation, WorkState.DUE, now + SHORTLY, "row_moved")
+            return Deferral(item.link_id, item.generation, WorkState.DUE, now + result.pause, "row_moved")
         if result.again:
             return Deferral(item.link_id, item.generation, WorkState.DUE, now, "again")
         return result.deferral
@@ -294,21 +319,22 @@ class Applier:
     async def _keep_keys(self, db: Connection, batch: Batch) -> None:
         """Keeps the match keys of the records that were read, for objects that are also created.
 
-        Those of a page were kept when the page came.
+        Of all that were read, since an e-mail that is not the primary one changes no line but is a key. Those of a page
+        were kept when the page came.
         """
         for name, group in _grouped(batch.results, lambda r: r.case.link.object).items():
-            mappings = [m for m in group[0].case.rules.of_object(name) if m.match and m.direction.sends]
-            seen = [r.case.crm for r in group if r.case.fresh and self._changed(r)]
-            records = [record for record in seen if isinstance(record, Record)]
+            mappings = [m for m in group[0].case.rules.of_object(name) if m.match and m.hears]
+            records = [r.case.crm for r in group if isinstance(r.case.crm, Record) and r.case.fresh]
+            dead = {crm_id for r in group for crm_id in _dead(r, batch)}
+            if mappings and dead:
+                await match_keys.remove(db, self.context.name, name, sorted(dead))
             if mappings and records:
                 keys = {record.id: self.record_hashes(mappings, record) for record in records}
                 await match_keys.replace(db, self.context.name, name, keys)
 
     def record_hashes(self, mappings: Iterable[BoundMapping], record: Record) -> Sequence[bytes]:
         """The keyed hashes under which a record can be matched."""
-        return [
-            self.context.hash_of(m.name, key) for m in mappings for key in match.crm_keys(m, record.fields, record.id)
-        ]
+        return self.context.record_hashes(mappings, record.fields, record.id)
 
     async def _count_effects(self, db: Connection, batch: Batch) -> None:
         found: Counter[tuple[str, str, str]] = Counter()
@@ -370,8 +396,29 @@ def inserted_base(decisions: Iterable[Decision], row: Row) -> Base:
     }
 
 
+def _restorable(result: Result, plan: Plan) -> Mapping[str, str | None]:
+    """What `deletes.set` wrote, as the row spells it: it is compared with the row when the record lives again."""
+    held = result.row.columns if result.row is not None else plan.restore
+    return {column: held.get(column) for column in plan.restore}
+
+
 def _same_state(link: Link, plan: Plan) -> bool:
     return plan.state is link.state and not plan.held
+
+
+def _dead(result: Result, batch: Batch) -> Iterable[CrmId]:
+    """The ids that no record can be found under any more: deleted, or merged into another."""
+    before, link = batch.held[result.case.link.id]["crm_id"], result.case.link
+    if before is not None and link.crm_id is not None and before != link.crm_id:
+        yield CrmId(before)
+    died = result.drop or (result.plan is not None and result.plan.died is Side.CRM)
+    if link.crm_id is not None and died and not isinstance(result.case.crm, Record):
+        yield link.crm_id
+
+
+def _put_off(group: Iterable[Result], pause: timedelta = SHORTLY) -> None:
+    for result in group:
+        result.stale, result.pause = True, pause
 
 
 def _parks(result: Result) -> bool:

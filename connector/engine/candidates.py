@@ -31,6 +31,7 @@ async def find_candidates(context: Context, db: Connection, cases: Sequence[Case
         case.hashes = [context.hash_of(case.mapping.name, key) for key in case.keys if case.mapping is not None]
     await _records_for_rows(context, db, [case for case in halves if case.link.crm_id is None and case.hashes])
     await _rows_for_records(context, db, [case for case in halves if case.link.app_key is None and case.hashes], refs)
+    await _find_peers(context, db, [case for case in halves if sum(not c.linked for c in case.candidates) == 1], refs)
 
 
 def _keys(case: Case, refs: Refs) -> Sequence[MatchKey]:
@@ -62,10 +63,7 @@ async def _records_for_rows(context: Context, db: Connection, cases: Sequence[Ca
 
 
 async def _rows_for_records(context: Context, db: Connection, cases: Sequence[Case], refs: Refs) -> None:
-    groups: dict[str, list[Case]] = defaultdict(list)
-    for case in cases:
-        groups[case.mapping.name if case.mapping else ""].append(case)
-    for group in groups.values():
+    for group in _alike(cases):
         mapping = group[0].mapping
         if mapping is not None:
             await _rows_for_mapping(context, db, mapping, group, refs)
@@ -74,15 +72,50 @@ async def _rows_for_records(context: Context, db: Connection, cases: Sequence[Ca
 async def _rows_for_mapping(
     context: Context, db: Connection, mapping: BoundMapping, group: Sequence[Case], refs: Refs
 ) -> None:
+    by_hash, linked = await _rows_by_hash(context, db, mapping, group, refs)
+    for case in group:
+        keys = sorted({key for hash_ in case.hashes for key in by_hash.get(hash_, ())})
+        case.candidates = tuple(Candidate(key, key in linked) for key in keys)
+
+
+async def _rows_by_hash(
+    context: Context, db: Connection, mapping: BoundMapping, group: Sequence[Case], refs: Refs
+) -> tuple[Mapping[bytes, set[AppKey]], frozenset[AppKey]]:
+    """The rows that have one of the cases' keys, by hash; and which of them are linked."""
     rows = await _search(db, mapping, group, refs)
     by_hash: dict[bytes, set[AppKey]] = defaultdict(set)
     for row in rows.values():
         for key in _app_keys(mapping, row, refs):
             by_hash[context.hash_of(mapping.name, key)].add(row.key)
     owners = await links.by_app(db, context.name, mapping.name, sorted(rows)) if rows else {}
-    for case in group:
-        keys = sorted({key for hash_ in case.hashes for key in by_hash.get(hash_, ())})
-        case.candidates = tuple(Candidate(key, key in owners and owners[key].crm_id is not None) for key in keys)
+    return by_hash, frozenset(key for key, owner in owners.items() if owner.crm_id is not None)
+
+
+async def _find_peers(context: Context, db: Connection, cases: Sequence[Case], refs: Refs) -> None:
+    """Tells every case about to be paired whether another half of its own side could as well be meant."""
+    for group in _alike([case for case in cases if case.link.crm_id is not None]):
+        found = await match_keys.find(db, context.name, group[0].link.object, sorted(_all_hashes(group)))
+        for case in group:
+            hits = {hit for hash_ in case.hashes for hit in found.get(hash_, ())}
+            case.peers = any(not linked and crm_id != case.link.crm_id for crm_id, linked in hits)
+    for group in _alike([case for case in cases if case.link.app_key is not None]):
+        mapping = group[0].mapping
+        if mapping is not None:
+            by_hash, linked_rows = await _rows_by_hash(context, db, mapping, group, refs)
+            for case in group:
+                rows = {key for hash_ in case.hashes for key in by_hash.get(hash_, ())}
+                case.peers = any(key not in linked_rows and key != case.link.app_key for key in rows)
+
+
+def _alike(cases: Iterable[Case]) -> Iterable[list[Case]]:
+    groups: dict[str, list[Case]] = defaultdict(list)
+    for case in cases:
+        groups[case.mapping.name if case.mapping else ""].append(case)
+    return groups.values()
+
+
+def _all_hashes(cases: Iterable[Case]) -> set[bytes]:
+    return {hash_ for case in cases for hash_ in case.hashes}
 
 
 async def _search(db: Connection, mapping: BoundMapping, group: Sequence[Case], refs: Refs) -> Mapping[AppKey, Row]:

@@ -31,6 +31,7 @@ class Case:
     keys: Sequence[MatchKey] = ()
     hashes: Sequence[bytes] = ()
     candidates: tuple[Candidate, ...] = ()
+    peers: bool = False
     adopted: Side | None = None
     fresh: bool = True
     """False when the record came from a page: it may not be the ground of a send."""

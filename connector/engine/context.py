@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
+from connector.core import match
 from connector.core.errors import (
     AccountExpiredError,
     ConnectorError,
@@ -18,7 +19,7 @@ from connector.core.errors import (
 from connector.core.line import Bound, BoundMapping
 from connector.core.mapping import MappingSet
 from connector.core.match import MatchKey
-from connector.core.model import LinkId
+from connector.core.model import CrmId, Json, LinkId
 from connector.core.schema import Metadata
 from connector.engine.clock import Clock
 from connector.local.tables import Shape
@@ -49,7 +50,7 @@ class Rules:
 
     def heard(self, name: str) -> bool:
         """True when records of the object are of interest before they are linked."""
-        return any(mapping.direction.receives or mapping.match for mapping in self.of_object(name))
+        return any(mapping.hears for mapping in self.of_object(name))
 
 
 @dataclass(slots=True)
@@ -62,11 +63,12 @@ class Gates:
     sends_paused: bool = False
     paused_mappings: frozenset[str] = frozenset()
     held: str | None = None
+    draining: bool = False
 
     @property
     def closed(self) -> bool:
         """True while nothing may be taken up."""
-        return self.paused or self.held is not None
+        return self.paused or self.draining or self.held is not None
 
 
 @dataclass(slots=True)
@@ -87,6 +89,30 @@ class Failures:
 
 
 @dataclass(slots=True)
+class Flight:
+    """How many claimed items are being worked on."""
+
+    count: int = 0
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def take_off(self, items: int) -> None:
+        """So many more."""
+        self.count += items
+        self.idle.clear()
+
+    def land(self, items: int) -> None:
+        """So many are done or put back."""
+        self.count -= items
+        if self.count <= 0:
+            self.idle.set()
+
+    async def landed(self) -> None:
+        """Returns when nothing is worked on."""
+        if self.count > 0:
+            await self.idle.wait()
+
+
+@dataclass(slots=True)
 class Context:
     """One connection in the hands of its owner. `pulse` is set whenever there may be work."""
 
@@ -100,6 +126,7 @@ class Context:
     salt: bytes
     gates: Gates = field(default_factory=Gates)
     failures: Failures = field(default_factory=Failures)
+    flight: Flight = field(default_factory=Flight)
     pulse: asyncio.Event = field(default_factory=asyncio.Event)
     notes: asyncio.Event = field(default_factory=asyncio.Event)
     keys_in_flight: dict[bytes, LinkId] = field(default_factory=dict)
@@ -128,6 +155,12 @@ class Context:
         """The keyed hash of a match key; equal for both sides."""
         text = "\0".join((mapping, str(key.rule), *(f"{len(part)}:{part}" for part in key.parts)))
         return blake2b(text.encode(), key=self.salt, digest_size=16).digest()
+
+    def record_hashes(
+        self, mappings: Iterable[BoundMapping], fields: Mapping[str, Json], crm_id: CrmId
+    ) -> Sequence[bytes]:
+        """The keyed hashes under which a record can be matched."""
+        return [self.hash_of(m.name, key) for m in mappings for key in match.crm_keys(m, fields, crm_id)]
 
     def capabilities(self, name: str) -> Capabilities:
         """What the CRM can do with an object."""

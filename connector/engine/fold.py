@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from connector.core.model import CrmId, Lane, Link
+from connector.core.schema import FieldType
 from connector.engine.context import Context
 from connector.engine.echo import is_echo
 from connector.ports import Hint, HintKind
-from connector.store import links, notes, sweeps, work
+from connector.store import links, match_keys, notes, sweeps, work
 from connector.store.db import Connection
 from connector.store.hints import hint_from_json
 from connector.store.work import Mark
@@ -74,6 +75,7 @@ class Folder:
             return
         known = await links.by_crm(db, self.context.name, name, sorted({hint.crm_id for hint in hints}))
         fresh = [hint for hint in hints if self._matters(known.get(hint.crm_id), hint)]
+        await self._keep_keys(db, name, [hint for hint in hints if hint not in fresh and hint.crm_id in known])
         missing = {hint.crm_id for hint in fresh if hint.crm_id not in known}
         if missing:
             await links.open_crm(db, self.context.name, name, missing, now)
@@ -81,6 +83,16 @@ class Folder:
         marks = _marks(fresh, known, now + timedelta(seconds=self.context.clock_offset) + SKEW)
         if marks:
             await work.mark(db, self.context.name, marks, now)
+
+    async def _keep_keys(self, db: Connection, name: str, echoes: Sequence[Hint]) -> None:
+        """An event that is no news for any line may still say a second e-mail: a key by which the record is matched."""
+        mappings = [m for m in self.context.rules.of_object(name) if m.match and m.hears]
+        lines = [line for m in mappings for rule in m.match for line in rule]
+        needed = {f.key for line in lines for f in line.fields if f.type is not FieldType.ID}
+        told = [hint for hint in echoes if needed & set(hint.previous) and needed <= set(hint.values)]
+        if told:
+            hashes = {h.crm_id: self.context.record_hashes(mappings, h.values, h.crm_id) for h in told}
+            await match_keys.replace(db, self.context.name, name, hashes)
 
     def _matters(self, link: Link | None, hint: Hint) -> bool:
         if hint.kind is HintKind.SCHEMA:

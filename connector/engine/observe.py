@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from connector.core.filter import crm_reader, failing
 from connector.core.line import BoundMapping, Line, Refs
-from connector.core.mapping import Condition, Test
+from connector.core.mapping import Condition, DeletePolicy, Test
 from connector.core.merge import Parent
 from connector.core.model import (
     ABSENT,
@@ -32,7 +32,7 @@ from connector.engine.candidates import find_candidates
 from connector.engine.case import Case
 from connector.engine.context import Context, Rules, identity_intent
 from connector.local import tables
-from connector.store import intents, links
+from connector.store import intents, links, match_keys
 from connector.store.db import Connection
 from connector.store.intents import Intent
 from connector.store.work import Item
@@ -129,7 +129,7 @@ class Observer:
         """A CRM half belongs to the first mapping in file order whose filter it passes, else to the first."""
         if case.link.mapping is not None:
             return case.rules.bound.mappings.get(case.link.mapping)
-        choices = [m for m in case.rules.of_object(case.link.object) if m.direction.receives or m.match]
+        choices = [m for m in case.rules.of_object(case.link.object) if m.hears]
         if len(choices) < 2 or not isinstance(case.crm, Record):  # noqa: PLR2004
             return choices[0] if choices else None
         read = crm_reader(case.rules.metadata.fields.get(case.link.object, ()), case.rules.metadata, case.crm.fields)
@@ -149,6 +149,7 @@ class Observer:
                 if crm_id is not None:
                     by_crm.add((target, name, crm_id))
         return _resolved(
+            self.context.rules.bound.mappings,
             [
                 *(await links.references_by_app(db, self.context.name, by_app) if by_app else ()),
                 *(await links.references_by_crm(db, self.context.name, by_crm) if by_crm else ()),
@@ -195,12 +196,13 @@ class Observer:
             unreachable=lookup.unreachable,
             candidates=case.candidates,
             rivals=rivals,
+            peers=case.peers,
             intent_link=maker,
             intents_pending=undecided,
             linked_in=lookup.linked_in,
             ready=Readiness(
                 sends=mapping.name in gates.fetched and not gates.sends_paused,
-                listed=mapping.object in gates.listed or not (mapping.direction.receives or mapping.match),
+                listed=mapping.object in gates.listed or not mapping.hears,
             ),
             evidence=case.item.evidence,
         )
@@ -245,9 +247,17 @@ class Observer:
                 app_key=half.app_key or AppKey(key),
                 crm_id=half.crm_id or CrmId(key),
             )
-        await self._read_crm([case for case, _ in cases if case.adopted is Side.CRM], {}, None)
+        wanted = [case for case, _ in cases if case.adopted is Side.CRM]
+        await self._read_crm(wanted, {}, None)
+        await self._forget_dead([case.link for case in wanted if not isinstance(case.crm, Record)])
         await self._read_rows([case for case, _ in cases if case.adopted is Side.APP])
         await self.situations([case for case, _ in cases])
+
+    async def _forget_dead(self, halves: Sequence[Link]) -> None:
+        """A record that was found by its key and is no more must not be found again."""
+        for half in halves:
+            async with self.context.change() as db:
+                await match_keys.remove(db, self.context.name, half.object, [half.crm_id] if half.crm_id else [])
 
 
 def looks_alike(rules: Rules, intent: Intent, record: Record) -> bool:
@@ -317,21 +327,36 @@ def _raw(case: Case, condition: Condition) -> Json:
     return record.fields.get(condition.name, record.fields.get(fields.get(condition.name, "")))
 
 
-def _resolved(found: Iterable[links.Reference], never: frozenset[Parent]) -> Lookup:
+def _resolved(
+    mappings: Mapping[str, BoundMapping], found: Iterable[links.Reference], never: frozenset[Parent]
+) -> Lookup:
     by_app: dict[tuple[str, AppKey], CrmId] = {}
     by_crm: dict[tuple[str, CrmId], AppKey] = {}
     unreachable = set(never)
     members: set[tuple[str, str]] = set()
     for ref in found:
+        gone = _gone_sides(mappings.get(ref.mapping), ref)
         if ref.app_key is not None and ref.crm_id is not None:
-            by_app[ref.mapping, ref.app_key] = ref.crm_id
-            by_crm[ref.mapping, ref.crm_id] = ref.app_key
             members |= {(ref.mapping, ref.app_key), (ref.mapping, ref.crm_id)}
-        elif not ref.reachable and ref.app_key is not None:
+            if Side.CRM not in gone:
+                by_app[ref.mapping, ref.app_key] = ref.crm_id
+            if Side.APP not in gone:
+                by_crm[ref.mapping, ref.crm_id] = ref.app_key
+        if ref.app_key is not None and (Side.CRM in gone or (ref.crm_id is None and not ref.reachable)):
             unreachable.add(Parent(ref.mapping, Side.APP, ref.app_key))
-        elif not ref.reachable and ref.crm_id is not None:
+        if ref.crm_id is not None and (Side.APP in gone or (ref.app_key is None and not ref.reachable)):
             unreachable.add(Parent(ref.mapping, Side.CRM, ref.crm_id))
     return Lookup(Refs(by_app, by_crm), frozenset(unreachable), frozenset(members))
+
+
+def _gone_sides(mapping: BoundMapping | None, ref: links.Reference) -> frozenset[Side]:
+    """The sides of a tombstone that cannot be pointed to any more: the one that died, and the one it took along."""
+    if ref.died is None:
+        return frozenset()
+    policy = None
+    if mapping is not None:
+        policy = mapping.deletes.receive if ref.died is Side.CRM else mapping.deletes.send
+    return frozenset(Side) if policy is DeletePolicy.DELETE else frozenset({ref.died})
 
 
 def _moment(text: str) -> datetime | None:

@@ -202,7 +202,8 @@ class Reconciler:
             case Step.WAIT:
                 return undone(case, waiting(self.context, case, found, parents))
         back = waiting(self.context, case, found, parents) if unfinished(found) else None
-        return Result(case, found, deferral=back)
+        alive_again = case.link.state.tombstone and not found.state.tombstone
+        return Result(case, found, deferral=back, again=alive_again)
 
     async def _send(self, case: Case, found: Plan, ruling: Ruling) -> None:
         result = await self.sender.send(case, found)

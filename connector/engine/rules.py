@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 import asyncpg
 
 from connector.core.bind import bind
 from connector.core.line import BoundMapping
-from connector.core.mapping import MappingSet
+from connector.core.mapping import Access, MappingSet, Rollout
 from connector.core.schema import Metadata
 from connector.engine.context import Rules
 from connector.local import capture
@@ -20,14 +21,26 @@ from connector.store.db import Database, Fence
 LOCK_TRIES = 30
 
 
-async def make_rules(database: Database, spec: MappingSet, metadata: Metadata) -> Rules:
-    """The set joined with both schemas; problems are in `bound`, usable mappings too."""
+async def make_rules(database: Database, spec: MappingSet, metadata: Metadata, *, applied: bool = False) -> Rules:
+    """The set joined with both schemas; problems are in `bound`, usable mappings too.
+
+    Of a set that is `applied` already, a field or option that went missing costs only its own line.
+    """
     async with database.session() as db:
         tables = await describe(db, {(m.schema, m.table) for m in spec.mappings})
-    bound = bind(spec, metadata, tables)
+    bound = bind(confined(spec), metadata, tables, quarantine=applied)
     name = spec.connection.name
     shapes = {m.name: _shape(name, m) for m in bound.mappings.values()}
     return Rules(spec, bound, metadata, shapes)
+
+
+def confined(spec: MappingSet) -> MappingSet:
+    """The set as the connection's access allows: a read-only one receives and never sends, by construction."""
+    if spec.connection.access is not Access.READ_ONLY:
+        return spec
+    full = Rollout.FULL
+    mappings = tuple(replace(m, rollout=Rollout.RECEIVE) if m.rollout is full else m for m in spec.mappings)
+    return replace(spec, mappings=mappings)
 
 
 def _shape(connection: str, mapping: BoundMapping) -> Shape:

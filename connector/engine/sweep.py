@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from connector.core.model import AppKey, CrmId, Lane, LinkId, Record
+from connector.core.model import AppKey, CrmId, Lane, Link, LinkId, Record
 from connector.engine.context import Context
 from connector.engine.gates import opened
 from connector.engine.glance import unsettled
@@ -105,7 +105,9 @@ class Sweeper:
             rest = await unsettled(self.context, db, records, known)
             if not self.context.rules.heard(name):
                 rest = [record for record in rest if record.id in known]
-            await self._keep_keys(db, name, rest)
+            await self._keep_keys(
+                db, name, [r for r in records if r.id not in known or known[r.id].version != r.version]
+            )
             missing = [record.id for record in rest if record.id not in known]
             if missing:
                 await links.open_crm(db, self.context.name, name, missing, now)
@@ -118,7 +120,7 @@ class Sweeper:
         return len(items)
 
     async def _keep_keys(self, db: Connection, name: str, records: Sequence[Record]) -> None:
-        mappings = [m for m in self.context.rules.of_object(name) if m.match and m.direction.sends]
+        mappings = [m for m in self.context.rules.of_object(name) if m.match and m.hears]
         if mappings and records:
             hashes = self.reconciler.applier.record_hashes
             await match_keys.replace(db, self.context.name, name, {r.id: hashes(mappings, r) for r in records})
@@ -154,7 +156,7 @@ class Sweeper:
 
     async def _rows_without_link(self, mapping: str, lane: Lane) -> None:
         bound, shape = self.context.rules.bound.mappings[mapping], self.context.rules.shapes[mapping]
-        if not (bound.direction.sends or bound.match):
+        if not (bound.direction.sends or (bound.direction.receives and bound.match)):
             return
         after: AppKey | None = None
         while True:
@@ -187,3 +189,8 @@ class Sweeper:
     async def _save(self, sweep: Sweep) -> None:
         async with self.context.change() as db:
             await sweeps.save(db, self.context.name, sweep)
+
+
+def _may_have_new_keys(link: Link | None, record: Record) -> bool:
+    """An e-mail that is not the primary one changes no line, but the record's version."""
+    return link is None or link.version != record.version

@@ -23,9 +23,8 @@ log = structlog.get_logger()
 IN_FLIGHT = 1000
 BATCH = 200
 IDLE = 0.1
-RUSH = 100
-"""Arrivals in the last second from which on reads collect more before they go."""
-COLLECT = 0.05
+RUSH, FULL, COLLECT = 100, 100, 0.25
+"""From so many arrivals in the last second on, reads collect: so many records, or so many seconds."""
 
 
 class Worker:
@@ -33,7 +32,6 @@ class Worker:
 
     def __init__(self, context: Context, reconciler: Reconciler) -> None:
         self.context, self.reconciler = context, reconciler
-        self.flying = 0
         self._arrivals: deque[tuple[float, int]] = deque()
 
     async def run(self) -> None:
@@ -45,14 +43,14 @@ class Worker:
                 if not items:
                     await self._rest()
                     continue
-                self.flying += len(items)
+                self.context.flight.take_off(len(items))
                 group.create_task(self._batch(items))
-                if self._rushing():
+                if len(items) < FULL and self._rushing():
                     await self.context.clock.sleep(COLLECT)
 
     async def claim(self) -> Sequence[Item]:
         """The next batch; nothing while the connection is paused, held or cooling off."""
-        room = min(BATCH, IN_FLIGHT - self.flying)
+        room = min(FULL if self._rushing() else BATCH, IN_FLIGHT - self.context.flight.count)
         if room <= 0 or self.context.gates.closed:
             return []
         now = self.context.clock.now()
@@ -80,19 +78,21 @@ class Worker:
         """The one place that catches everything: a defect costs its own records, which a person then sees."""
         try:
             await self.reconciler.run(items)
-        except (*AWAY, NotOwnerError):
-            raise
+        except (*AWAY, NotOwnerError) as error:
+            if not isinstance(error, ValueError):  # asyncpg's word for a value that it cannot send
+                raise
+            await self._isolate(items, error)
         except Exception as error:
             log.exception("reconcile.failed", count=len(items))
             await self._isolate(items, error)
         finally:
-            self.flying -= len(items)
+            self.context.flight.land(len(items))
 
     async def _isolate(self, items: Sequence[Item], error: Exception) -> None:
         """One bad record in a batch costs one record: the batch is tried one by one, what fails alone is parked."""
         if len(items) > 1:
             for item in items:
-                self.flying += 1
+                self.context.flight.take_off(1)
                 await self._batch([item])
             return
         cause = f"defect:{type(error).__name__}".lower()

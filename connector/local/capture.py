@@ -1,6 +1,6 @@
 """Capture: triggers that note which rows of the application's tables changed, and nothing else.
 
-Three statement-level triggers per mapping append one row per statement (and set of changed columns) to
+Statement-level triggers per mapping append one row per statement (and set of changed columns) to
 `connector.change`. They lock nothing, look nothing up and never notify. They ignore only what this mapping's own
 transactions write directly; what the application's own triggers do in answer is captured.
 """
@@ -44,8 +44,8 @@ def mask(columns: Sequence[Column]) -> str:
 
 
 def definition(capture: Capture, number: str) -> str:
-    """SQL that makes the three functions and triggers; `number` is the capture's id."""
-    table, key = capture.shape.sql_name, quote_ident(capture.shape.key)
+    """SQL that makes the functions and triggers; `number` is the capture's id."""
+    key = quote_ident(capture.shape.key)
     columns = [capture.shape.table.columns[name] for name in capture.columns]
     into = (
         "insert into connector.change (connection, mapping, capture, op, columns, keys) select "
@@ -56,27 +56,26 @@ def definition(capture: Capture, number: str) -> str:
         "delete": f"{into}, 'D', 0, array_agg(o.{key}::text) from old_rows o having count(*) > 0;",
         "update": f"""{into}, 'U', m.mask, array_agg(m.key) from (
     select n.{key}::text as key, {mask(columns)} as mask from new_rows n join old_rows o on o.{key} = n.{key}) m
-  where m.mask <> 0 group by m.mask;
-  if (select count(*) from new_rows) <> (select count(*) from new_rows n join old_rows o on o.{key} = n.{key}) then
-    {into}, 'I', 0, array_agg(n.{key}::text) from new_rows n
-      where not exists (select 1 from old_rows o where o.{key} = n.{key}) having count(*) > 0;
-    {into}, 'D', 0, array_agg(o.{key}::text) from old_rows o
-      where not exists (select 1 from new_rows n where n.{key} = o.{key}) having count(*) > 0;
-  end if;""",
+  where m.mask <> 0 group by m.mask;""",
+        "rekey": f"""{into}, 'D', 0, array[old.{key}::text];
+  {into}, 'I', 0, array[new.{key}::text];""",
         "truncate": f"{into}, 'T', 0, '{{}}'::text[];",
     }
-    return "\n".join(_trigger(capture, table, event, body) for event, body in bodies.items())
+    return "\n".join(_trigger(capture, event, body) for event, body in bodies.items())
 
 
-_TABLES = {
-    "insert": "referencing new table as new_rows",
-    "update": "referencing old table as old_rows new table as new_rows",
-    "delete": "referencing old table as old_rows",
-    "truncate": "",
+_FIRING = {
+    "insert": "after insert on {table} referencing new table as new_rows for each statement",
+    "update": "after update on {table} referencing old table as old_rows new table as new_rows for each statement",
+    "delete": "after delete on {table} referencing old table as old_rows for each statement",
+    "rekey": "after update on {table} for each row when (old.{key} is distinct from new.{key})",
+    "truncate": "after truncate on {table} for each statement",
 }
+"""When each trigger fires; a changed key, which the join of the transition tables cannot see, is noted row by row."""
 
 
-def _trigger(capture: Capture, table: str, event: str, body: str) -> str:
+def _trigger(capture: Capture, event: str, body: str) -> str:
+    table, key = capture.shape.sql_name, quote_ident(capture.shape.key)
     function = f"connector.{quote_ident(f'{capture.name} {event[:3]}')}"
     trigger = quote_ident(f"{capture.name} {event[:3]}")
     origin = quote_literal(capture.shape.origin)
@@ -88,7 +87,7 @@ begin
   return null;
 end $capture$;
 drop trigger if exists {trigger} on {table};
-create trigger {trigger} after {event} on {table} {_TABLES[event]} for each statement execute function {function}();"""
+create trigger {trigger} {_FIRING[event].format(table=table, key=key)} execute function {function}();"""
 
 
 async def install(db: Connection, capture: Capture) -> bool:
@@ -123,14 +122,14 @@ async def is_new(db: Connection, capture: Capture) -> bool:
 
 
 async def _present(db: Connection, capture: Capture) -> bool:
-    """True when all four triggers stand on the table, enabled."""
+    """True when all triggers stand on the table, enabled."""
     return bool(
         await db.fetchval(
-            """select count(*) = 4 from pg_trigger g join pg_class c on c.oid = g.tgrelid
+            """select count(*) = 5 from pg_trigger g join pg_class c on c.oid = g.tgrelid
                join pg_namespace n on n.oid = c.relnamespace
                where n.nspname = $1 and c.relname = $2 and g.tgenabled in ('O', 'A') and g.tgname = any($3::text[])""",
             capture.shape.table.schema,
             capture.shape.table.name,
-            [f"{capture.name} {event[:3]}" for event in _TABLES],
+            [f"{capture.name} {event[:3]}" for event in _FIRING],
         )
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import asyncpg
 from pydantic_core import to_json
@@ -122,6 +123,14 @@ async def find(
         *[[value[n] for value in values] for n in range(len(expressions))],
     )
     return [shape.row(row) for row in rows]
+
+
+async def wait_at_most(db: Connection, patience: timedelta | None) -> None:
+    """How long the statements of this transaction wait for a lock (None: as the database says)."""
+    if patience is None:
+        await db.execute("set local lock_timeout to default")
+    else:
+        await db.execute(f"set local lock_timeout = '{round(patience.total_seconds() * 1000)}ms'")
 
 
 async def say_origin(db: Connection, shape: Shape) -> None:

@@ -7,7 +7,8 @@ from typing import IO
 
 from connector.postgres.errors import ClusterError
 
-USER = "connector"
+USER = "postgres"
+"""Not `connector`: PostgreSQL would put unqualified tables into the schema of that name, which is ours."""
 DATABASE = "app"
 
 

@@ -18,7 +18,8 @@ class Kind(StrEnum):
     DISCONNECT_BEFORE = "disconnect_before"  # connection cut, not applied
     DISCONNECT_AFTER = "disconnect_after"  # applied, connection cut
     HTML_403 = "html_403"  # Cloudflare's page, not applied
-    SLOW = "slow"  # answered normally after `seconds`
+    SLOW = "slow"  # applied and answered normally after `seconds`
+    SLOW_AFTER = "slow_after"  # applied at once, its webhooks sent, answered after `seconds`
 
 
 class BodyKind(StrEnum):

@@ -117,6 +117,10 @@ class Sandbox:
             case Kind.SLOW:
                 await asyncio.sleep(rule.seconds)
                 return await self._answered(request)
+            case Kind.SLOW_AFTER:
+                answer = await self._answered(request)
+                await asyncio.sleep(rule.seconds)
+                return answer
             case Kind.APPLIED_LATE:
                 self._apply_late(rule.seconds, request)
             case Kind.TIMEOUT_AFTER | Kind.DISCONNECT_AFTER:

@@ -120,6 +120,12 @@ async def save_set(
     )
 
 
+async def applied_version(db: Connection, connection: str) -> str | None:
+    """The version of the applied mapping set; None before the first."""
+    version: str | None = await db.fetchval("select version from connector.set where connection = $1", connection)
+    return version
+
+
 async def sets(db: Connection) -> Sequence[tuple[str, Mapping[str, str], str]]:
     """All applied sets: (connection, files by name, directory)."""
     rows = await db.fetch("select connection, files, directory from connector.set order by connection")

@@ -54,15 +54,24 @@ class Database:
         self.pool = pool
 
     @classmethod
-    async def connect(cls, dsn: str, *, size: int = 10) -> Database:
-        """A pool on `dsn`; UnavailableError when nobody answers there."""
-        try:
-            pool = await asyncpg.create_pool(
-                dsn, min_size=1, max_size=size, server_settings=SPELLING, command_timeout=120, timeout=10
-            )
-        except AWAY as error:
-            raise UnavailableError("the database cannot be reached", "check DATABASE_URL and that it runs") from error
+    async def open(cls, dsn: str, *, size: int = 10) -> Database:
+        """A pool that connects when it is first used: every use may raise one of `AWAY`."""
+        pool = await asyncpg.create_pool(
+            dsn, min_size=0, max_size=size, server_settings=SPELLING, command_timeout=120, timeout=10
+        )
         return cls(pool)
+
+    @classmethod
+    async def connect(cls, dsn: str, *, size: int = 10) -> Database:
+        """A pool whose database answers; UnavailableError when it does not."""
+        database = await cls.open(dsn, size=size)
+        try:
+            async with database.session() as connection:
+                await connection.fetchval("select 1")
+        except AWAY as error:
+            await database.close()
+            raise UnavailableError("the database cannot be reached", "check DATABASE_URL and that it runs") from error
+        return database
 
     async def close(self) -> None:
         """Closes the pool; waits at most two seconds for sessions in use."""

@@ -21,13 +21,16 @@ from connector.store.notes import dump
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A parent as its link tells it. `reachable` is False when it will not come without a person."""
+    """A parent as its link tells it. `reachable` is False when it will not come without a person; `died` is the side of a
+    tombstone that was deleted.
+    """
 
     mapping: str
     app_key: AppKey | None
     crm_id: CrmId | None
     link_id: LinkId
     reachable: bool
+    died: Side | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +249,7 @@ async def references_by_crm(
 
 
 _REFERENCE = """
-select l.id, l.mapping, l.app_key, l.crm_id, l.state, w.state as work, n.*
+select l.id, l.mapping, l.app_key, l.crm_id, l.state, l.died, w.state as work, n.*
 from connector.link l left join connector.work w on w.link_id = l.id
 """
 
@@ -254,7 +257,9 @@ from connector.link l left join connector.work w on w.link_id = l.id
 def _reference(row: asyncpg.Record, target: str) -> Reference:
     other = row["mapping"] is not None and row["mapping"] != target
     hopeless = row["state"] in {"excluded", "left_out", "unlinked", "deleted"} or row["work"] == "parked" or other
-    return Reference(target, row["app_key"] if not other else None, row["crm_id"], LinkId(row["id"]), not hopeless)
+    died = Side(row["died"]) if row["state"] == "deleted" and row["died"] else None
+    key = row["app_key"] if not other else None
+    return Reference(target, key, row["crm_id"], LinkId(row["id"]), not hopeless, died)
 
 
 async def join(db: Connection, link: LinkId, crm_id: CrmId, now: datetime) -> None:

@@ -32,13 +32,12 @@ async def load(db: Connection, connection: str) -> Mapping[tuple[str, str], Swee
 
 
 async def save(db: Connection, connection: str, sweep: Sweep) -> None:
-    """Keeps the position of a sweep."""
+    """Keeps the position of a sweep; that another one was asked for meanwhile stays on record."""
     await db.execute(
         """insert into connector.sweep (connection, object, kind, since, cursor, started_at, finished_at, seen, due_at)
            values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
            on conflict (connection, object, kind) do update set since = excluded.since, cursor = excluded.cursor,
-               started_at = excluded.started_at, finished_at = excluded.finished_at, seen = excluded.seen,
-               due_at = excluded.due_at""",
+               started_at = excluded.started_at, finished_at = excluded.finished_at, seen = excluded.seen""",
         connection,
         sweep.object,
         sweep.kind,

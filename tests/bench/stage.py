@@ -29,6 +29,8 @@ create table app.people (
 create function app.touch() returns trigger language plpgsql as $$ begin new.updated := now(); return new; end $$;
 create trigger touch before insert or update on app.people for each row execute function app.touch();
 create index on app.people (lower(btrim(email)));
+create table app.remarks (
+    id bigint generated always as identity primary key, person bigint references app.people, body text);
 """
 PERSON = """
 object: person
@@ -48,6 +50,15 @@ fields:
   - {column: tier, crm: Tier, values: {gold: Gold, silver: Silver}}
   - {column: since, crm: Since}
   - {column: website, crm: Website}
+"""
+NOTE = """
+object: note
+table: app.remarks
+key: id
+direction: send
+fields:
+  - {column: person, crm: person_id, link: person}
+  - {column: body, crm: content}
 """
 CONNECTION = """
 crm: pipedrive
@@ -71,6 +82,8 @@ class Stage:
     """What a measurement uses."""
 
     db: asyncpg.Connection
+    spare: asyncpg.Connection
+    """A second session, for polling."""
     http: aiohttp.ClientSession
     dsn: str
     sandbox_url: str
@@ -80,7 +93,7 @@ class Stage:
         """Calls the sandbox; the answer's data."""
         async with self.http.request(method, self.sandbox_url + path, json=body, params=params) as response:
             answer = await response.json()
-            if response.status >= 400:  # noqa: PLR2004
+            if response.status >= 400:
                 raise RuntimeError(f"{method} {path}: {response.status} {answer}")
             return answer["data"]
 
@@ -91,15 +104,28 @@ class Stage:
             kind,
             json.dumps(args),
         )
-        while not await self.db.fetchval("select state in ('done', 'failed') from connector.request where id = $1", request):
+        while not await self.db.fetchval(
+            "select state in ('done', 'failed') from connector.request where id = $1", request
+        ):
             await asyncio.sleep(0.02)
 
     async def idle(self) -> None:
-        """Waits until there are neither notes nor work."""
+        """Waits until there are neither notes nor work nor open intents."""
         while await self.db.fetchval(
             """select exists (select 1 from connector.work where state <> 'parked')
-                   or exists (select 1 from connector.change) or exists (select 1 from connector.event)"""
+                   or exists (select 1 from connector.change) or exists (select 1 from connector.event)
+                   or exists (select 1 from connector.intent)"""
         ):
+            await asyncio.sleep(0.005)
+
+    async def tokens(self) -> float:
+        """What the sandbox has charged so far."""
+        stats = await self.crm("GET", "/sandbox/stats")
+        return float(sum(stats["tokens"].values()))
+
+    async def until(self, query: str, *args: Any) -> None:
+        """Waits until a query says true."""
+        while not await self.db.fetchval(query, *args):
             await asyncio.sleep(0.005)
 
     def memory(self) -> float:
@@ -127,13 +153,15 @@ async def stage(*, limits: str = "off", webhooks: bool = True, fetch_all: bool =
         http = await stack.enter_async_context(aiohttp.ClientSession(headers={"x-api-token": said["api_token"]}))
         db = await asyncpg.connect(cluster.dsn)
         stack.push_async_callback(db.close)
+        spare = await asyncpg.connect(cluster.dsn)
+        stack.push_async_callback(spare.close)
         await db.execute(TABLES)
         for field in CUSTOM_FIELDS:
             async with http.post(f"{said['url']}/api/v2/personFields", json=field) as response:
                 response.raise_for_status()
         daemon = await _daemon(home, cluster.dsn, said, webhooks=webhooks)
         stack.push_async_callback(_end, daemon)
-        made = Stage(db, http, cluster.dsn, said["url"], daemon)
+        made = Stage(db, spare, http, cluster.dsn, said["url"], daemon)
         await _ready(made)
         if fetch_all:
             await made.ask("fetch_all", {"confirmed": True})
@@ -154,6 +182,7 @@ async def _daemon(home: Path, dsn: str, said: Mapping[str, str], *, webhooks: bo
     directory.mkdir()
     (directory / "connection.yaml").write_text(CONNECTION, encoding="utf-8")
     (directory / "person.yaml").write_text(PERSON, encoding="utf-8")
+    (directory / "note.yaml").write_text(NOTE, encoding="utf-8")
     listen = f"127.0.0.1:{free_port()}"
     environment = {
         **os.environ,
@@ -165,7 +194,9 @@ async def _daemon(home: Path, dsn: str, said: Mapping[str, str], *, webhooks: bo
         "PIPEDRIVE_API_TOKEN": said["api_token"],
         **({"CONNECTOR_PUBLIC_URL": f"http://{listen}"} if webhooks else {}),
     }
-    return await asyncio.create_subprocess_exec(sys.executable, "-m", "connector", "run", str(directory), env=environment)
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "connector", "run", str(directory), env=environment
+    )
 
 
 async def _ready(made: Stage) -> None:

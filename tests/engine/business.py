@@ -82,6 +82,7 @@ object: activity
 table: app.calls
 key: id
 direction: send
+backfill: all
 set: {crm: {type: call, done: true}}
 fields:
   - {column: "Call, {{ state }}", crm: subject}
@@ -299,31 +300,38 @@ class Business:
     async def _rows(self, table: str, where: str = "true") -> list[asyncpg.Record]:
         return list(await self.db.fetch(f"select * from app.{table} where {where} order by id"))
 
+    async def _firms(self) -> Mapping[int, int]:
+        """Company → its record while it lives: what points to a deleted firm has nothing to agree on."""
+        return {r["id"]: r["crm_id"] for r in await self._rows("companies", "archived_at is null")}
+
+    def _alive(self, entity: str, key: int | None) -> int | None:
+        return key if key is not None and self.sandbox.world.has(entity, key) else None
+
     async def _companies(self) -> Iterator[str]:
         rows = {r["crm_id"]: (r["name"], r["address"]) for r in await self._rows("companies", "archived_at is null")}
         return _compared("company", rows, {r["id"]: (r["name"], _text(r["address"])) for r in self.live("organization")})
 
     async def _contacts(self) -> Iterator[str]:
-        firms = {r["id"]: r["crm_id"] for r in await self._rows("companies")}
+        firms = await self._firms()
         rows = {
             r["crm_id"]: (r["first"], r["last"], r["email"], r["phone"], firms.get(r["company_id"]))
             for r in await self._rows("contacts")
         }
         records = {
-            r["id"]: (r["first_name"], r["last_name"], _primary(r["emails"]), _primary(r["phones"]), r["org_id"])
+            r["id"]: (r["first_name"], r["last_name"], _primary(r["emails"]), _primary(r["phones"]), self._alive("organization", r["org_id"]))
             for r in self.live("person")
         }
         return _compared("contact", rows, records)
 
     async def _deals(self) -> Iterator[str]:
-        firms = {r["id"]: r["crm_id"] for r in await self._rows("companies")}
+        firms = await self._firms()
         people = {r["id"]: r["crm_id"] for r in await self._rows("contacts")}
         rows = {
             r["crm_id"]: (r["title"], _money(r["amount"]), r["currency"], r["state"], firms.get(r["company_id"]), people.get(r["contact_id"]))
             for r in await self._rows("deals")
         }  # fmt: skip
         records = {
-            r["id"]: (r["title"], _money(r["value"]), r["currency"], r["status"], r["org_id"], r["person_id"])
+            r["id"]: (r["title"], _money(r["value"]), r["currency"], r["status"], self._alive("organization", r["org_id"]), self._alive("person", r["person_id"]))
             for r in self.live("deal")
         }
         return _compared("deal", rows, records)

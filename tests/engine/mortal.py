@@ -118,8 +118,6 @@ class MortalDaemon(Daemon):
 
     async def cut(self) -> None:
         """Cuts every connection, as the death of the process does."""
-        if self.database is not None:
-            self.database.pool.terminate()
         for running in self.running.values():
             session = cast("Any", running.crm)._client._http._session
             if session is not None and session.connector is not None:

@@ -111,7 +111,8 @@ def effective(scope: Scope, spec: LineSpec, fields: Sequence[CrmField]) -> Direc
         return Direction.NONE
     if not isinstance(spec.crm, Template) and any(not field.writable for field in fields):
         own_id = all(field.type is FieldType.ID for field in fields)
-        direction = (written if own_id else direction).within(Direction.RECEIVE)
+        idle = scope.spec.direction is Direction.NONE
+        direction = (written if own_id and not idle else direction).within(Direction.RECEIVE)
     return direction.within(Direction.RECEIVE) if scope.spec.rollout is Rollout.RECEIVE else direction
 
 

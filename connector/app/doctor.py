@@ -1,0 +1,218 @@
+"""The doctor: whether a mapping set could run here and now, and for each thing that is missing what to do."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from connector.app.sets import Account, LoadedSet, make_crm
+from connector.core import match
+from connector.core.errors import ConnectorError
+from connector.core.line import BoundMapping, Line
+from connector.core.mapping import DeletePolicy, Problem, Webhooks
+from connector.core.model import Lane
+from connector.core.schema import Metadata
+from connector.engine.clock import Clock
+from connector.engine.context import Rules
+from connector.engine.rules import captured, make_rules
+from connector.local import inspection
+from connector.local.capture import Capture
+from connector.local.catalogue import Connection, quote_ident
+from connector.local.inspection import Needs
+from connector.obs.metrics import Metrics
+from connector.ports import CRM
+from connector.store.db import Database
+
+OLDEST = 14
+SKEW = 5.0
+"""Seconds that two clocks may differ before a person hears of it."""
+SMALL = 1000
+"""Rows up to which a missing index does not matter."""
+
+
+class Level(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at: what was found, and what to do about it."""
+
+    check: str
+    level: Level
+    message: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """All that a check found. Problems have positions in the files."""
+
+    problems: Sequence[Problem]
+    findings: Sequence[Finding]
+
+    @property
+    def sound(self) -> bool:
+        """True when nothing keeps the set from running."""
+        return not any(not p.warning for p in self.problems) and not any(f.level is Level.ERROR for f in self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class Doctor:
+    """Looks at one set, its database and its CRM account. Changes nothing."""
+
+    loaded: LoadedSet
+    account: Account
+    database: Database
+    clock: Clock
+    metrics: Metrics
+    public_url: str | None = None
+
+    async def examine(self) -> Diagnosis:
+        """Everything, as far as each side lets us look."""
+        findings = [finding async for finding in self._database()]
+        crm = make_crm(self.loaded, self.account, self.clock, self.metrics)
+        try:
+            return await self._with_crm(crm, findings)
+        finally:
+            await crm.close()
+
+    async def _with_crm(self, crm: CRM, findings: list[Finding]) -> Diagnosis:
+        try:
+            metadata = await crm.metadata(lane=Lane.MANUAL)
+            findings += [finding async for finding in self._crm(crm, metadata)]
+        except ConnectorError as error:
+            findings.append(Finding("crm", Level.ERROR, error.message, error.advice or "check url and credentials"))
+            return Diagnosis(self.loaded.warnings, findings)
+        rules = await make_rules(self.database, self.loaded.spec, metadata)
+        async with self.database.session() as db:
+            for mapping in rules.bound.mappings.values():
+                findings += [finding async for finding in _mapping(db, self.loaded.name, rules, mapping)]
+        return Diagnosis((*self.loaded.warnings, *rules.bound.problems), findings)
+
+    # --- the database ------------------------------------------------------------------------------------------------
+
+    async def _database(self) -> AsyncIterator[Finding]:
+        async with self.database.session() as db:
+            number = int(await db.fetchval("show server_version_num")) // 10_000
+            if number < OLDEST:
+                yield Finding("database", Level.ERROR, f"PostgreSQL {number} is too old", f"use {OLDEST} or newer")
+            else:
+                yield Finding("database", Level.OK, f"PostgreSQL {number}")
+            for grant in await inspection.schema_grants(db):
+                yield Finding("grants", Level.ERROR, "schema connector cannot be made or used", grant)
+            if await db.fetchval("select to_regclass('connector.migration') is null"):
+                message = "schema connector is not there yet"
+                yield Finding("schema", Level.WARNING, message, "connector migrate, or connector run, makes it")
+            theirs = await db.fetchval("select clock_timestamp()")
+        yield _clock("database", (theirs - self.clock.now()).total_seconds())
+
+    # --- the CRM -----------------------------------------------------------------------------------------------------
+
+    async def _crm(self, crm: CRM, metadata: Metadata) -> AsyncIterator[Finding]:
+        me = await crm.account()
+        fields = sum(len(found) for found in metadata.fields.values())
+        seen = f"sees {len(metadata.users)} users, {len(metadata.pipelines)} pipelines, {fields} fields"
+        yield Finding("account", Level.OK, f"{me.url}: company {me.company}, user {me.user}; {seen}")
+        yield _clock("CRM", me.clock_offset)
+        for window in crm.budget():
+            level = Level.WARNING if window.name == "daily" and window.remaining < window.limit / 5 else Level.OK
+            advice = "" if level is Level.OK else "full sweeps and fetch-all stop at the reserve until it resets"
+            message = f"{window.name}: {window.remaining:.0f} of {window.limit:.0f} {window.unit} left"
+            yield Finding("budget", level, message, advice)
+        yield await self._webhooks(crm)
+
+    async def _webhooks(self, crm: CRM) -> Finding:
+        spec = self.loaded.spec.connection
+        if spec.webhooks is Webhooks.OFF:
+            return Finding("webhooks", Level.OK, "off: sweeps alone find changes of the CRM")
+        address = f"{self.public_url}/webhooks/{spec.name}" if self.public_url is not None else None
+        path = f"/webhooks/{spec.name}"
+        ours = [s for s in await crm.subscriptions(lane=Lane.MANUAL) if s.url == address or s.url.endswith(path)]
+        active = [s for s in ours if s.active and (address is None or s.url == address)]
+        if active:
+            status = f", last answer {active[0].last_status}" if active[0].last_status is not None else ""
+            return Finding("webhooks", Level.OK, f"{len(active)} active subscription(s){status}")
+        if address is None:
+            advice = "set CONNECTOR_PUBLIC_URL to an address that the CRM can reach"
+            return Finding(
+                "webhooks", Level.WARNING, "no public address: changes of the CRM are found by sweeps", advice
+            )
+        advice = "connector run makes it" if spec.webhooks is Webhooks.AUTO else f"make it in the CRM for {address}"
+        return Finding("webhooks", Level.WARNING, "no active subscription to our address", advice)
+
+
+def _clock(whose: str, seconds: float) -> Finding:
+    message = f"the {whose}'s clock is {abs(seconds):.1f} s {'ahead of' if seconds >= 0 else 'behind'} ours"
+    if abs(seconds) <= SKEW:
+        return Finding("clock", Level.OK, message)
+    return Finding("clock", Level.WARNING, message, "synchronise this machine's clock (NTP)")
+
+
+# --- one mapping -----------------------------------------------------------------------------------------------------
+
+
+async def _mapping(db: Connection, connection: str, rules: Rules, mapping: BoundMapping) -> AsyncIterator[Finding]:
+    shape = rules.shapes[mapping.name]
+    lacking = await inspection.grants(db, Needs(shape, written(mapping), *_rows(mapping)))
+    for grant in lacking:
+        yield Finding("grants", Level.ERROR, f"{mapping.name}: {shape.sql_name} lacks a right", grant)
+    if not lacking:
+        yield Finding("grants", Level.OK, f"{mapping.name}: {shape.sql_name}")
+    capture = Capture(connection, mapping.name, shape, captured(mapping))
+    yield _triggers(mapping, await inspection.triggers(db, capture))
+    if not any(grant.startswith(("GRANT USAGE ON SCHEMA", "GRANT SELECT")) for grant in lacking):
+        async for finding in _indexes(db, rules, mapping):
+            yield finding
+
+
+def written(mapping: BoundMapping) -> tuple[str, ...]:
+    """The columns that the mapping writes into rows that exist."""
+    columns = [name for line in mapping.lines if line.direction.receives for name in line.columns if not line.template]
+    deleted = mapping.deletes.set if mapping.deletes.receive is DeletePolicy.SET else {}
+    return tuple(dict.fromkeys([*columns, *deleted]))
+
+
+def _rows(mapping: BoundMapping) -> tuple[bool, bool]:
+    """(makes rows, deletes rows)."""
+    return mapping.direction.receives, mapping.direction.receives and mapping.deletes.receive is DeletePolicy.DELETE
+
+
+def _triggers(mapping: BoundMapping, found: inspection.Triggers) -> Finding:
+    if found.missing:
+        message = f"{mapping.name}: {len(found.missing)} capture triggers are missing"
+        return Finding("triggers", Level.WARNING, message, "connector run or connector migrate makes them")
+    if found.disabled:
+        table = f"{quote_ident(mapping.table.schema)}.{quote_ident(mapping.table.name)}"
+        names = " ".join(f"ALTER TABLE {table} ENABLE TRIGGER {quote_ident(name)};" for name in found.disabled)
+        return Finding("triggers", Level.ERROR, f"{mapping.name}: capture triggers are switched off", names)
+    return Finding("triggers", Level.OK, f"{mapping.name}: present and enabled")
+
+
+async def _indexes(db: Connection, rules: Rules, mapping: BoundMapping) -> AsyncIterator[Finding]:
+    """Records look for their rows by the match columns: each rule needs one part that an index finds."""
+    shape = rules.shapes[mapping.name]
+    for rule in mapping.match if mapping.direction.receives or mapping.match else ():
+        expressions = list(_expressions(rule))
+        known = [expression for expression in expressions if await inspection.indexed(db, shape, expression)]
+        names = "+".join(line.name for line in rule)
+        if known or not expressions:
+            yield Finding("indexes", Level.OK, f"{mapping.name}: match by {names}")
+            continue
+        few = await inspection.rows_about(db, shape) <= SMALL
+        plain = expressions[0].replace("t.", "", 1)
+        advice = f"CREATE INDEX CONCURRENTLY ON {shape.sql_name} (({plain}));"
+        message = f"{mapping.name}: no index finds rows by {names}" + ("; the table is small" if few else "")
+        yield Finding("indexes", Level.WARNING, message, advice)
+
+
+def _expressions(rule: Iterable[Line]) -> Iterable[str]:
+    for line in rule:
+        kind = match.sql_kind(line)
+        if kind is not None:
+            yield match.SQL[kind].format(f"t.{quote_ident(line.columns[0])}")

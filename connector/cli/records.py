@@ -1,0 +1,153 @@
+"""``connector explain`` and ``connector sync``: one record, its plan, and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from connector.app.commands import Desk, Target
+from connector.cli.place import AsJson, Crm, Data, at_desk
+from connector.cli.talk import ERROR, OK, note, say_json
+from connector.core.errors import ConnectorError
+from connector.core.model import LinkId
+from connector.store import connections, records
+
+Mapped = Annotated[str, typer.Argument(metavar="M", help="[CONNECTION/]MAPPING")]
+Key = Annotated[str | None, typer.Argument(metavar="[KEY]", help="The row's primary key.")]
+SETTLES = 60.0
+
+
+def explain(mapping: Mapped, key: Key = None, crm: Crm = None, data: Data = None, as_json: AsJson = False) -> None:  # noqa: FBT002
+    """Show per line of a record: base, app, CRM, clocks, rule, decision, and what blocks it. Writes nothing.
+
+    Example: connector explain contact --crm 17
+    """
+    args = _args(key, crm)
+    at_desk(data, lambda desk: _explain(desk, mapping, args, as_json=as_json))
+
+
+def sync(  # noqa: PLR0917 (one parameter per option)
+    mapping: Mapped,
+    key: Key = None,
+    crm: Crm = None,
+    related: Annotated[bool, typer.Option("--related", help="Also what the record refers to.")] = False,  # noqa: FBT002
+    data: Data = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Reconcile one record now, print the plan and what became of it. A tombstone is paired again.
+
+    Example: connector sync acme/deal 4711
+    """
+    if related:
+        raise typer.BadParameter("is not supported yet", param_hint="--related")
+    args = _args(key, crm)
+    at_desk(data, lambda desk: _sync(desk, mapping, args, as_json=as_json))
+
+
+def _args(key: str | None, crm: str | None) -> dict[str, str]:
+    if (key is None) == (crm is None):
+        raise typer.BadParameter("give the row's key, or --crm ID", param_hint="KEY")
+    return {"key": key} if key is not None else {"crm": str(crm)}
+
+
+async def _explain(desk: Desk, name: str, args: Mapping[str, str], *, as_json: bool) -> None:
+    target = desk.target(name)
+    told = await desk.request(target.connection, "explain", {"mapping": target.mapping.name, **args})
+    if as_json:
+        say_json(told)
+    else:
+        show(told)
+
+
+async def _sync(desk: Desk, name: str, args: Mapping[str, str], *, as_json: bool) -> int:
+    target = desk.target(name)
+    await _refuse_paused(desk, target)
+    told, outcome = await desk.served(target.connection, lambda: _carried_out(desk, target, args))
+    if as_json:
+        say_json({"outcome": outcome, **told})
+    else:
+        show(told["plan"])
+        note(f"outcome: {outcome}")
+    return OK if outcome == "done" else ERROR
+
+
+async def _refuse_paused(desk: Desk, target: Target) -> None:
+    async with desk.database.session() as db:
+        row = await connections.get(db, target.connection)
+        mappings = await connections.paused_mappings(db, target.connection)
+    if row.paused or target.mapping.name in mappings:
+        what = target.connection if row.paused else f"{target.connection}/{target.mapping.name}"
+        raise ConnectorError(f"{what} is paused", f"connector resume {what}")
+
+
+async def _carried_out(desk: Desk, target: Target, args: Mapping[str, str]) -> tuple[Mapping[str, Any], str]:
+    """The plan, and in a word what became of it: done, or the state and cause in which the record is."""
+    told = await desk.ask(target.connection, "sync", {"mapping": target.mapping.name, **args})
+    end = desk.clock.monotonic() + SETTLES
+    while True:
+        async with desk.database.session() as db:
+            outcomes = await records.outcomes(db, [LinkId(told["link"])])
+        (outcome,) = outcomes
+        if outcome != "due" or desk.clock.monotonic() > end:
+            return told, outcome
+        await desk.clock.sleep(0.05)
+
+
+# --- showing -----------------------------------------------------------------------------------------------------
+
+
+def show(told: Mapping[str, Any]) -> None:
+    """An explanation for people, values included: they asked for them."""
+    plan, link, work = told["plan"], told["link"], told["work"]
+    row = f"{told['table']} {told['app_key'] or '(no row)'}" + (" (gone)" if told["row"] == "gone" else "")
+    record = f"{told['object']} {told['crm_id'] or '(no record)'}"
+    print(f"{told['connection']}/{told['mapping']}: {row} ↔ {record}", told["crm_url"] or "", sep="  ")
+    print(f"  link    {_link(link)}; the record: {told['record']}")
+    if work is not None:
+        print(
+            f"  work    {work['state']} in lane {work['lane']}" + (f", cause {work['cause']}" if work["cause"] else "")
+        )
+    cause = f" ({plan['cause']})" if plan["cause"] else ""
+    print(f"  plan    {plan['step']}: {plan['reason']}{cause}; then the link is {plan['state']}")
+    for side in ("row", "record"):
+        if plan[side] is not None:
+            print(f"          {plan[side]['action']} {_value(plan[side]['values'])}")
+    for block in told["blocks"]:
+        print(f"  blocked {block}")
+    for line in told["lines"]:
+        _line(line)
+
+
+def _link(link: Mapping[str, Any] | None) -> str:
+    if link is None:
+        return "none yet"
+    cause = f" ({link['cause']})" if link["cause"] else ""
+    return f"{link['id']} {link['state']}{cause}, first seen in the {link['origin']}, agreed {link['synced_at']}"
+
+
+def _line(line: Mapping[str, Any]) -> None:
+    base, clocks = line["base"], line["clocks"]
+    reason = f" ({line['reason']})" if line["reason"] else ""
+    cause = f": {line['cause']}" if line["cause"] else ""
+    print(
+        f"\n  {line['line']}  [{line['direction']}, conflict {line['conflict']}]  {line['decision'] or '-'}{reason}{cause}"
+    )
+    stale = "" if base is None or base["valid"] else "  (of another rule: first sight)"
+    agreed = "none" if base is None else f"{_value(base['app'])} | {_value(base['crm'])}"
+    print(f"    base  {agreed}{stale}")
+    print(f"    app   {_value(line['app'])}{_changed(clocks['app'])}")
+    crm = _value(line["crm"]) if "crm" in line else "(not in the payload)"
+    print(f"    CRM   {crm}{_changed(clocks['crm'])}")
+    if line["becomes"] is not None and line["decision"] in ("send", "receive"):
+        print(f"    then  {_value(line['becomes']['app'])} | {_value(line['becomes']['crm'])}")
+
+
+def _changed(at: str | None) -> str:
+    return f"   changed {at}" if at is not None else ""
+
+
+def _value(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

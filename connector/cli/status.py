@@ -1,0 +1,144 @@
+"""``connector status``: what an operator wants to know, from the database; only the owner can tell the budget."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from connector.app.commands import Desk
+from connector.cli.place import AsJson, Data, at_desk
+from connector.cli.talk import age, note, say_json, table
+from connector.core.errors import ConnectorError
+from connector.store import brakes, report, sweeps
+from connector.store.db import Connection
+from connector.store.report import ConnectionState, Now
+
+PATIENCE = 3.0
+"""Seconds for the owner to tell the budget."""
+
+
+def status(data: Data = None, as_json: AsJson = False) -> None:  # noqa: FBT002
+    """Show connections, their work, sweeps, mappings, and what needs a person.
+
+    Example: connector status --json
+    """
+    at_desk(data, lambda desk: _status(desk, as_json=as_json))
+
+
+async def _status(desk: Desk, *, as_json: bool) -> None:
+    async with desk.database.session() as db:
+        states = await report.connection_states(db, desk.clock.now())
+    found = [await _told(desk, state) for state in states]
+    if as_json:
+        say_json({"connections": found})
+        return
+    if not found:
+        note("no connection yet: start `connector run DIR` once")
+    for each in found:
+        _say(desk, each)
+
+
+async def _told(desk: Desk, state: ConnectionState) -> dict[str, Any]:
+    async with desk.database.session() as db:
+        told = asdict(state) | await _counts(db, Now(state.connection, desk.clock.now()))
+    return told | {"budget": await _budget(desk, state) if state.owner is not None else None}
+
+
+async def _counts(db: Connection, now: Now) -> dict[str, Any]:
+    """All that the database counts."""
+    return {
+        "lanes": [asdict(each) for each in await report.work_items(db, now)],
+        "unfinished": await report.unfinished(db, now),
+        "needs_person": await report.needs_person(db, now),
+        "parked": _by_cause(await report.parked(db, now)),
+        "held": _by_cause(await report.held_values(db, now)),
+        "quarantined": [],
+        "brake": [
+            {"mapping": m, "side": side, "since": at} for m, side, at in await brakes.tripped(db, now.connection)
+        ],
+        "sweeps": [
+            {
+                "object": s.object,
+                "kind": s.kind,
+                "finished_at": s.finished_at,
+                "age_seconds": (now.at - s.finished_at).total_seconds() if s.finished_at is not None else None,
+                "running": s.cursor is not None,
+                "seen": s.seen,
+            }
+            for _, s in sorted((await sweeps.load(db, now.connection)).items())
+        ],
+        "mappings": [asdict(each) for each in await report.mapping_states(db, now)],
+    }
+
+
+def _by_cause(counted: Sequence[tuple[str | None, str, int]]) -> list[dict[str, object]]:
+    return [{"mapping": mapping, "cause": cause, "count": n} for mapping, cause, n in counted]
+
+
+async def _budget(desk: Desk, state: ConnectionState) -> Any:  # noqa: ANN401 (as the owner says)
+    """The windows as the owner knows them; None when it does not say in time."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return (await desk.ask(state.connection, "budget", {}))["windows"]
+    except (TimeoutError, ConnectorError):
+        return None
+
+
+# --- for people ------------------------------------------------------------------------------------------------------
+
+
+def _say(desk: Desk, told: Mapping[str, Any]) -> None:
+    print(f"{told['connection']}: {_state(told)}")
+    if told["advice"]:
+        print(f"  {told['advice']}")
+    print(f"  owner: {told['owner'] or 'no daemon runs'}")
+    if told["url"]:
+        print(f"  account: {told['url']} (company {told['company']}, user {told['user']})")
+    for window in told["budget"] or ():
+        print(f"  budget {window['name']}: {window['remaining']:.0f} of {window['limit']:.0f} {window['unit']}")
+    now = desk.clock.now()
+    print()
+    first = [
+        (m["mapping"], m["object"], m["table"], m["linked"], m["links"], _first(m), "paused" if m["paused"] else "")
+        for m in told["mappings"]
+    ]
+    table(("mapping", "object", "table", "linked", "links", "first fetch-all", ""), first)
+    _gap(table, ("lane", "work", "records", "oldest"), _lanes(told))
+    _gap(table, ("sweep", "object", "age", "records"), [_sweep(desk, s) for s in told["sweeps"]])
+    _gap(table, ("parked", "cause", "records"), [tuple(p.values()) for p in told["parked"]])
+    _gap(table, ("held values", "cause", "values"), [tuple(h.values()) for h in told["held"]])
+    _gap(table, ("brake", "side", "since"), [(b["mapping"], b["side"], age(b["since"], now)) for b in told["brake"]])
+
+
+def _state(told: Mapping[str, Any]) -> str:
+    words = [told["state"]] if told["state"] != "ok" or not (told["paused"] or told["sends_paused"]) else []
+    words += [told["reason"]] if told["reason"] else []
+    words += ["paused"] if told["paused"] else []
+    words += ["sends paused"] if told["sends_paused"] else []
+    return ", ".join(words)
+
+
+def _first(mapping: Mapping[str, Any]) -> str:
+    return "done" if mapping["fetched_all_at"] is not None else "not yet: only receives"
+
+
+def _lanes(told: Mapping[str, Any]) -> Sequence[Sequence[object]]:
+    return [(each["lane"], each["state"], each["count"], _span(each["oldest"])) for each in told["lanes"]]
+
+
+def _span(seconds: float | None) -> str:
+    return f"{seconds:.0f} s" if seconds is not None else ""
+
+
+def _sweep(desk: Desk, sweep: Mapping[str, Any]) -> Sequence[object]:
+    how = "running" if sweep["running"] else age(sweep["finished_at"], desk.clock.now())
+    return (sweep["kind"], sweep["object"], how, sweep["seen"])
+
+
+def _gap(show: Any, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:  # noqa: ANN401
+    """A table with an empty line before it, where there is one."""
+    if rows:
+        print()
+        show(head, rows)

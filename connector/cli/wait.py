@@ -1,0 +1,96 @@
+"""``connector wait``: returns once both sides agree as far as no person is needed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from connector.app.commands import Desk
+from connector.cli.place import AsJson, Data, at_desk
+from connector.cli.talk import OK, TIMED_OUT, note, say_json
+from connector.store import connections, report
+from connector.store.report import Now
+
+LOOK = 0.1
+
+
+def wait(
+    seconds: Annotated[float, typer.Option("--timeout", min=0, metavar="S", help="Seconds to wait at most.")] = 300.0,
+    data: Data = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Sweep for recent changes, then wait until nothing is left to do; exit 0, or 3 after the time.
+
+    What needs a person (parked, braked, held, and what waits for it) is printed and does not count. Paused and held
+    connections are not done, whatever they have left to do.
+
+    Example: connector wait --timeout 60
+    """
+    at_desk(data, lambda desk: _wait(desk, seconds, as_json=as_json))
+
+
+async def _wait(desk: Desk, seconds: float, *, as_json: bool) -> int:
+    try:
+        async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
+            for name in desk.sets:
+                group.create_task(_settle(desk, name))
+    except TimeoutError:
+        return await _told(desk, TIMED_OUT, as_json=as_json)
+    return await _told(desk, OK, as_json=as_json)
+
+
+async def _settle(desk: Desk, connection: str) -> None:
+    """Returns when the connection is open, was swept, and has nothing left to do."""
+    stops = await _stops(desk, connection)
+    for stop in stops:
+        note(f"{connection}: {stop}")
+    await desk.served(connection, lambda: _quiet(desk, connection))
+
+
+async def _quiet(desk: Desk, connection: str) -> None:
+    await desk.ask(connection, "sweep", {"kind": "recent"})
+    while await _stops(desk, connection) or any((await _left(desk, connection)).values()):
+        await desk.clock.sleep(LOOK)
+
+
+async def _stops(desk: Desk, connection: str) -> list[str]:
+    """Why nothing will be done."""
+    async with desk.database.session() as db:
+        row = await connections.get(db, connection)
+        mappings = await connections.paused_mappings(db, connection)
+    found = [f"held: {row.reason}; {row.advice}"] if row.state == "held" else []
+    found += [f"paused; go on: connector resume {connection}"] if row.paused else []
+    found += [f"sends are paused; go on: connector resume {connection} --sends"] if row.sends_paused else []
+    return found + [f"{name} is paused; go on: connector resume {connection}/{name}" for name in sorted(mappings)]
+
+
+async def _left(desk: Desk, connection: str) -> Mapping[str, int]:
+    async with desk.database.session() as db:
+        return await report.unfinished(db, Now(connection, desk.clock.now()))
+
+
+async def _told(desk: Desk, code: int, *, as_json: bool) -> int:
+    """Prints what is left, and what needs a person; the code again."""
+    found: dict[str, Any] = {}
+    for name in desk.sets:
+        async with desk.database.session() as db:
+            person = await report.needs_person(db, Now(name, desk.clock.now()))
+        left = await _left(desk, name)
+        found[name] = {"left": left, "needs_person": person, "stopped_by": await _stops(desk, name)}
+    if as_json:
+        say_json({"done": code == OK, "connections": found})
+    for name, told in found.items():
+        _say(name, told, done=code == OK)
+    return code
+
+
+def _say(name: str, told: Mapping[str, Any], *, done: bool) -> None:
+    left = ", ".join(f"{n} {word}" for word, n in told["left"].items() if n)
+    person = ", ".join(f"{n} {word}" for word, n in told["needs_person"].items() if n)
+    if not done:
+        note(f"{name}: not done in time; left: {left or 'nothing'}")
+    if person:
+        note(f"{name}: needs a person: {person} (connector status, connector failures list)")

@@ -1,0 +1,88 @@
+"""Prints the table of figures and writes them as JSON: `make bench`, or `python -m tests.bench NAME…` for some of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import platform
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench import capture, fetch_all, intake, latency, recent_sweep, tokens
+
+Figures = Mapping[str, float]
+RESULT = Path("bench.json")
+BENCHES: Mapping[str, Callable[[], Awaitable[Figures]]] = {
+    "intake": intake.run,
+    "latency": latency.run,
+    "latency_growth": lambda: latency.run("growth"),
+    "fetch_all": fetch_all.run,
+    "tokens": tokens.run,
+    "capture": capture.run,
+    "recent_sweep": recent_sweep.run,
+}
+ROWS: tuple[tuple[str, str, str, Callable[[Figures], str]], ...] = (
+    (
+        "intake",
+        "webhook intake vs bare handler",
+        "≥ 100 %",
+        lambda f: f"{f['ratio']:.0%} of {f['ceiling_per_s']:,.0f}/s",
+    ),
+    ("latency", "CRM → row at 20/s", "p50 ≤ 40, p99 ≤ 150 ms", lambda f: _ms(f, "crm_to_row")),
+    ("latency", "row → CRM at 20/s", "p50 ≤ 40, p99 ≤ 150 ms", lambda f: _ms(f, "row_to_crm")),
+    ("latency_growth", "CRM → row, Growth limits", "", lambda f: _ms(f, "crm_to_row")),
+    ("latency_growth", "row → CRM, Growth limits", "", lambda f: _ms(f, "row_to_crm")),
+    ("fetch_all", "fetch-all of 100,000 persons", "≥ 5,000/s", lambda f: _of(f, "first_per_s")),
+    ("fetch_all", "its peak memory", "≤ 150 MiB", lambda f: f"{f['memory_mib']:.0f} MiB"),
+    ("fetch_all", "unchanged second pass", "≥ 10,000/s", lambda f: _of(f, "second_per_s")),
+    ("tokens", "tokens per received change", "≤ 1", lambda f: f"{f['received']:.2f}"),
+    ("tokens", "… in a burst of 5,000", "≤ 0.15", lambda f: f"{f['burst']:.2f} in {f['burst_seconds']:.1f} s"),
+    ("tokens", "tokens per sent update, create", "≤ 6, ≤ 5", lambda f: f"{f['sent_update']:.2f}, {f['create']:.2f}"),
+    ("tokens", "tokens per note update", "≤ 12", lambda f: f"{f['note_update']:.2f}"),
+    ("capture", "capture: UPDATE of 10,000 rows", "≤ +15 %", lambda f: f"{f['bulk_ratio'] - 1:+.0%}"),
+    ("capture", "capture: one row", "≤ +0.1 ms", lambda f: f"{f['row_added_ms']:+.3f} ms"),
+    ("capture", "capture: 16 writers", "≥ 85 % of tps", lambda f: f"{f['writers_ratio']:.0%}"),
+    ("recent_sweep", "empty recent sweep, 1,000 → 200,000 links", "flat", lambda f: _flat(f)),
+)
+
+
+def _ms(figures: Figures, name: str) -> str:
+    return f"p50 {figures[f'{name}_p50_ms']:.0f}, p99 {figures[f'{name}_p99_ms']:.0f} ms"
+
+
+def _of(figures: Figures, name: str) -> str:
+    return f"{figures[name]:,.0f}/s ({figures[name] / figures['ceiling_per_s']:.0%} of paging and decoding)"
+
+
+def _flat(figures: Figures) -> str:
+    return f"{figures['few_ms']:.0f} → {figures['many_ms']:.0f} ms, {figures['tokens']:.0f} tokens"
+
+
+def main() -> None:
+    """Runs what the arguments name, or everything."""
+    wanted = sys.argv[1:] or list(BENCHES)
+    console = Console()
+    results: dict[str, Figures] = {}
+    for name in wanted:
+        console.print(f"[dim]{name} …[/dim]")
+        results[name] = asyncio.run(_run(name))
+    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    table = Table("figure", "reach", "measured", title=machine)
+    for bench, figure, reach, show in ROWS:
+        if bench in results:
+            table.add_row(figure, reach, show(results[bench]))
+    console.print(table)
+    RESULT.write_text(json.dumps({"machine": machine, "figures": results}, indent=2) + "\n", encoding="utf-8")
+
+
+async def _run(name: str) -> Figures:
+    return await BENCHES[name]()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""From a change on one side to agreement on the other, at a steady twenty changes a second each way."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from tests.bench.stage import Stage, stage
+
+PERSONS = 200
+PER_SECOND = 20
+SECONDS = 15
+POLL = 0.003
+PATIENCE = 30.0
+
+
+async def run(limits: str = "off") -> dict[str, float]:
+    """Median and 99th percentile in milliseconds, both ways, measured while both run."""
+    async with stage(limits=limits) as made:
+        await made.crm("POST", "/sandbox/bulk", {"entity": "person", "count": PERSONS, "seed": 1})
+        await made.ask("fetch_all", {"confirmed": True})
+        await made.idle()
+        rows = await made.db.fetch("select id, pipedrive_id from app.people order by id")
+        crm = [int(row["pipedrive_id"]) for row in rows[: PERSONS // 2]]
+        app = [int(row["id"]) for row in rows[PERSONS // 2 :]]
+        theirs = {int(row["id"]): int(row["pipedrive_id"]) for row in rows}
+        received, sent = await asyncio.gather(_from_crm(made, crm), _from_app(made, app, theirs))
+    return {**_figures("crm_to_row", received), **_figures("row_to_crm", sent)}
+
+
+def _figures(name: str, seconds: Sequence[float]) -> dict[str, float]:
+    ordered = sorted(seconds)
+    last = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
+    return {f"{name}_p50_ms": statistics.median(ordered) * 1000, f"{name}_p99_ms": last * 1000}
+
+
+async def _from_crm(made: Stage, ids: Sequence[int]) -> Sequence[float]:
+    pending: dict[str, float] = {}
+
+    async def edit(number: int) -> None:
+        await made.crm("PATCH", f"/api/v2/persons/{ids[number % len(ids)]}", {"first_name": f"c{number}"})
+        pending[f"c{number}"] = time.monotonic()
+
+    async def arrived() -> Sequence[str]:
+        rows = await made.spare.fetch("select first from app.people where first = any($1::text[])", list(pending))
+        return [row["first"] for row in rows]
+
+    return await _measure(edit, arrived, pending)
+
+
+async def _from_app(made: Stage, ids: Sequence[int], theirs: Mapping[int, int]) -> Sequence[float]:
+    pending: dict[str, float] = {}
+    where: dict[str, int] = {}
+
+    async def edit(number: int) -> None:
+        key = ids[number % len(ids)]
+        await made.db.execute("update app.people set first = $1 where id = $2", f"a{number}", key)
+        where[f"a{number}"] = theirs[key]
+        pending[f"a{number}"] = time.monotonic()
+
+    async def arrived() -> Sequence[str]:
+        wanted = ",".join(str(where[name]) for name in list(pending)[:100])
+        people = await made.crm("GET", "/api/v2/persons", ids=wanted) if wanted else []
+        return [person["first_name"] for person in people]
+
+    return await _measure(edit, arrived, pending)
+
+
+async def _measure(
+    edit: Callable[[int], Awaitable[None]], arrived: Callable[[], Awaitable[Sequence[str]]], pending: dict[str, float]
+) -> Sequence[float]:
+    """Edits on schedule while one poller looks for what has arrived."""
+    seconds: list[float] = []
+    editing = asyncio.create_task(_edit_all(edit))
+    deadline = time.monotonic() + SECONDS + PATIENCE
+    while (not editing.done() or pending) and time.monotonic() < deadline:
+        for name in await arrived():
+            if name in pending:
+                seconds.append(time.monotonic() - pending.pop(name))
+        await asyncio.sleep(POLL)
+    await editing
+    if pending:
+        raise RuntimeError(f"{len(pending)} changes never arrived")
+    return seconds
+
+
+async def _edit_all(edit: Callable[[int], Awaitable[None]]) -> None:
+    began = time.monotonic()
+    for number in range(PER_SECOND * SECONDS):
+        await asyncio.sleep(max(0.0, began + number / PER_SECOND - time.monotonic()))
+        await edit(number)
