@@ -30,7 +30,9 @@ class HintKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """One thing a webhook said. `values` are the new values by field key in the spelling of `read`, `previous` the old
+    """One thing a webhook said.
+
+    `values` are the new values by field key in the spelling of `read`, `previous` the old
     values of the changed keys; `created` marks the event of a creation; `at` is the CRM's clock.
     """
 
@@ -56,9 +58,7 @@ class NotUnderstoodError(ConnectorError):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Part of a listing. `cursor` continues it, None at the end; `deleted` are records with positive evidence of
-    deletion; `began_at` is our clock before the request.
-    """
+    """Part of a listing. `cursor` continues it, None at the end; `deleted` are records known to be deleted."""
 
     records: Sequence[Record]
     cursor: str | None
@@ -185,8 +185,11 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Which account the credentials belong to. `clock_offset` is what to add to our clock in seconds to get the CRM's,
-    `clock_error` how wrong that may be."""
+    """Which account the credentials belong to.
+
+    `clock_offset` is what to add to our clock in seconds to get the CRM's,
+    `clock_error` how wrong that may be.
+    """
 
     company: str
     user: str
@@ -208,6 +211,10 @@ class CRM(Protocol):
 
     async def metadata(self, *, lane: Lane) -> Metadata:
         """All field definitions, pipelines, stages and users."""
+        ...
+
+    def recall(self, metadata: Metadata, /) -> None:
+        """Takes back what `metadata` gave an earlier process, where the CRM cannot be asked now."""
         ...
 
     async def read(self, name: str, ids: Sequence[CrmId], *, lane: Lane) -> Mapping[CrmId, Observed]:

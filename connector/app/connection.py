@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 from pydantic import TypeAdapter
 
-from connector.app.sets import Account, LoadedSet, load_directory, make_crm
-from connector.core.errors import ConnectorError, MappingSetError, NotOwnerError
+from connector.app.sets import Account, Answers, LoadedSet, load_directory, make_crm
+from connector.core.errors import (
+    ConnectorError,
+    MappingSetError,
+    NotOwnerError,
+    RateLimitedError,
+    UnavailableError,
+)
 from connector.core.model import Lane
 from connector.core.schema import Metadata
 from connector.engine import owner
@@ -54,6 +60,7 @@ class Running:
     loaded: LoadedSet
     account: Account
     crm: CRM
+    answers: Answers
     watch_files: bool = True
     context: Context | None = None
     door: Door | None = None
@@ -66,7 +73,9 @@ class Running:
     @classmethod
     def make(cls, shared: Shared, loaded: LoadedSet, account: Account, *, watch_files: bool = True) -> Running:
         """The connection of a set."""
-        return cls(shared, loaded, account, make_crm(loaded, account, shared.clock, shared.metrics), watch_files)
+        answers = Answers()
+        crm = make_crm(loaded, account, shared.clock, shared.metrics, answers)
+        return cls(shared, loaded, account, crm, answers, watch_files)
 
     async def run(self) -> None:
         """Owns the connection whenever it can, until cancelled. MappingSetError ends it at the first start."""
@@ -96,10 +105,10 @@ class Running:
             rules = await self._prepare(fence, row)
             self.context = Context(
                 self.loaded.name, self.crm, self.shared.database, self.shared.clock, self.shared.metrics, rules, fence,
-                row.salt,
+                row.salt, failures=self.answers.failures,
             )  # fmt: skip
             await self._sync_clock(self.context)
-            await owner.work(owner.assemble(self.context, self._address()), self._follow)
+            await owner.work(owner.assemble(self.context, self.address), self._follow)
         finally:
             self.context = None
             await self._release(fence)
@@ -135,7 +144,9 @@ class Running:
         self.door = Door(spec.name, ((USER, password),), self.crm.received)
         return row
 
-    def _address(self) -> Address | None:
+    @property
+    def address(self) -> Address | None:
+        """Where and as whom the CRM delivers; None while it cannot reach us."""
         if self.shared.public_url is None or self.door is None:
             return None
         ((user, password),) = self.door.credentials
@@ -151,7 +162,7 @@ class Running:
         rules = await make_rules(self.shared.database, self.loaded.spec, metadata, applied=applied)
         refuse_errors(rules)
         if await self._identities(rules):
-            metadata = await self._definitions(row)
+            metadata = await self._definitions(replace(row, metadata=None))
             rules = await make_rules(self.shared.database, self.loaded.spec, metadata, applied=applied)
         await self._apply(fence, rules)
         return rules
@@ -163,7 +174,9 @@ class Running:
                 account = await self.crm.account()
             except ConnectorError as error:
                 if row.metadata is not None:
-                    return METADATA.validate_json(row.metadata)
+                    known = METADATA.validate_json(row.metadata)
+                    self.crm.recall(known)
+                    return known
                 log.warning("crm.away", connection=self.loaded.name, error=error)
                 await self.shared.clock.sleep(TRY_CRM)
                 continue
@@ -186,11 +199,16 @@ class Running:
         return made
 
     async def _identity(self, name: str, field_name: str) -> bool:
-        try:
-            return await self.crm.ensure_identity(name, field_name, lane=Lane.LIVE)
-        except ConnectorError as error:
-            log.warning("identity.unknown", connection=self.loaded.name, object=name, error=error)
-            return False
+        """Asks until the CRM says: creates with and without our key must not mix."""
+        while True:
+            try:
+                return await self.crm.ensure_identity(name, field_name, lane=Lane.LIVE)
+            except (UnavailableError, RateLimitedError) as error:
+                log.warning("crm.away", connection=self.loaded.name, error=error)
+                await self.shared.clock.sleep(TRY_CRM)
+            except ConnectorError as error:
+                log.warning("identity.unknown", connection=self.loaded.name, object=name, error=error)
+                return False
 
     async def _apply(self, fence: Fence, rules: Rules) -> None:
         now = self.shared.clock.now()

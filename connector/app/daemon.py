@@ -177,12 +177,13 @@ class Daemon:
         states: dict[str, object] = {}
         for name, running in self.running.items():
             context = running.context
-            failure = context.failures.error if context is not None else None
+            failure, last = running.answers.failures.error, running.answers.last
             states[name] = {
                 "owner": context is not None,
                 "mappings": len(context.rules.bound.mappings) if context is not None else 0,
                 "state": (context.gates.held or ("paused" if context.gates.paused else "ok")) if context else "standby",
                 "crm": type(failure).__name__.removesuffix("Error").lower() if failure is not None else "ok",
+                "last_crm_answer": last.isoformat() if last is not None else None,
             }
         return {"database": await self._database_state(), "connections": states}
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from connector.config.loader import load, parse_set, read_files
@@ -14,8 +15,11 @@ from connector.core.model import Lane
 from connector.crm.clock import Clock as CrmClock
 from connector.crm.pipedrive.adapter import PipedriveCRM
 from connector.engine.clock import Clock
+from connector.engine.context import Failures
 from connector.obs.metrics import Metrics
 from connector.ports import CRM
+
+SUCCESS = range(200, 300)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +69,30 @@ def account_of(loaded: LoadedSet, environ: Mapping[str, str]) -> Account:
     return Account(url, resolve(token, environ, loaded.directory))
 
 
-def make_crm(loaded: LoadedSet, account: Account, clock: Clock, metrics: Metrics) -> CRM:
-    """The adapter for a set's CRM, counting its requests."""
+@dataclass(slots=True)
+class Answers:
+    """What the CRM last answered: when, and the trouble that an answer ends."""
+
+    failures: Failures = field(default_factory=Failures)
+    last: datetime | None = None
+
+
+def make_crm(
+    loaded: LoadedSet, account: Account, clock: Clock, metrics: Metrics, answers: Answers | None = None
+) -> CRM:
+    """The adapter for a set's CRM; its requests are counted and noted in `answers`."""
+    heard = answers or Answers()
     spec = loaded.spec.connection
+
+    def observe(endpoint: str, status: int, seconds: float, tokens: float, lane: Lane) -> None:
+        metrics.crm_requests.labels(spec.name, endpoint, str(status)).inc()
+        metrics.crm_request_seconds.labels(endpoint).observe(seconds)
+        metrics.crm_tokens.labels(spec.name, lane.name.lower()).inc(tokens)
+        if status > 0:
+            heard.last = clock.now()
+        if status in SUCCESS:
+            heard.failures.succeeded()
+
     return PipedriveCRM(
         api_token=account.api_token,
         clock=CrmClock(clock.now, clock.monotonic, clock.sleep),
@@ -75,20 +100,5 @@ def make_crm(loaded: LoadedSet, account: Account, clock: Clock, metrics: Metrics
         access=spec.access,
         budget=spec.budget,
         identity_field=spec.identity_field,
-        observe=_observer(spec.name, metrics),
+        observe=observe,
     )
-
-
-def _observer(connection: str, metrics: Metrics) -> Callable[[str, int, float, float, Lane], None]:
-    def observe(endpoint: str, status: int, seconds: float, tokens: float, lane: Lane) -> None:
-        metrics.crm_requests.labels(connection, endpoint, str(status)).inc()
-        metrics.crm_request_seconds.labels(endpoint).observe(seconds)
-        metrics.crm_tokens.labels(connection, lane.name.lower()).inc(tokens)
-
-    return observe
-
-
-def with_account(loaded: LoadedSet, url: str, variables: Mapping[str, str]) -> LoadedSet:
-    """The same set, pointed at `url` with a token from `variables`, whatever its file says."""
-    connection = replace(loaded.spec.connection, url=url, credentials=dict(variables))
-    return replace(loaded, spec=replace(loaded.spec, connection=connection))

@@ -47,7 +47,7 @@ class Choices:
     as_json: bool
 
 
-def demo(
+def demo(  # noqa: PLR0917 (one parameter per option)
     listen: Annotated[str, typer.Option(help="HOST:PORT of the daemon.")] = "127.0.0.1:8080",
     sandbox_listen: Annotated[str, typer.Option(help="HOST:PORT of the Pipedrive sandbox.")] = "127.0.0.1:8090",
     data: Annotated[Path, typer.Option(help="Where both sides' data is kept.", file_okay=False)] = HOME / "demo",
@@ -72,7 +72,7 @@ def _demo(choices: Choices) -> None:
     choices.data.mkdir(parents=True, exist_ok=True)
     key = _kept_secret(choices.data / "secret.key")
     with EmbeddedCluster(choices.data / "postgres") as cluster, _sandbox(choices) as account:
-        _apply_tables(cluster.dsn, choices.mappings / "tables.sql")
+        _apply_tables(cluster.dsn, choices.mappings / "tables.sql", choices.data / f"{loaded.name}.tables.applied")
         options = Options(
             database_url=cluster.dsn,
             listen=choices.listen,
@@ -121,26 +121,21 @@ def _first_line(process: subprocess.Popen[str]) -> dict[str, str]:
     return said
 
 
-def _apply_tables(dsn: str, script: Path) -> None:
-    """Runs the set's tables.sql once per database."""
-    if not script.exists():
+def _apply_tables(dsn: str, script: Path, applied: Path) -> None:
+    """Runs the set's tables.sql once; the file `applied` remembers it."""
+    if not script.exists() or applied.exists():
         return
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(_apply_once(dsn, script))
+        runner.run(_execute(dsn, script, script.read_text(encoding="utf-8")))
+    applied.touch()
 
 
-async def _apply_once(dsn: str, script: Path) -> None:
+async def _execute(dsn: str, script: Path, statements: str) -> None:
     db = await asyncpg.connect(dsn)
     try:
-        await db.execute(
-            "create schema if not exists connector_demo; create table if not exists connector_demo.applied (name text primary key)"
-        )
-        name = str(script.resolve())
-        if not await db.fetchval("select true from connector_demo.applied where name = $1", name):
-            await db.execute(script.read_text(encoding="utf-8"))
-            await db.execute("insert into connector_demo.applied values ($1)", name)
+        await db.execute(statements)
     except asyncpg.PostgresError as error:
-        raise ConnectorError(f"{script}: {type(error).__name__}", "the script must run on an empty database") from error
+        raise ConnectorError(f"{script}: {error}", "the script must run on an empty database") from error
     finally:
         await db.close()
 
@@ -191,7 +186,7 @@ Connector is running.
   mappings  {loaded.directory}
   database  psql {dsn}
 
-Try: psql {dsn} -c "select * from connector.link_status limit 5"
+Try: psql {dsn} -c "table connector.link_status limit 5"
 Ctrl-C stops all; the data of both sides is kept in {choices.data}.
 """,
         flush=True,

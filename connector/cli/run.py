@@ -15,6 +15,7 @@ from connector.app.sets import Account, LoadedSet, account_of, load_directory
 from connector.cli.talk import guarded
 from connector.config.settings import Settings, environ, load_settings
 from connector.core.errors import ConnectorError, MappingSetError
+from connector.core.mapping import Webhooks
 from connector.obs.logs import configure
 from connector.postgres.cluster import EmbeddedCluster
 from connector.service.server import Address
@@ -40,10 +41,11 @@ def _run(directories: Sequence[Path], *, migrate: bool) -> None:
     refuse_twins(sets)
     accounts = [(loaded, account_of(loaded, environ())) for loaded in sets]
     if settings.database_url is not None:
-        work(options_of(settings, settings.database_url.get_secret_value(), migrate=migrate), accounts)
+        options = options_of(settings, settings.database_url.get_secret_value(), migrate=migrate)
+        work(options, accounts, tell_manual_webhooks)
         return
     with EmbeddedCluster(HOME / "postgres") as cluster:
-        work(options_of(settings, cluster.dsn, migrate=migrate), accounts)
+        work(options_of(settings, cluster.dsn, migrate=migrate), accounts, tell_manual_webhooks)
 
 
 def refuse_twins(sets: Sequence[LoadedSet]) -> None:
@@ -82,6 +84,14 @@ def options_of(settings: Settings, database_url: str, *, migrate: bool) -> Optio
         public_url=settings.public_url,
         migrate=migrate,
     )
+
+
+def tell_manual_webhooks(daemon: Daemon) -> None:
+    """Prints what to paste into the CRM for connections whose webhooks are made by hand."""
+    for name, running in daemon.running.items():
+        if running.loaded.spec.connection.webhooks is Webhooks.MANUAL and running.address is not None:
+            at = running.address
+            print(f"webhook of {name}: URL {at.url}  user {at.user}  password {at.password}", flush=True)
 
 
 def work(

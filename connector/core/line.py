@@ -107,7 +107,9 @@ class Converter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One bound line. `name` keys the base; `rule` is a hash of what makes the base valid (columns, crm, as, values,
+    """One bound line.
+
+    `name` keys the base; `rule` is a hash of what makes the base valid (columns, crm, as, values,
     link, template): another hash means first sight again.
     """
 

@@ -166,7 +166,10 @@ class Test(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One key of `only:`. `operands`: the values of any_of and not; (from, to) of between, None = open end; the mapping's name of in."""
+    """One key of `only:`.
+
+    `operands`: the values of any_of and not; (from, to) of between, None = open end; the mapping's name of in.
+    """
 
     at: Position
     name: str

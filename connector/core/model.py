@@ -136,7 +136,7 @@ Base = Mapping[str, Pair]
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """ "This row is that CRM record". `base` is keyed by line name; a half-open link lacks one of the two keys."""
+    """This row is that CRM record. `base` is keyed by line name; a half-open link lacks one of the two keys."""
 
     id: LinkId
     object: str

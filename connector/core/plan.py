@@ -39,7 +39,7 @@ class Step(StrEnum):
     """What the engine does with a plan.
 
     done: keep the state, nothing to write · apply: write · adopt: read the other half, then plan again as a pair ·
-    join: this CRM half is what an open intent made · wait · park: a person is needed · drop: the half is pointless.
+    join: this CRM half is what an open intent made · wait · park: a person is needed · drop: the row is gone.
     """
 
     DONE = "done"
@@ -113,7 +113,9 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """What the connection already knows. Nothing is sent before a mapping's first fetch-all, and nothing is created
+    """What the connection already knows.
+
+    Nothing is sent before a mapping's first fetch-all, and nothing is created
     before the object's first listing is complete.
     """
 
@@ -123,8 +125,10 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """Everything observed about one link. `row` None: the app has no such row (when `link.app_key` is known). `crm` None:
-    the CRM side was not looked at, because the link has no CRM id.
+    """Everything observed about one link.
+
+    `row` None: the app has no such row (when `link.app_key` is known). `crm` None: the CRM side was not looked at,
+    because the link has no CRM id.
     """
 
     mapping: BoundMapping
@@ -223,21 +227,25 @@ def plan(s: Situation) -> Plan:
 def _app_half(s: Situation) -> Plan:
     if s.row is None:
         return Plan(Step.DROP, "row_gone", LinkState.OPEN)
-    found = _match(s)
-    if found is not None and (found.step is Step.ADOPT or s.mapping.direction.sends):
-        return found
+    matched = _match(s)
+    if matched is not None and matched.step is not Step.PARK:
+        return matched
+    return _row_kept_out(s, s.row) or matched or _too_early(s) or _create(s)
+
+
+def _row_kept_out(s: Situation, row: Row) -> Plan | None:
     if not s.mapping.direction.sends:
         return _excluded("direction")
-    failed = failing(s.mapping.only_send, s.row.columns.get, s.linked_in)
-    if failed is not None:
-        return _excluded(f"only.send {failed.name}")
+    failed = failing(s.mapping.only_send, row.columns.get, s.linked_in)
+    return _excluded(f"only.send {failed.name}") if failed is not None else None
+
+
+def _too_early(s: Situation) -> Plan | None:
     if not s.ready.sends:
         return _wait("first_fetch_all")
     if not s.ready.listed:
         return _wait("first_listing")
-    if s.rivals:
-        return _wait("same_key")
-    return _create(s)
+    return _wait("same_key") if s.rivals else None
 
 
 def _create(s: Situation) -> Plan:
@@ -254,20 +262,22 @@ def _create(s: Situation) -> Plan:
 
 def _crm_half(s: Situation) -> Plan:
     if not isinstance(s.crm, Record):
-        return Plan(Step.DROP, "record_gone", LinkState.OPEN)
+        return _excluded("record_gone")
     if s.intent_link is not None:
         return Plan(Step.JOIN, "our_create", LinkState.LINKED, join=s.intent_link)
     if s.intents_pending:
         return _wait("open_intents")
-    found = _match(s)
-    if found is not None and (found.step is Step.ADOPT or s.mapping.direction.receives):
-        return found
+    matched = _match(s)
+    if matched is not None and matched.step is not Step.PARK:
+        return matched
+    return _record_kept_out(s, s.crm) or matched or _insert(s, s.crm)
+
+
+def _record_kept_out(s: Situation, record: Record) -> Plan | None:
     if not s.mapping.direction.receives:
         return _excluded("direction")
-    failed = failing(s.mapping.only_receive, _crm_values(s, s.crm), s.linked_in)
-    if failed is not None:
-        return _excluded(f"only.receive {failed.name}")
-    return _insert(s, s.crm)
+    failed = failing(s.mapping.only_receive, _crm_values(s, record), s.linked_in)
+    return _excluded(f"only.receive {failed.name}") if failed is not None else None
 
 
 def _insert(s: Situation, record: Record) -> Plan:
@@ -421,8 +431,9 @@ def _leave(s: Situation, side: Side, failed: Condition) -> Plan:
 
 
 def _tombstone(s: Situation) -> Plan:
-    """Evidence of life reopens a link whose side was deleted, once the filters let it pass (`on_leave: delete` writes
-    such a link too); one that a person or filter unlinked stays apart.
+    """Evidence of life reopens a link whose side was deleted, once the filters let it pass.
+
+    `on_leave: delete` writes such a link too; one that a person or filter unlinked stays apart.
     """
     quiet = Plan(Step.DONE, "tombstone", s.link.state)
     if s.link.state is not LinkState.DELETED or s.link.app_key is None:

@@ -56,7 +56,9 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class CrmField:
-    """A field of a CRM object. `key` is what records are keyed by; `name` what people read; `group` names fields that
+    """A field of a CRM object.
+
+    `key` is what records are keyed by; `name` what people read; `group` names fields that
     travel in one write (`name`, `first_name`, `last_name`).
     """
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import asyncpg
 
-from connector.core.line import BoundMapping
+from connector.core.line import BoundMapping, Line
 from connector.core.merge import CONFLICTS, Decision, Verdict
 from connector.core.model import ABSENT, AppKey, Base, CrmId, Json, Link, LinkId, LinkState, Pair, Record, Row, Side
 from connector.core.plan import DeleteRow, InsertRow, Plan, Step, UpdateRow
@@ -200,7 +200,7 @@ class Applier:
         if plan is None or mapping is None or plan.state.tombstone:
             return result.case.link.base
         if isinstance(plan.row, InsertRow) and result.row is not None:
-            return inserted_base(plan.decisions, result.row)
+            return inserted_base(plan.decisions, result.row) | constant_base(mapping, result.case.crm)
         base = dict(result.case.link.base)
         for d in plan.decisions:
             if d.base is not None and d.verdict is Verdict.AGREE:
@@ -312,7 +312,7 @@ class Applier:
             return Deferral(item.link_id, item.generation, WorkState.PARKED, None, cause)
         if result.stale:
             return Deferral(item.link_id, item.generation, WorkState.DUE, now + result.pause, "row_moved")
-        if result.again:
+        if result.again or _moved_along(result):
             return Deferral(item.link_id, item.generation, WorkState.DUE, now, "again")
         return result.deferral
 
@@ -324,8 +324,9 @@ class Applier:
         """
         for name, group in _grouped(batch.results, lambda r: r.case.link.object).items():
             mappings = [m for m in group[0].case.rules.of_object(name) if m.match and m.hears]
-            records = [r.case.crm for r in group if isinstance(r.case.crm, Record) and r.case.fresh]
             dead = {crm_id for r in group for crm_id in _dead(r, batch)}
+            seen = [r.case.crm for r in group if isinstance(r.case.crm, Record) and r.case.fresh]
+            records = [record for record in seen if record.id not in dead]
             if mappings and dead:
                 await match_keys.remove(db, self.context.name, name, sorted(dead))
             if mappings and records:
@@ -396,6 +397,32 @@ def inserted_base(decisions: Iterable[Decision], row: Row) -> Base:
     }
 
 
+def constant_base(mapping: BoundMapping, crm: object) -> Base:
+    """`set.crm` of a record that we did not make: as it was found, like every other line of its new row."""
+    fields: Mapping[str, Json] = crm.fields if isinstance(crm, Record) else {}
+    found = {line: line.converter.read_crm(fields) for line in mapping.constants}
+    return {
+        line.name: Pair(line.converter.read_app({}), held, line.rule)
+        for line, held in found.items()
+        if held is not ABSENT
+    }
+
+
+def _moved_along(result: Result) -> bool:
+    """True when our write to the row changed what another line sends: a template's text, or by a trigger of the app."""
+    plan, before, after, mapping = result.plan, result.case.row, result.row, result.case.mapping
+    if plan is None or before is None or after is None or mapping is None or plan.state.tombstone:
+        return False
+    received = {d.line.name for d in plan.decisions if d.verdict is Verdict.RECEIVE}
+    others = (line for line in mapping.lines if line.direction.sends and line.name not in received)
+    return any(_differ(line, before, after) for line in others)
+
+
+def _differ(line: Line, before: Row, after: Row) -> bool:
+    read = line.converter.read_app
+    return not line.converter.same_app(read(before.columns), read(after.columns))
+
+
 def _restorable(result: Result, plan: Plan) -> Mapping[str, str | None]:
     """What `deletes.set` wrote, as the row spells it: it is compared with the row when the record lives again."""
     held = result.row.columns if result.row is not None else plan.restore
@@ -413,6 +440,8 @@ def _dead(result: Result, batch: Batch) -> Iterable[CrmId]:
         yield CrmId(before)
     died = result.drop or (result.plan is not None and result.plan.died is Side.CRM)
     if link.crm_id is not None and died and not isinstance(result.case.crm, Record):
+        yield link.crm_id
+    if link.crm_id is not None and result.sent_action == "delete":
         yield link.crm_id
 
 

@@ -49,8 +49,8 @@ class Folder:
         return changes or events
 
     async def _changes(self) -> bool:
-        now = self.context.clock.now()
         async with self.context.change() as db:
+            now = self.context.clock.now()
             folded = await notes.fold_changes(db, self.context.name, now, CHANGES)
             if folded.truncated:
                 await sweeps.ask(db, self.context.name, "full", now)

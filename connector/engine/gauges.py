@@ -13,6 +13,7 @@ class Gauges:
 
     def __init__(self, context: Context) -> None:
         self.context = context
+        self._remaining, self._looked_at = 0.0, context.clock.monotonic()
 
     async def run(self) -> None:
         """Refreshes until cancelled."""
@@ -48,8 +49,25 @@ class Gauges:
         for mapping, side in tripped:
             metrics.brake_tripped.labels(context.label(mapping), side).set(1)
         self._budget()
+        self._state()
+
+    def _state(self) -> None:
+        gates, gauge = self.context.gates, self.context.metrics.connection_state
+        now = gates.held or ("paused" if gates.paused else "ok")
+        for state in ("ok", "paused", "unauthorised", "account_expired"):
+            gauge.labels(self.context.name, state).set(int(state == now))
 
     def _budget(self) -> None:
         for window in self.context.crm.budget():
             if window.name == "daily":
-                self.context.metrics.crm_tokens_remaining.labels(self.context.name).set(window.remaining)
+                self._forecast(window.remaining)
+
+    def _forecast(self, remaining: float) -> None:
+        """Seconds until the day's budget is spent at the rate since the last look; infinite when nothing is spent."""
+        metrics, now = self.context.metrics, self.context.clock.monotonic()
+        spent, passed = self._remaining - remaining, now - self._looked_at
+        metrics.crm_tokens_remaining.labels(self.context.name).set(remaining)
+        if passed > 0 and spent >= 0:
+            seconds = remaining * passed / spent if spent > 0 else float("inf")
+            metrics.crm_tokens_forecast.labels(self.context.name).set(seconds)
+        self._remaining, self._looked_at = remaining, now

@@ -107,10 +107,10 @@ class Reconciler:
     def _ruled(self, case: Case, ruling: Ruling) -> Result | None:
         if ruling.until is not None:
             waiting = deferral(case, WorkState.WAITING, "unknown_outcome", ruling.until)
-            return Result(case, deferral=waiting, settled=ruling.settled)
+            return Result(case, deferral=waiting, settled=ruling.settled, restated=bool(ruling.settled))
         if ruling.parked is not None:
             parked = deferral(case, WorkState.PARKED, ruling.parked)
-            return Result(case, deferral=parked, settled=ruling.settled)
+            return Result(case, deferral=parked, settled=ruling.settled, restated=bool(ruling.settled))
         return None
 
     # --- planning ----------------------------------------------------------------------------------------------------
@@ -208,6 +208,7 @@ class Reconciler:
     async def _send(self, case: Case, found: Plan, ruling: Ruling) -> None:
         result = await self.sender.send(case, found)
         result.settled = [*ruling.settled, *result.settled]
+        result.restated = bool(ruling.settled)
         await self._commit([result])
 
     # --- ending ------------------------------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ def from_text(column: Column, source: str) -> str:
 async def read(db: Connection, shape: Shape, keys: Iterable[AppKey], *, lock: bool = False) -> Mapping[AppKey, Row]:
     """The rows that exist. With `lock` they stay locked until the transaction ends; rows locked elsewhere are left out."""
     rows = await db.fetch(
-        f"select {shape.select_list} from {shape.sql_name} t "  # noqa: S608 (names are quoted)
+        f"select {shape.select_list} from {shape.sql_name} t "
         f"where {shape.sql_key} = any($1::text[]::{shape.key_type}[]) {'for update skip locked' if lock else ''}",
         sorted(keys),
     )
@@ -92,7 +92,7 @@ async def read(db: Connection, shape: Shape, keys: Iterable[AppKey], *, lock: bo
 async def existing(db: Connection, shape: Shape, keys: Iterable[AppKey]) -> frozenset[AppKey]:
     """Which of the keys have a row."""
     rows = await db.fetch(
-        f"select {shape.sql_key}::text from {shape.sql_name} t "  # noqa: S608 (names are quoted)
+        f"select {shape.sql_key}::text from {shape.sql_name} t "
         f"where {shape.sql_key} = any($1::text[]::{shape.key_type}[])",
         sorted(keys),
     )
@@ -103,7 +103,7 @@ async def keys(db: Connection, shape: Shape, after: AppKey | None, limit: int) -
     """Keys in their order, beginning behind `after`."""
     where = f"where {shape.sql_key} > $2::text::{shape.key_type}" if after is not None else "where $2::text is null"
     rows = await db.fetch(
-        f"select {shape.sql_key}::text from {shape.sql_name} t {where} order by {shape.sql_key} limit $1",  # noqa: S608
+        f"select {shape.sql_key}::text from {shape.sql_name} t {where} order by {shape.sql_key} limit $1",
         limit,
         after,
     )
@@ -118,7 +118,7 @@ async def find(
     joined = " and ".join(f"{expression} = n.{name}" for expression, name in zip(expressions, names, strict=True))
     arrays = ", ".join(f"${n + 1}::text[]" for n in range(len(expressions)))
     rows = await db.fetch(
-        f"select distinct {shape.select_list} from {shape.sql_name} t "  # noqa: S608 (names are quoted)
+        f"select distinct {shape.select_list} from {shape.sql_name} t "
         f"join unnest({arrays}) n({', '.join(names)}) on {joined}",
         *[[value[n] for value in values] for n in range(len(expressions))],
     )
@@ -217,7 +217,7 @@ async def _new_keys(db: Connection, shape: Shape, count: int) -> Sequence[str]:
     default = shape.table.columns[shape.key].default
     if not count or default is None:
         return []
-    rows = await db.fetch(f"select ({default})::text from generate_series(1, $1)", count)  # noqa: S608 (the catalogue's own expression)
+    rows = await db.fetch(f"select ({default})::text from generate_series(1, $1)", count)
     return [row[0] for row in rows]
 
 
@@ -225,7 +225,7 @@ async def delete(db: Connection, shape: Shape, keys: Iterable[AppKey]) -> None:
     """Removes rows."""
     await say_origin(db, shape)
     await db.execute(
-        f"delete from {shape.sql_name} t where {shape.sql_key} = any($1::text[]::{shape.key_type}[])",  # noqa: S608
+        f"delete from {shape.sql_name} t where {shape.sql_key} = any($1::text[]::{shape.key_type}[])",
         sorted(keys),
     )
 

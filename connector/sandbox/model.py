@@ -109,6 +109,7 @@ class Switches:
     activity_person_id: str = "accept"  # or "refuse": the guide calls it read-only, the specification lists it
     unix_timestamps: bool = False
     contact_sync: bool = False
+    tidy_phones: bool = False  # phones are stored without blanks, brackets and dashes, as telephony apps make them
 
 
 @dataclass(slots=True)

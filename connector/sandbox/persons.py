@@ -7,6 +7,7 @@ from connector.sandbox.refusals import invalid
 from connector.sandbox.wire import Record
 from connector.sandbox.world import World
 
+_UNTIDY = str.maketrans("", "", " ()-")
 _NO_CONTACT_SYNC = bodies.refused(403, "Contact Sync is not enabled for this company")
 _NAME = bodies.maybe(bodies.text(255, empty=True))
 _PERSON = {
@@ -51,6 +52,8 @@ def split_name(name: str) -> tuple[str | None, str | None]:
 def _settle_person(scene: Scene) -> Record:
     person = with_custom(scene)
     given = scene.given
+    if scene.world.switches.tidy_phones:
+        person["phones"] = [{**each, "value": each["value"].translate(_UNTIDY)} for each in person["phones"]]
     if "name" in given and not {"first_name", "last_name"} & given.keys():
         person["first_name"], person["last_name"] = split_name(given["name"])
     elif {"first_name", "last_name"} & given.keys():

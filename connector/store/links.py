@@ -21,7 +21,9 @@ from connector.store.notes import dump
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A parent as its link tells it. `reachable` is False when it will not come without a person; `died` is the side of a
+    """A parent as its link tells it.
+
+    `reachable` is False when it will not come without a person; `died` is the side of a
     tombstone that was deleted.
     """
 

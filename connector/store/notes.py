@@ -71,7 +71,10 @@ class Folded:
 
 
 async def fold_changes(db: Connection, connection: str, now: datetime, limit: int) -> Folded:
-    """Turns capture notes into half-open links and work, inside the database whatever their number."""
+    """Turns capture notes into half-open links and work, inside the database whatever their number.
+
+    `now` is the daemon's clock at this moment: the database's own, which dated the notes, may go otherwise.
+    """
     taken = await db.fetch(
         """select id, op::text as op, mapping from connector.change
            where connection = $1 order by id limit $2 for update skip locked""",
@@ -107,12 +110,13 @@ where c.id = any($1::bigint[]) and l.connection = c.connection and l.mapping = c
 """
 
 _MARK = """
-with note as (
-    select c.connection, c.mapping, c.keys, c.at,
-           (select coalesce(jsonb_object_agg(n.name, c.at), '{}')
+with skew as materialized (select $2::timestamptz - clock_timestamp() as ours),
+note as (
+    select c.connection, c.mapping, c.keys, c.at + skew.ours as at,
+           (select coalesce(jsonb_object_agg(n.name, c.at + skew.ours), '{}')
             from connector.capture p, unnest(p.columns) with ordinality n(name, bit)
             where p.id = c.capture and (c.columns >> least(n.bit - 1, 62)::int) & 1 = 1) as changed
-    from connector.change c where c.id = any($1::bigint[]) and c.op <> 'T' order by c.id
+    from connector.change c cross join skew where c.id = any($1::bigint[]) and c.op <> 'T' order by c.id
 )
 insert into connector.work as w (link_id, connection, lane, due_at, noticed_at, app_at, app_changed)
 select l.id, l.connection, $3, $2, min(note.at), max(note.at), connector.jsonb_merge(note.changed)

@@ -103,6 +103,9 @@ class MemoryCRM:
         """Three fields."""
         return Metadata(fields={"account": FIELDS}, users=(User("u-1", "Ada", "ada@example.test"),), me="u-1")
 
+    def recall(self, _metadata: Metadata, /) -> None:
+        """Nothing here depends on them."""
+
     async def read(self, _name: str, ids: Sequence[CrmId], *, lane: Lane) -> Mapping[CrmId, Observed]:
         """Deleted records are remembered as such."""
         return {key: self._observe(key) for key in ids}

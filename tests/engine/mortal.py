@@ -19,7 +19,7 @@ from connector.ports import CRM
 from connector.service.webhooks import Inbox
 from connector.store.db import Connection, Database, Fence
 
-UNMORTAL = frozenset({"close", "received", "compare", "capabilities", "budget", "link_url"})
+UNMORTAL = frozenset({"close", "received", "compare", "capabilities", "budget", "link_url", "recall"})
 SHORT = Timeouts(connect=1.0, total=0.4)
 
 

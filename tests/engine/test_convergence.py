@@ -252,7 +252,10 @@ async def _prepare(drama: Drama) -> None:
 
 @pytest.fixture(autouse=True)
 def silence() -> Iterator[None]:
-    """Thousands of lines about deaths would hide the one that matters."""
+    """Thousands of lines about deaths would hide the one that matters; ``CONVERGENCE_LOG=1`` shows them."""
+    if os.environ.get("CONVERGENCE_LOG"):
+        yield
+        return
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield
     structlog.reset_defaults()

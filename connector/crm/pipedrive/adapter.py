@@ -117,6 +117,11 @@ class PipedriveCRM:
             me=str(me[0].get("id")) if me else None,
         )
 
+    def recall(self, metadata: Metadata, /) -> None:
+        """Without the field types and identity keys, records would be read as nobody's and written in wrong types."""
+        self._types = {name: {each.key: each.type for each in known} for name, known in metadata.fields.items()}
+        self._identity = dict(metadata.identity)
+
     async def read(self, name: str, ids: Sequence[CrmId], *, lane: Lane) -> Mapping[CrmId, Observed]:
         """Each of the ids, exactly once."""
         return await Reader(self._client, KINDS[name], self._identity.get(name), lane).read(ids)
