@@ -86,6 +86,7 @@ class Running:
                 except (NotOwnerError, *AWAY) as error:
                     log.warning("connection.left", connection=self.loaded.name, error=error)
                     self.context = None
+                    _heed_cancellation()
                     await self.shared.clock.sleep(TRY_LEASE)
         finally:
             await self.crm.close()
@@ -215,7 +216,12 @@ class Running:
         async with self.shared.database.transaction(fence) as db:
             await connections.save_mappings(db, self.loaded.name, self.loaded.spec.mappings)
             await connections.save_set(
-                db, self.loaded.name, self.loaded.spec.version, self.loaded.files, str(self.loaded.directory), now
+                db,
+                self.loaded.name,
+                version=self.loaded.spec.version,
+                files=self.loaded.files,
+                directory=str(self.loaded.directory),
+                now=now,
             )
             sealed = self.shared.cipher.encrypt(
                 f"{self.account.url or ''}\n{self.account.api_token}", f"account:{self.loaded.name}"
@@ -290,3 +296,10 @@ def refuse_errors(rules: Rules) -> None:
     errors = tuple(problem for problem in rules.bound.problems if not problem.warning)
     if errors:
         raise MappingSetError(errors)
+
+
+def _heed_cancellation() -> None:
+    """A session that is cut while its task is cancelled raises its own error instead: the task must end all the same."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -92,7 +92,9 @@ class Doctor:
         rules = await make_rules(self.database, self.loaded.spec, metadata)
         async with self.database.session() as db:
             for mapping in rules.bound.mappings.values():
-                findings += [finding async for finding in _mapping(db, self.loaded.name, rules, mapping)]
+                known = {finding.advice for finding in findings if finding.advice}
+                found = [finding async for finding in _mapping(db, self.loaded.name, rules, mapping)]
+                findings += [finding for finding in found if finding.advice not in known]
         return Diagnosis((*self.loaded.warnings, *rules.bound.problems), findings)
 
     # --- the database ------------------------------------------------------------------------------------------------
@@ -106,7 +108,7 @@ class Doctor:
                 yield Finding("database", Level.OK, f"PostgreSQL {number}")
             for grant in await inspection.schema_grants(db):
                 yield Finding("grants", Level.ERROR, "schema connector cannot be made or used", grant)
-            if await db.fetchval("select to_regclass('connector.migration') is null"):
+            if not await inspection.migrated(db):
                 message = "schema connector is not there yet"
                 yield Finding("schema", Level.WARNING, message, "connector migrate, or connector run, makes it")
             theirs = await db.fetchval("select clock_timestamp()")
@@ -166,7 +168,7 @@ async def _mapping(db: Connection, connection: str, rules: Rules, mapping: Bound
         yield Finding("grants", Level.OK, f"{mapping.name}: {shape.sql_name}")
     capture = Capture(connection, mapping.name, shape, captured(mapping))
     yield _triggers(mapping, await inspection.triggers(db, capture))
-    if not any(grant.startswith(("GRANT USAGE ON SCHEMA", "GRANT SELECT")) for grant in lacking):
+    if not any(grant.startswith(("GRANT USAGE ON SCHEMA", "GRANT SELECT")) for grant in lacking):  # else unreadable
         async for finding in _indexes(db, rules, mapping):
             yield finding
 

@@ -132,9 +132,8 @@ def _line(line: Mapping[str, Any]) -> None:
     base, clocks = line["base"], line["clocks"]
     reason = f" ({line['reason']})" if line["reason"] else ""
     cause = f": {line['cause']}" if line["cause"] else ""
-    print(
-        f"\n  {line['line']}  [{line['direction']}, conflict {line['conflict']}]  {line['decision'] or '-'}{reason}{cause}"
-    )
+    rule = f"{line['direction']}, conflict {line['conflict']}"
+    print(f"\n  {line['line']}  [{rule}]  {line['decision'] or '-'}{reason}{cause}")
     stale = "" if base is None or base["valid"] else "  (of another rule: first sight)"
     agreed = "none" if base is None else f"{_value(base['app'])} | {_value(base['crm'])}"
     print(f"    base  {agreed}{stale}")

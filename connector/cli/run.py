@@ -15,7 +15,7 @@ from connector.app.sets import Account, LoadedSet, account_of, load_directory
 from connector.cli.talk import guarded
 from connector.config.settings import Settings, environ, load_settings
 from connector.core.errors import ConnectorError, MappingSetError
-from connector.core.mapping import Webhooks
+from connector.core.mapping import Problem, Webhooks
 from connector.obs.logs import configure
 from connector.postgres.cluster import EmbeddedCluster
 from connector.service.server import Address
@@ -37,7 +37,7 @@ def run(
 def _run(directories: Sequence[Path], *, migrate: bool) -> None:
     settings = load_settings()
     configure_logs(settings)
-    sets = [load_directory(directory) for directory in directories]
+    sets = load_all(directories)
     refuse_twins(sets)
     accounts = [(loaded, account_of(loaded, environ())) for loaded in sets]
     if settings.database_url is not None:
@@ -46,6 +46,20 @@ def _run(directories: Sequence[Path], *, migrate: bool) -> None:
         return
     with EmbeddedCluster(HOME / "postgres") as cluster:
         work(options_of(settings, cluster.dsn, migrate=migrate), accounts, tell_manual_webhooks)
+
+
+def load_all(directories: Sequence[Path]) -> list[LoadedSet]:
+    """The sets; MappingSetError with the problems of all of them."""
+    sets: list[LoadedSet] = []
+    problems: list[Problem] = []
+    for directory in directories:
+        try:
+            sets.append(load_directory(directory))
+        except MappingSetError as error:
+            problems += error.problems
+    if problems:
+        raise MappingSetError(tuple(problems))
+    return sets
 
 
 def refuse_twins(sets: Sequence[LoadedSet]) -> None:

@@ -15,14 +15,28 @@ from typing import TypeVar
 import asyncpg
 
 from connector.core.line import BoundMapping, Line
-from connector.core.merge import CONFLICTS, Decision, Verdict
-from connector.core.model import ABSENT, AppKey, Base, CrmId, Json, Link, LinkId, LinkState, Pair, Record, Row, Side
+from connector.core.merge import CONFLICTS, Decision, Parent, Verdict
+from connector.core.model import (
+    ABSENT,
+    AppKey,
+    Base,
+    CrmId,
+    Json,
+    Lane,
+    Link,
+    LinkId,
+    LinkState,
+    Pair,
+    Record,
+    Row,
+    Side,
+)
 from connector.core.plan import DeleteRow, InsertRow, Plan, Step, UpdateRow
 from connector.engine.case import Case
 from connector.engine.context import Context
 from connector.local import tables
 from connector.local.tables import RowRefusedError
-from connector.store import brakes, intents, journal, links, match_keys, work
+from connector.store import brakes, intents, journal, links, match_keys, references, work
 from connector.store.brakes import Count
 from connector.store.db import Connection
 from connector.store.journal import Entry
@@ -104,7 +118,8 @@ class Applier:
         """Locks the links. One that was taken in by another meanwhile, or whose other half was, changes nothing."""
         ids = sorted({result.case.link.id for result in batch.results})
         held = await db.fetch(
-            "select id, app_key, crm_id from connector.link where id = any($1::bigint[]) order by id for update", ids
+            "select id, app_key, crm_id, state from connector.link where id = any($1::bigint[]) order by id for update",
+            ids,
         )
         known = batch.held = {LinkId(row["id"]): row for row in held}
         batch.results = [result for result in batch.results if result.case.link.id in known]
@@ -153,9 +168,23 @@ class Applier:
         dropped = [result.case.link.id for result in batch.results if result.drop]
         if dropped:
             await links.delete(db, dropped)
-        moved = [*written, *(r.case.link.id for r in batch.results if _parks(r))]
+        joined = [result.join for result in batch.results if result.join is not None]
+        moved = [*written, *joined, *(r.case.link.id for r in batch.results if _parks(r))]
         if moved:
             await work.wake(db, moved, batch.now)
+        await self._keep_references(db, batch, joined)
+
+    async def _keep_references(self, db: Connection, batch: Batch, joined: Sequence[LinkId]) -> None:
+        """Remembers the parents without which records went on, and makes those due whose parent is linked now."""
+        held = {r.case.link.id: _missing_parents(r) for r in batch.results if r.plan is not None and not r.drop}
+        concerned = {r.case.link.id for r in batch.results if r.case.link.held}
+        changed = {link: parents for link, parents in held.items() if parents or link in concerned}
+        if changed:
+            await references.replace(db, changed)
+        new = [r.case.link.id for r in batch.results if _becomes_a_pair(r, batch)]
+        children = await references.children(db, self.context.name, [*new, *joined]) if new or joined else ()
+        if children:
+            await work.mark(db, self.context.name, [work.Mark(child, Lane.LIVE) for child in children], batch.now)
 
     async def _join_halves(self, db: Connection, batch: Batch) -> None:
         """A CRM half that one of our creates made: the row's link takes it in, with the base that was sent."""
@@ -200,7 +229,7 @@ class Applier:
         if plan is None or mapping is None or plan.state.tombstone:
             return result.case.link.base
         if isinstance(plan.row, InsertRow) and result.row is not None:
-            return inserted_base(plan.decisions, result.row) | constant_base(mapping, result.case.crm)
+            return {**inserted_base(plan.decisions, result.row), **constant_base(mapping, result.case.crm)}
         base = dict(result.case.link.base)
         for d in plan.decisions:
             if d.base is not None and d.verdict is Verdict.AGREE:
@@ -314,7 +343,23 @@ class Applier:
             return Deferral(item.link_id, item.generation, WorkState.DUE, now + result.pause, "row_moved")
         if result.again or _moved_along(result):
             return Deferral(item.link_id, item.generation, WorkState.DUE, now, "again")
+        if result.deferral is not None and self._opened(result, result.deferral.cause):
+            return Deferral(item.link_id, item.generation, WorkState.DUE, now, "again")
         return result.deferral
+
+    def _opened(self, result: Result, cause: str) -> bool:
+        """True when the gate that a wait names has opened since it was planned: nobody would call it any more."""
+        gates, name = self.context.gates, result.case.mapping.name if result.case.mapping is not None else ""
+        match cause:
+            case "first_fetch_all":
+                return name in gates.fetched
+            case "sends_paused":
+                return not gates.sends_paused
+            case "first_listing":
+                return result.case.link.object in gates.listed
+            case "paused":
+                return name not in gates.paused_mappings
+        return False
 
     async def _keep_keys(self, db: Connection, batch: Batch) -> None:
         """Keeps the match keys of the records that were read, for objects that are also created.
@@ -400,12 +445,8 @@ def inserted_base(decisions: Iterable[Decision], row: Row) -> Base:
 def constant_base(mapping: BoundMapping, crm: object) -> Base:
     """`set.crm` of a record that we did not make: as it was found, like every other line of its new row."""
     fields: Mapping[str, Json] = crm.fields if isinstance(crm, Record) else {}
-    found = {line: line.converter.read_crm(fields) for line in mapping.constants}
-    return {
-        line.name: Pair(line.converter.read_app({}), held, line.rule)
-        for line, held in found.items()
-        if held is not ABSENT
-    }
+    found = [(line, line.converter.read_crm(fields)) for line in mapping.constants]
+    return {line.name: Pair(line.converter.read_app({}), crm, line.rule) for line, crm in found if crm is not ABSENT}
 
 
 def _moved_along(result: Result) -> bool:
@@ -448,6 +489,17 @@ def _dead(result: Result, batch: Batch) -> Iterable[CrmId]:
 def _put_off(group: Iterable[Result], pause: timedelta = SHORTLY) -> None:
     for result in group:
         result.stale, result.pause = True, pause
+
+
+def _missing_parents(result: Result) -> set[Parent]:
+    plan = result.plan
+    return {d.parent for d in plan.decisions if d.verdict is Verdict.HELD and d.parent} if plan is not None else set()
+
+
+def _becomes_a_pair(result: Result, batch: Batch) -> bool:
+    link, before = result.case.link, batch.held[result.case.link.id]
+    whole = result.plan is not None and link.app_key is not None and link.crm_id is not None
+    return whole and (None in (before["app_key"], before["crm_id"]) or before["state"] != LinkState.LINKED)
 
 
 def _parks(result: Result) -> bool:

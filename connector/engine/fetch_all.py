@@ -43,10 +43,10 @@ class FetchAll:
     async def _list(self, name: str) -> None:
         async with self.context.database.session() as db:
             known = (await sweeps.load(db, self.context.name)).get((name, "fetch_all"))
-        began = self.context.clock.now()
+        now = self.context.clock.now()
+        done = Sweep(name, "fetch_all", started_at=now, finished_at=now)
         if self.context.rules.heard(name):
-            await self.sweeper.full(name, known, kind="fetch_all", lane=Lane.FETCH_ALL)
-        done = Sweep(name, "fetch_all", None, None, began, self.context.clock.now())
+            done = await self.sweeper.full(name, known, kind="fetch_all", lane=Lane.FETCH_ALL)
         async with self.context.change() as db:
             await sweeps.save(db, self.context.name, done)
             await sweeps.save(db, self.context.name, replace(done, kind="full"))

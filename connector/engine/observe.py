@@ -37,6 +37,8 @@ from connector.store.db import Connection
 from connector.store.intents import Intent
 from connector.store.work import Item
 
+OVERLAP = timedelta(seconds=5)
+"""What the CRM's clock may be wrong, its whole seconds included, when its times are compared with our sending."""
 UNKNOWN_FOR = timedelta(seconds=60)
 """A time-out may be applied late: only a read begun this long after sending proves that it was not."""
 
@@ -89,8 +91,11 @@ class Observer:
             await find_candidates(self.context, db, mapped, lookup.refs)
             pending = await self._intents_of_halves(db, mapped)
             occupied = await self._occupied(db, mapped)
-        for case in mapped:
+        for case in sorted(mapped, key=_age):
             case.situation = self._situation(case, lookup, pending, occupied)
+            joined = case.situation.intent_link
+            if joined is not None:  # a second record with that identity is a copy
+                pending = {name: [i for i in open_ if i.link_id != joined] for name, open_ in pending.items()}
 
     # --- reading both sides ------------------------------------------------------------------------------------------
 
@@ -148,14 +153,23 @@ class Observer:
                     by_app.add((target, app_key))
                 if crm_id is not None:
                     by_crm.add((target, name, crm_id))
-        return _resolved(
-            self.context.rules.bound.mappings,
-            [
-                *(await links.references_by_app(db, self.context.name, by_app) if by_app else ()),
-                *(await links.references_by_crm(db, self.context.name, by_crm) if by_crm else ()),
-            ],
-            self._targets_that_never_come(by_app, by_crm),
-        )
+        rows = await links.references_by_app(db, self.context.name, by_app) if by_app else ()
+        records = await links.references_by_crm(db, self.context.name, by_crm) if by_crm else ()
+        known = {(ref.mapping, ref.app_key) for ref in rows if ref.crm_id is not None}
+        never = self._targets_that_never_come(by_app, by_crm) | await self._dangling(db, by_app - known)
+        return _resolved(self.context.rules.bound.mappings, [*rows, *records], never)
+
+    async def _dangling(self, db: Connection, wanted: Iterable[tuple[str, AppKey]]) -> frozenset[Parent]:
+        """Parents that no row has: nothing guards the reference, or the row was deleted before its child was."""
+        groups: dict[str, set[AppKey]] = defaultdict(set)
+        for target, key in wanted:
+            if target in self.context.rules.shapes:
+                groups[target].add(key)
+        found: set[Parent] = set()
+        for target, keys in groups.items():
+            there = await tables.existing(db, self.context.rules.shapes[target], keys)
+            found |= {Parent(target, Side.APP, key) for key in keys - there}
+        return frozenset(found)
 
     def _targets_that_never_come(
         self, by_app: Iterable[tuple[str, AppKey]], by_crm: Iterable[tuple[str, str, CrmId]]
@@ -216,7 +230,7 @@ class Observer:
             named = next((intent for intent in pending if intent.id == number), None)
             return (named.link_id if named else None), False
         record = case.crm
-        return None, any(looks_alike(case.rules, intent, record) for intent in pending)
+        return None, any(may_have_made(self.context, intent, record) for intent in pending)
 
     def _clocks(self, case: Case, mapping: BoundMapping) -> Clocks:
         offset = timedelta(seconds=self.context.clock_offset)
@@ -260,8 +274,24 @@ class Observer:
                 await match_keys.remove(db, self.context.name, half.object, [half.crm_id] if half.crm_id else [])
 
 
+def _age(case: Case) -> tuple[int, str]:
+    """Sorts the CRM's records by their ids, as they were made."""
+    return int_or(case.link.crm_id) if case.link.crm_id is not None else (0, "")
+
+
+def int_or(crm_id: CrmId) -> tuple[int, str]:
+    """Sorts numeric ids as numbers."""
+    return (int(crm_id), "") if crm_id.isdigit() else (0, crm_id)
+
+
+def may_have_made(context: Context, intent: Intent, record: Record) -> bool:
+    """True when the record looks like the create and is not older: the fingerprint of objects without identity."""
+    since = intent.sent_at + timedelta(seconds=context.clock_offset) - OVERLAP
+    return (record.created_at is None or record.created_at >= since) and looks_alike(context.rules, intent, record)
+
+
 def looks_alike(rules: Rules, intent: Intent, record: Record) -> bool:
-    """True when the record holds everything that a create intent sent: the fingerprint of objects without identity."""
+    """True when the record holds everything that a create intent sent."""
     sent = [
         line for mapping in rules.of_object(intent.object) for line in mapping.every_line if line.name in intent.base
     ]
@@ -312,11 +342,13 @@ def _memberships(case: Case) -> Iterable[tuple[str, AppKey | None, CrmId | None]
     if case.mapping is None:
         return
     for condition in case.mapping.only_receive:
-        if condition.test is Test.IN and isinstance(case.crm, Record):
-            yield str(condition.operands[0]), None, CrmId(str(_raw(case, condition)))
+        held = _raw(case, condition)
+        if condition.test is Test.IN and held is not None:
+            yield str(condition.operands[0]), None, CrmId(str(held))
     for condition in case.mapping.only_send:
-        if condition.test is Test.IN and case.row is not None:
-            yield str(condition.operands[0]), AppKey(str(case.row.columns.get(condition.name))), None
+        key = case.row.columns.get(condition.name) if case.row is not None else None
+        if condition.test is Test.IN and key is not None:
+            yield str(condition.operands[0]), AppKey(key), None
 
 
 def _raw(case: Case, condition: Condition) -> Json:

@@ -168,7 +168,7 @@ class Requests:
         link, now = (await self.explainer.find(request.args)).link, self.context.clock.now()
         async with self.context.change() as db:
             if link.app_key is not None and link.mapping is not None:
-                await links.open_app(db, self.context.name, link.object, link.mapping, [link.app_key], now)
+                await links.open_app(db, self.context.name, link.object, link.mapping, keys=[link.app_key], now=now)
                 found = list((await links.by_app(db, self.context.name, link.mapping, [link.app_key])).values())
             else:
                 ids = [link.crm_id] if link.crm_id is not None else []

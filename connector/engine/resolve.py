@@ -13,12 +13,10 @@ from datetime import datetime, timedelta
 from connector.core.model import ABSENT, Base, CrmId, Gone, LinkState, Pair, Record
 from connector.engine.case import Case
 from connector.engine.context import Context, identity_intent
-from connector.engine.observe import UNKNOWN_FOR, holds_all, looks_alike
+from connector.engine.observe import OVERLAP, UNKNOWN_FOR, holds_all, int_or, may_have_made
 from connector.ports import Page
 from connector.store import intents, links
 from connector.store.intents import Intent
-
-OVERLAP = timedelta(seconds=5)
 
 
 @dataclass(slots=True)
@@ -64,7 +62,7 @@ class Resolver:
         if intent.op == "update" and isinstance(case.crm, Record) and case.mapping is not None:
             if not holds_all(case.mapping, intent, case.crm):
                 return settled if self._old(case, intent) else self._wait(intent)
-            case.link = replace(case.link, base=stored_base(case, intent.base, case.crm))
+            case.link = replace(case.link, base=found_base(case, intent.base, case.crm))
             return settled
         if intent.op == "delete" and not isinstance(case.crm, Gone):
             return settled if self._old(case, intent) else self._wait(intent)
@@ -81,7 +79,8 @@ class Resolver:
             return self._wait(intent)
         records = await self._created_since(intent, case, listings)
         if self.context.has_identity(intent.object):
-            found: Record | Riddle | None = next((r for r in records if identity_intent(r.identity) == intent.id), None)
+            named = [r for r in records if identity_intent(r.identity) == intent.id]
+            found: Record | Riddle | None = min(named, key=lambda r: int_or(r.id), default=None)
         else:
             found = await self._by_fingerprint(case, intent, records)
             if isinstance(found, Riddle):
@@ -89,7 +88,7 @@ class Resolver:
         if isinstance(found, Record):
             case.crm = found
             case.link = replace(case.link, crm_id=found.id, state=LinkState.LINKED)
-            case.link = replace(case.link, base=stored_base(case, intent.base, found))
+            case.link = replace(case.link, base=found_base(case, intent.base, found))
         return settled
 
     async def _created_since(self, intent: Intent, case: Case, listings: Listings) -> Sequence[Record]:
@@ -114,28 +113,31 @@ class Resolver:
 
     async def _by_fingerprint(self, case: Case, intent: Intent, records: Sequence[Record]) -> Record | Riddle | None:
         """N open creates that are alike against m unlinked records that look so: m ≤ n are ours, more is a riddle."""
-        since = intent.sent_at + timedelta(seconds=self.context.clock_offset) - OVERLAP
-        alike = [r for r in records if looks_alike(case.rules, intent, r) and _made_since(r, since)]
+        alike = [r for r in records if may_have_made(self.context, intent, r)]
         async with self.context.database.session() as db:
             taken = await links.by_crm(db, self.context.name, intent.object, [r.id for r in alike])
             open_ones = await intents.open_creates(db, self.context.name, intent.object)
         free = sorted(
             (r for r in alike if r.id not in taken or taken[r.id].app_key is None), key=lambda r: int_or(r.id)
         )
-        twins = [i.id for i in open_ones if i.fields == intent.fields and i.sent_at + UNKNOWN_FOR <= case.read_at]
+        twins = [i for i in open_ones if i.fields == intent.fields]
         if len(free) > max(len(twins), 1):
             return Riddle()
-        place = twins.index(intent.id) if intent.id in twins else 0
+        told = [i.id for i in twins if i.sent_at + UNKNOWN_FOR <= case.read_at]
+        place = told.index(intent.id) if intent.id in told else 0
         return free[place] if place < len(free) else None
 
 
-def _made_since(record: Record, since: datetime) -> bool:
-    return record.created_at is None or record.created_at >= since
-
-
-def int_or(crm_id: CrmId) -> tuple[int, str]:
-    """Sorts numeric ids as numbers."""
-    return (int(crm_id), "") if crm_id.isdigit() else (0, crm_id)
+def found_base(case: Case, sent: Mapping[str, Pair], found: Record) -> Base:
+    """The base after a send that a later read shows: what differs by then from what was sent is somebody's change."""
+    stored = stored_base(case, sent, found)
+    lines = {line.name: line for line in case.mapping.every_line} if case.mapping is not None else {}
+    changed = {
+        name: pair
+        for name, pair in sent.items()
+        if name not in lines or not lines[name].converter.same_crm(stored[name].crm, pair.crm)
+    }
+    return {**stored, **changed}
 
 
 def stored_base(case: Case, sent: Mapping[str, Pair], stored: Record) -> Base:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from connector.core.errors import ConnectorError, RefusedError
 from connector.core.merge import Decision, Reason, Verdict
-from connector.core.model import LinkState, Record
+from connector.core.model import ABSENT, Base, LinkState, Pair, Record
 from connector.core.plan import CreateRecord, DeleteRecord, Plan, Step, UpdateRecord, plan
 from connector.engine.apply import Result
 from connector.engine.case import Case
@@ -68,7 +68,10 @@ class Sender:
         if record is None or case.situation is None:
             return Result(case, replace(found, record=None), sent_action="delete", settled=[intent])
         sent = found.sends()
-        base = stored_base(case, {d.line.name: d.base for d in sent if d.base is not None}, record)
+        base = {
+            **_defaults(found, record),
+            **stored_base(case, {d.line.name: d.base for d in sent if d.base is not None}, record),
+        }
         name = case.mapping.name if case.mapping is not None else case.link.mapping
         case.link = replace(case.link, mapping=name, crm_id=record.id, base=base, state=LinkState.LINKED)
         case.crm = record
@@ -100,6 +103,14 @@ class Sender:
     async def _open_intents(self, wanted: Sequence[NewIntent]) -> Sequence[IntentId]:
         async with self.context.database.transaction(self.context.fence) as db:
             return await intents.open_many(db, self.context.fence, wanted, self.context.clock.now())
+
+
+def _defaults(found: Plan, record: Record) -> Base:
+    """What the CRM put where we had to hold a value back: its default, which never overwrites ours."""
+    if not isinstance(found.record, CreateRecord):
+        return {}
+    held = [(d.line, d.line.converter.read_crm(record.fields)) for d in found.decisions if d.verdict is Verdict.HELD]
+    return {line.name: Pair(None, crm, line.rule) for line, crm in held if crm is not ABSENT}
 
 
 def _operation(case: Case, found: Plan) -> Operation:

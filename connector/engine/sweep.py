@@ -57,7 +57,7 @@ class Sweeper:
         if seen:
             self.context.metrics.sweep_found.labels(self.context.name, name).inc(seen)
 
-    async def full(self, name: str, sweep: Sweep | None, *, kind: str = "full", lane: Lane = Lane.SWEEP) -> None:
+    async def full(self, name: str, sweep: Sweep | None, *, kind: str = "full", lane: Lane = Lane.SWEEP) -> Sweep:
         """Lists every record, then asks by id for those that were not met. Resumes where a former owner stopped."""
         now = self.context.clock.now()
         state = sweep if sweep is not None and sweep.cursor is not None else Sweep(name, kind, None, None, now)
@@ -71,7 +71,9 @@ class Sweeper:
                 await sweeps.note_seen(db, self.context.name, name, [record.id for record in page.records])
                 await sweeps.save(db, self.context.name, state)
         await self._look_for_unseen(name, state.started_at or now, lane)
-        await self._save(replace(state, finished_at=self.context.clock.now()))
+        done = replace(state, finished_at=self.context.clock.now())
+        await self._save(done)
+        return done
 
     async def _pages(self, name: str, cursor: str | None, lane: Lane) -> AsyncIterator[tuple[Page, datetime]]:
         """The pages of a listing and when each read began; the next one is under way while one is worked on."""
@@ -139,7 +141,7 @@ class Sweeper:
         after = LinkId(0)
         while True:
             async with self.context.change() as db:
-                ids = await sweeps.unseen(db, self.context.name, name, since, after, ROWS)
+                ids = await sweeps.unseen(db, self.context.name, name, since, after=after, limit=ROWS)
                 if ids:
                     await work.ensure(db, self.context.name, ids, lane, self.context.clock.now())
             if len(ids) < ROWS:
@@ -166,7 +168,7 @@ class Sweeper:
                 fresh = [key for key in keys if key not in known]
                 now = self.context.clock.now()
                 if fresh:
-                    await links.open_app(db, self.context.name, bound.object, mapping, fresh, now)
+                    await links.open_app(db, self.context.name, bound.object, mapping, keys=fresh, now=now)
                     opened = await links.by_app(db, self.context.name, mapping, fresh)
                     await work.ensure(db, self.context.name, [link.id for link in opened.values()], lane, now)
             if len(keys) < ROWS:

@@ -42,7 +42,10 @@ select n.nspname as schema, c.relname as name, a.attname as column, format_type(
        not a.attnotnull as nullable, pg_get_expr(d.adbin, d.adrelid) as default,
        a.attgenerated <> '' as generated, a.attidentity <> '' as identity,
        case when t.typname in ('varchar', 'bpchar') and a.atttypmod > 4 then a.atttypmod - 4 end as max_length,
-       pg_get_serial_sequence(format('%I.%I', n.nspname, c.relname), a.attname) as sequence
+       (select format('%I.%I', sn.nspname, s.relname) from pg_depend o join pg_class s on s.oid = o.objid
+        join pg_namespace sn on sn.oid = s.relnamespace
+        where o.classid = 'pg_class'::regclass and o.refclassid = 'pg_class'::regclass and o.refobjid = c.oid
+          and o.refobjsubid = a.attnum and o.deptype in ('a', 'i') and s.relkind = 'S' limit 1) as sequence
 from unnest($1::text[], $2::text[]) wanted(schema, name)
 join pg_namespace n on n.nspname = wanted.schema
 join pg_class c on c.relnamespace = n.oid and c.relname = wanted.name and c.relkind in ('r', 'p')

@@ -34,69 +34,84 @@ class Triggers:
     disabled: Sequence[str]
 
 
+_OID = """
+select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = $1 and c.relname = $2
+"""
+_SEQUENCE = """
+select format('%I.%I', n.nspname, s.relname) from pg_depend d join pg_class s on s.oid = d.objid
+join pg_namespace n on n.oid = s.relnamespace
+join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+where d.refobjid = $1 and a.attname = $2 and d.deptype in ('a', 'i')
+  and case when s.relkind = 'S' then not has_sequence_privilege(s.oid, 'usage') end
+"""
+
+
 async def grants(db: Connection, needs: Needs) -> Sequence[str]:
     """The GRANT statements that an owner of the table should run for the current user."""
     shape = needs.shape
     user = quote_ident(await db.fetchval("select current_user"))
-    schema, table = quote_ident(shape.table.schema), shape.sql_name
-    found: list[str] = []
-    if not await db.fetchval("select has_schema_privilege($1, 'usage')", schema):
-        return [f"GRANT USAGE ON SCHEMA {schema} TO {user};", *_all_of(needs, user)]
+    table = await db.fetchval(_OID, shape.table.schema, shape.table.name)
+    found = []
+    if not await db.fetchval("select has_schema_privilege($1, 'usage')", shape.table.schema):
+        found.append(f"GRANT USAGE ON SCHEMA {quote_ident(shape.table.schema)} TO {user};")
+    rights = [*await _rights(db, table, needs), *await _update(db, table, needs.columns)]
+    if rights:
+        found.append(f"GRANT {', '.join(rights)} ON {shape.sql_name} TO {user};")
+    sequence = await db.fetchval(_SEQUENCE, table, shape.key) if needs.inserts else None
+    if sequence is not None:
+        found.append(f"GRANT USAGE ON SEQUENCE {sequence} TO {user};")
+    return found
+
+
+async def _rights(db: Connection, table: int, needs: Needs) -> Sequence[str]:
+    """The rights on the whole table that are missing."""
     wanted = ["SELECT", "TRIGGER", *(["INSERT"] if needs.inserts else []), *(["DELETE"] if needs.deletes else [])]
-    rows = await db.fetch("select p, has_table_privilege($1, p) as ok from unnest($2::text[]) p", table, wanted)
-    lacking = [row["p"] for row in rows if not row["ok"]]
-    if lacking:
-        found.append(f"GRANT {', '.join(lacking)} ON {table} TO {user};")
-    columns = await _unwritable(db, table, needs.columns)
-    if columns:
-        found.append(f"GRANT UPDATE ({', '.join(map(quote_ident, columns))}) ON {table} TO {user};")
-    return [*found, *(await _sequence(db, needs, user) if needs.inserts else ())]
+    rows = await db.fetch("select p, has_table_privilege($1::oid, p) as ok from unnest($2::text[]) p", table, wanted)
+    return [row["p"] for row in rows if not row["ok"]]
 
 
-def _all_of(needs: Needs, user: str) -> Sequence[str]:
-    """Everything, where the schema's being closed hides what else is missing."""
-    wanted = ["SELECT", "TRIGGER", *(["INSERT"] if needs.inserts else []), *(["DELETE"] if needs.deletes else [])]
-    update = [f"UPDATE ({', '.join(map(quote_ident, needs.columns))})"] if needs.columns else []
-    return [f"GRANT {', '.join([*wanted, *update])} ON {needs.shape.sql_name} TO {user};"]
-
-
-async def _unwritable(db: Connection, table: str, columns: Iterable[str]) -> Sequence[str]:
+async def _update(db: Connection, table: int, columns: Iterable[str]) -> Sequence[str]:
+    """UPDATE of the columns that may not be written yet."""
     rows = await db.fetch(
-        "select c from unnest($2::text[]) c where not has_column_privilege($1, c, 'update') order by 1",
+        "select c from unnest($2::text[]) c where not has_column_privilege($1::oid, c, 'update') order by 1",
         table,
         sorted(columns),
     )
-    return [row["c"] for row in rows]
-
-
-async def _sequence(db: Connection, needs: Needs, user: str) -> Sequence[str]:
-    """The sequence that draws the keys of new rows."""
-    name = await db.fetchval("select pg_get_serial_sequence($1, $2)", needs.shape.sql_name, needs.shape.key)
-    if name is None or await db.fetchval("select has_sequence_privilege($1, 'usage')", name):
-        return []
-    return [f"GRANT USAGE ON SEQUENCE {name} TO {user};"]
+    return [f"UPDATE ({', '.join(quote_ident(row['c']) for row in rows)})"] if rows else []
 
 
 async def schema_grants(db: Connection) -> Sequence[str]:
-    """What schema `connector` needs: to be made, or to be used."""
+    """What schema `connector` needs: leave to make it, or to work as the role that made it."""
     user = quote_ident(await db.fetchval("select current_user"))
-    if await db.fetchval("select to_regnamespace('connector') is null"):
-        if await db.fetchval("select has_database_privilege(current_database(), 'create')"):
-            return []
-        database = quote_ident(await db.fetchval("select current_database()"))
-        return [f"GRANT CREATE ON DATABASE {database} TO {user};"]
-    if await db.fetchval("select has_schema_privilege('connector', 'usage, create')"):
+    owner = await db.fetchval("select pg_get_userbyid(nspowner) from pg_namespace where nspname = 'connector'")
+    if owner is not None:
+        usable = await db.fetchval("select pg_has_role($1, 'usage')", owner)
+        return [] if usable else [f"GRANT {quote_ident(owner)} TO {user};"]
+    if await db.fetchval("select has_database_privilege(current_database(), 'create')"):
         return []
-    return [f"GRANT USAGE, CREATE ON SCHEMA connector TO {user};"]
+    database = quote_ident(await db.fetchval("select current_database()"))
+    return [f"GRANT CREATE ON DATABASE {database} TO {user};"]
+
+
+async def migrated(db: Connection) -> bool:
+    """True when schema `connector` was made, whoever may look into it."""
+    return bool(
+        await db.fetchval(
+            """select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                              where n.nspname = 'connector' and c.relname = 'migration')"""
+        )
+    )
 
 
 async def triggers(db: Connection, capture: Capture) -> Triggers:
     """Which capture triggers of a mapping are not there, and which are switched off."""
     names = [f"{capture.name} {event}" for event in EVENTS]
     rows = await db.fetch(
-        "select tgname::text as name, tgenabled in ('O', 'A') as enabled from pg_trigger "
-        "where tgrelid = to_regclass($1) and tgname = any($2::text[])",
-        capture.shape.sql_name,
+        """select g.tgname::text as name, g.tgenabled in ('O', 'A') as enabled
+           from pg_trigger g join pg_class c on c.oid = g.tgrelid join pg_namespace n on n.oid = c.relnamespace
+           where n.nspname = $1 and c.relname = $2 and g.tgname = any($3::text[])""",
+        capture.shape.table.schema,
+        capture.shape.table.name,
         names,
     )
     state = {row["name"]: row["enabled"] for row in rows}
@@ -108,7 +123,7 @@ async def indexed(db: Connection, shape: Shape, expression: str) -> bool:
     async with db.transaction():
         await db.execute("set local enable_seqscan = off")
         plan = await db.fetchval(f"explain (format json) select 1 from {shape.sql_name} t where {expression} = 'x'")
-    return not any(node["Node Type"] == "Seq Scan" for node in _nodes(json.loads(plan)[0]["Plan"]))
+    return any("Index Cond" in node for node in _nodes(json.loads(plan)[0]["Plan"]))
 
 
 def _nodes(plan: dict[str, object]) -> Iterable[dict[str, object]]:

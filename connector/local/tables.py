@@ -7,10 +7,12 @@ triggers do not report our own writes.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 import asyncpg
 from pydantic_core import to_json
@@ -18,6 +20,11 @@ from pydantic_core import to_json
 from connector.core.model import AppKey, Row
 from connector.core.schema import Column, Table
 from connector.local.catalogue import Connection, quote_ident
+
+
+_INTEGER: Final = re.compile(r"-?[0-9]{1,19}")
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_BITS: Final = {"smallint": 15, "integer": 31}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +97,21 @@ async def read(db: Connection, shape: Shape, keys: Iterable[AppKey], *, lock: bo
 
 
 async def existing(db: Connection, shape: Shape, keys: Iterable[AppKey]) -> frozenset[AppKey]:
-    """Which of the keys have a row."""
+    """Which of the keys have a row; a text that cannot be a key of the table has none."""
     rows = await db.fetch(
         f"select {shape.sql_key}::text from {shape.sql_name} t "
         f"where {shape.sql_key} = any($1::text[]::{shape.key_type}[])",
-        sorted(keys),
+        sorted(key for key in keys if may_be_key(shape, key)),
     )
     return frozenset(AppKey(row[0]) for row in rows)
+
+
+def may_be_key(shape: Shape, key: AppKey) -> bool:
+    """True when PostgreSQL can read the text as a key of the table."""
+    kind, bits = shape.table.columns[shape.key].kind, _BITS.get(shape.key_type, 63)
+    if kind == "integer":
+        return _INTEGER.fullmatch(key) is not None and -(2**bits) <= int(key) < 2**bits
+    return kind != "uuid" or _UUID.fullmatch(key) is not None
 
 
 async def keys(db: Connection, shape: Shape, after: AppKey | None, limit: int) -> Sequence[AppKey]:

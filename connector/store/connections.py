@@ -105,7 +105,7 @@ async def pause_mapping(db: Connection, connection: str, mapping: str, *, paused
 
 
 async def save_set(
-    db: Connection, connection: str, version: str, files: Mapping[str, str], directory: str, now: datetime
+    db: Connection, connection: str, *, version: str, files: Mapping[str, str], directory: str, now: datetime
 ) -> None:
     """Keeps the applied mapping set."""
     await db.execute(

@@ -90,9 +90,10 @@ async def of_links(db: Connection, links: Sequence[LinkId]) -> Mapping[LinkId, S
 
 
 async def open_creates(db: Connection, connection: str, name: str) -> Sequence[Intent]:
-    """All open create intents of an object, oldest first."""
+    """All create intents of an object whose record is not known, oldest first."""
     rows = await db.fetch(
-        "select * from connector.intent where connection = $1 and object = $2 and op = 'create' order by id",
+        """select i.* from connector.intent i join connector.link l on l.id = i.link_id and l.crm_id is null
+           where i.connection = $1 and i.object = $2 and i.op = 'create' order by i.id""",
         connection,
         name,
     )

@@ -81,19 +81,18 @@ def link_of(row: asyncpg.Record) -> Link:
 
 
 async def open_app(
-    db: Connection, connection: str, name: str, mapping: str, keys: Iterable[AppKey], now: datetime, state: str = "open"
+    db: Connection, connection: str, name: str, mapping: str, *, keys: Iterable[AppKey], now: datetime
 ) -> None:
     """Makes a half-open link for every row that has none."""
     await db.execute(
         """insert into connector.link (connection, object, mapping, app_key, origin, first_seen_at, state)
-           select $1, $2, $3, k, 'app', $5, $6 from unnest($4::text[]) k order by k
+           select $1, $2, $3, k, 'app', $5, 'open' from unnest($4::text[]) k order by k
            on conflict (connection, mapping, app_key) where app_key is not null do nothing""",
         connection,
         name,
         mapping,
         sorted(keys),
         now,
-        state,
     )
 
 
@@ -285,7 +284,7 @@ async def call(
         keys = [AppKey(p.key) for p, _ in wanted if p.mapping == mapping and p.side is Side.APP]
         ids = [CrmId(p.key) for p, _ in wanted if p.mapping == mapping and p.side is Side.CRM]
         if keys:
-            await open_app(db, connection, name, mapping, keys, now)
+            await open_app(db, connection, name, mapping, keys=keys, now=now)
         if ids:
             await open_crm(db, connection, name, ids, now)
     rows = await references_by_app(

@@ -119,7 +119,7 @@ note as (
     from connector.change c cross join skew where c.id = any($1::bigint[]) and c.op <> 'T' order by c.id
 )
 insert into connector.work as w (link_id, connection, lane, due_at, noticed_at, app_at, app_changed)
-select l.id, l.connection, $3, $2, min(note.at), max(note.at), connector.jsonb_merge(note.changed)
+select l.id, l.connection, $3, $2, min(note.at), max(note.at), connector.jsonb_merge(note.changed order by note.at)
 from note cross join lateral unnest(note.keys) k(key)
 join connector.link l on l.connection = note.connection and l.mapping = note.mapping and l.app_key = k.key
 where l.state <> 'left_out'

@@ -74,7 +74,7 @@ async def forget_seen(db: Connection, connection: str, name: str) -> None:
 
 
 async def unseen(
-    db: Connection, connection: str, name: str, since: datetime, after: LinkId, limit: int
+    db: Connection, connection: str, name: str, since: datetime, *, after: LinkId, limit: int
 ) -> Sequence[LinkId]:
     """Links whose record existed before the sweep began and was not met, in order of their id."""
     if after == 0:

@@ -171,7 +171,10 @@ async def finish(db: Connection, done: Sequence[tuple[LinkId, int]], now: dateti
 
 
 async def defer(db: Connection, items: Sequence[Deferral], now: datetime) -> None:
-    """Puts items back. One that was marked meanwhile, or whose awaited parent is linked already, is due at once."""
+    """Puts items back. One that was marked meanwhile, or whose awaited parent is linked already, is due at once.
+
+    So is, once, one whose parent turned out not to come: it may go without it.
+    """
     ordered = sorted(items, key=lambda d: d.link_id)
     awaited = sorted({d.waiting_for for d in ordered if d.waiting_for is not None})
     if awaited:
@@ -181,10 +184,12 @@ async def defer(db: Connection, items: Sequence[Deferral], now: datetime) -> Non
                state = case when w.generation <> n.generation and n.state in ('waiting', 'parked') then 'due' else n.state end,
                due_at = case when w.generation <> n.generation and n.state in ('waiting', 'parked') then $8
                              when p.state = 'linked' then $8
+                            when n.attempt <= 1 and (p.state <> 'open' or q.state = 'parked') then $8
                              else coalesce(n.due, 'infinity') end
            from unnest($1::bigint[], $2::bigint[], $3::text[], $4::timestamptz[], $5::text[], $6::int[], $7::bigint[])
                 n(id, generation, state, due, cause, attempt, parent)
            left join connector.link p on p.id = n.parent
+           left join connector.work q on q.link_id = n.parent
            where w.link_id = n.id""",
         [d.link_id for d in ordered],
         [d.generation for d in ordered],

@@ -26,6 +26,20 @@ BENCHES: Mapping[str, Callable[[], Awaitable[Figures]]] = {
     "capture": capture.run,
     "recent_sweep": recent_sweep.run,
 }
+
+
+def _ms(figures: Figures, name: str) -> str:
+    return f"p50 {figures[f'{name}_p50_ms']:.0f}, p99 {figures[f'{name}_p99_ms']:.0f} ms"
+
+
+def _of(figures: Figures, name: str) -> str:
+    return f"{figures[name]:,.0f}/s ({figures[name] / figures['ceiling_per_s']:.0%} of paging and decoding)"
+
+
+def _flat(figures: Figures) -> str:
+    return f"{figures['few_ms']:.0f} → {figures['many_ms']:.0f} ms, {figures['tokens']:.0f} tokens"
+
+
 ROWS: tuple[tuple[str, str, str, Callable[[Figures], str]], ...] = (
     (
         "intake",
@@ -47,20 +61,8 @@ ROWS: tuple[tuple[str, str, str, Callable[[Figures], str]], ...] = (
     ("capture", "capture: UPDATE of 10,000 rows", "≤ +15 %", lambda f: f"{f['bulk_ratio'] - 1:+.0%}"),
     ("capture", "capture: one row", "≤ +0.1 ms", lambda f: f"{f['row_added_ms']:+.3f} ms"),
     ("capture", "capture: 16 writers", "≥ 85 % of tps", lambda f: f"{f['writers_ratio']:.0%}"),
-    ("recent_sweep", "empty recent sweep, 1,000 → 200,000 links", "flat", lambda f: _flat(f)),
+    ("recent_sweep", "empty recent sweep, 1,000 → 200,000 links", "flat", _flat),
 )
-
-
-def _ms(figures: Figures, name: str) -> str:
-    return f"p50 {figures[f'{name}_p50_ms']:.0f}, p99 {figures[f'{name}_p99_ms']:.0f} ms"
-
-
-def _of(figures: Figures, name: str) -> str:
-    return f"{figures[name]:,.0f}/s ({figures[name] / figures['ceiling_per_s']:.0%} of paging and decoding)"
-
-
-def _flat(figures: Figures) -> str:
-    return f"{figures['few_ms']:.0f} → {figures['many_ms']:.0f} ms, {figures['tokens']:.0f} tokens"
 
 
 def main() -> None:

@@ -76,9 +76,8 @@ async def _measure(
     editing = asyncio.create_task(_edit_all(edit))
     deadline = time.monotonic() + SECONDS + PATIENCE
     while (not editing.done() or pending) and time.monotonic() < deadline:
-        for name in await arrived():
-            if name in pending:
-                seconds.append(time.monotonic() - pending.pop(name))
+        found = [name for name in await arrived() if name in pending]
+        seconds += [time.monotonic() - pending.pop(name) for name in found]
         await asyncio.sleep(POLL)
     await editing
     if pending:

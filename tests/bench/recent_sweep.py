@@ -32,4 +32,3 @@ async def _measure(made: Stage, links: int) -> tuple[float, float]:
         await made.ask("sweep", {"kind": "recent"})
         times.append(time.monotonic() - began)
     return statistics.median(times) * 1000, (await made.tokens() - before) / ROUNDS
-

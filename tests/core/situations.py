@@ -27,7 +27,7 @@ from connector.core.model import (
     Side,
 )
 from connector.core.plan import Candidate, Readiness, Situation
-from tests.core.people import COLUMNS, CRM_ID, KEY, METADATA, NOW, REFS, SCORE, TIER, mapping
+from tests.core.people import COLUMNS, CRM_ID, KEY, METADATA, NOW, REFS, mapping
 
 FIELDS: Final = """
 fields:
@@ -77,7 +77,13 @@ def _clocks(times: tuple[object, ...]) -> Clocks:
 CLOCKS: Final = st.tuples(_TIMES, _TIMES, _TIMES, _TIMES).map(_clocks)
 _HEADS: Final = [
     f"direction: {direction}\nconflict: {conflict}\non_leave: {leave}\ndeletes: {deletes}\n{only}"
-    for direction, conflict in (("both", "crm"), ("both", "last_updated"), ("receive", "app"), ("send", "review"))
+    for direction, conflict in (
+        ("both", "crm"),
+        ("both", "last_updated"),
+        ("receive", "app"),
+        ("send", "review"),
+        ("none", "crm"),
+    )
     for leave in ("freeze", "unlink", "delete")
     for deletes in (
         "{receive: delete, send: delete}",
@@ -86,7 +92,9 @@ _HEADS: Final = [
     )
     for only in ("", "only: {receive: {job: [a, b]}, send: {status: [a, b]}}\n")
 ]
-MAPPINGS: Final = [mapping(head + extra + FIELDS) for head in _HEADS for extra in ("", "set: {crm: {owner_id: ana@acme.test}}\n")]
+MAPPINGS: Final = [
+    mapping(head + extra + FIELDS) for head in _HEADS for extra in ("", "set: {crm: {owner_id: ana@acme.test}}\n")
+]
 
 
 def columns() -> st.SearchStrategy[dict[str, Json]]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from hypothesis import given
 
+from connector.core.mapping import Direction
 from connector.core.merge import Verdict
 from connector.core.model import Gone, LinkState, NotVisible, Pair, Record, Row, Side
 from connector.core.plan import (
@@ -72,10 +73,29 @@ def test_no_side_is_written_against_the_mappings_direction(s: Situation) -> None
 
 
 @given(situations())
+def test_a_mapping_of_direction_none_has_nothing_to_do(s: Situation) -> None:
+    """Whatever is observed: nothing is paired, waited for, parked or written."""
+    if s.mapping.direction is Direction.NONE:
+        found = plan(s)
+        assert (found.step, found.row, found.record) == (Step.DONE, None, None)
+        assert found.state is (LinkState.EXCLUDED if s.link.half else s.link.state)
+
+
+@given(situations())
 def test_nothing_is_destroyed_without_evidence(s: Situation) -> None:
     """A record that merely does not answer costs no row."""
     if isinstance(s.crm, NotVisible) and not s.evidence:
         assert plan(s).row is None
+
+
+@given(situations())
+def test_halves_that_were_never_a_pair_destroy_nothing(s: Situation) -> None:
+    """A row or record that was found by its key and is gone by the time it is read: nothing that was agreed has died."""
+    joining = not s.link.half and s.link.state in (LinkState.OPEN, LinkState.EXCLUDED, LinkState.LEFT_OUT)
+    if joining and (s.row is None or not isinstance(s.crm, Record)):
+        found = plan(s)
+        assert (found.row, found.record) == (None, None)
+        assert not found.state.tombstone
 
 
 @given(situations())

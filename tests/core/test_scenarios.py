@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from connector.core.merge import Decision, Parent
+from connector.core.merge import Decision, Parent, Reason
 from connector.core.model import Clocks, Json, Pair, Side
 from connector.core.plan import Plan
 from tests.core.people import SCORE, TIER, Couple, mapping
@@ -106,6 +106,4 @@ def test_one_more_pass_does_nothing(case: dict[str, Any]) -> None:
 
 def test_every_reason_of_the_engine_is_in_the_table() -> None:
     """An admin finds each word of `explain` in the table."""
-    from connector.core.merge import Reason  # noqa: PLC0415
-
     assert {case["reason"] for case in CASES.values() if "reason" in case} == {reason.value for reason in Reason}

@@ -144,7 +144,9 @@ class Business:
 
     async def insert_contact(self, company: int | None = None) -> int:
         """A contact begins in the app."""
-        sql = "insert into app.contacts (first, last, email, phone, company_id) values ($1, 'Q', $2, $3, $4) returning id"
+        sql = (
+            "insert into app.contacts (first, last, email, phone, company_id) values ($1, 'Q', $2, $3, $4) returning id"
+        )
         mail = f"{self.mark('person').replace(' ', '')}@x.test"
         return int(await self.db.fetchval(sql, self.word(), mail, self.phone(), company or await self.company()))
 
@@ -153,7 +155,9 @@ class Business:
         sql = """insert into app.deals (title, amount, currency, company_id, contact_id)
                  values ($1, $2, 'EUR', $3, $4) returning id"""
         contact = contact or await self.key("contacts")
-        return int(await self.db.fetchval(sql, self.mark("Deal"), self._amount(), company or await self.company(), contact))
+        return int(
+            await self.db.fetchval(sql, self.mark("Deal"), self._amount(), company or await self.company(), contact)
+        )
 
     async def insert_call(self, contact: int | None = None, deal: int | None = None) -> None:
         """Somebody called."""
@@ -178,7 +182,8 @@ class Business:
         """One column of a contact changes, or several."""
         key = await self.key("contacts")
         for column, value in self.chance.sample(
-            [("first", self.word()), ("phone", self.phone()), ("company_id", await self.company())], self.chance.randint(1, 3)
+            [("first", self.word()), ("phone", self.phone()), ("company_id", await self.company())],
+            self.chance.randint(1, 3),
         ):
             await self.db.execute(f"update app.contacts set {column} = $2 where id = $1", key, value)
 
@@ -194,7 +199,9 @@ class Business:
 
     async def update_many(self) -> None:
         """One statement for many rows."""
-        await self.db.execute("update app.contacts set first = $1 where id % 3 = $2", self.word(), self.chance.randrange(3))
+        await self.db.execute(
+            "update app.contacts set first = $1 where id % 3 = $2", self.word(), self.chance.randrange(3)
+        )
 
     async def delete_contact(self) -> None:
         """A contact goes, and what points to it forgets it."""
@@ -295,7 +302,7 @@ class Business:
     async def differences(self) -> Sequence[str]:
         """Where the two sides do not agree, or hold something twice; empty when all is well."""
         found = [*await self._companies(), *await self._contacts(), *await self._deals(), *await self._calls()]
-        return found + list(self._doubles())
+        return found + list(await self.doubles())
 
     async def _rows(self, table: str, where: str = "true") -> list[asyncpg.Record]:
         return list(await self.db.fetch(f"select * from app.{table} where {where} order by id"))
@@ -309,7 +316,9 @@ class Business:
 
     async def _companies(self) -> Iterator[str]:
         rows = {r["crm_id"]: (r["name"], r["address"]) for r in await self._rows("companies", "archived_at is null")}
-        return _compared("company", rows, {r["id"]: (r["name"], _text(r["address"])) for r in self.live("organization")})
+        return _compared(
+            "company", rows, {r["id"]: (r["name"], _text(r["address"])) for r in self.live("organization")}
+        )
 
     async def _contacts(self) -> Iterator[str]:
         firms = await self._firms()
@@ -318,7 +327,13 @@ class Business:
             for r in await self._rows("contacts")
         }
         records = {
-            r["id"]: (r["first_name"], r["last_name"], _primary(r["emails"]), _primary(r["phones"]), self._alive("organization", r["org_id"]))
+            r["id"]: (
+                r["first_name"],
+                r["last_name"],
+                _primary(r["emails"]),
+                _primary(r["phones"]),
+                self._alive("organization", r["org_id"]),
+            )
             for r in self.live("person")
         }
         return _compared("contact", rows, records)
@@ -331,7 +346,14 @@ class Business:
             for r in await self._rows("deals")
         }  # fmt: skip
         records = {
-            r["id"]: (r["title"], _money(r["value"]), r["currency"], r["status"], self._alive("organization", r["org_id"]), self._alive("person", r["person_id"]))
+            r["id"]: (
+                r["title"],
+                _money(r["value"]),
+                r["currency"],
+                r["status"],
+                self._alive("organization", r["org_id"]),
+                self._alive("person", r["person_id"]),
+            )
             for r in self.live("deal")
         }
         return _compared("deal", rows, records)
@@ -340,18 +362,31 @@ class Business:
         people = {r["id"]: r["crm_id"] for r in await self._rows("contacts")}
         deals = {r["id"]: r["crm_id"] for r in await self._rows("deals")}
         rows = {
-            r["details"]: (f"Call, {r['state']}", r["seconds"] // 60, people.get(r["contact_id"]), deals.get(r["deal_id"]))
+            r["details"]: (
+                f"Call, {r['state']}",
+                r["seconds"] // 60,
+                people.get(r["contact_id"]),
+                deals.get(r["deal_id"]),
+            )
             for r in await self._rows("calls")
         }
         records = {
-            r["note"]: (r["subject"], _minutes(r["duration"]), r["person_id"], r["deal_id"]) for r in self.live("activity")
+            r["note"]: (r["subject"], _minutes(r["duration"]), r["person_id"], r["deal_id"])
+            for r in self.live("activity")
         }
         return _compared("call", rows, records)
 
-    def _doubles(self) -> Iterator[str]:
+    async def doubles(self) -> Sequence[str]:
+        """Marks that more than one record or row carries."""
+        found = []
         for entity, mark in MARKS.items():
             seen = Counter(mark(record) for record in self.live(entity))
-            yield from (f"{entity} {name!r} exists {n} times in the CRM" for name, n in seen.items() if n > 1)
+            again = [r for r in self.live(entity) if seen[mark(r)] > 1]
+            found += [f"{entity} {r['id']} {mark(r)!r} made {r['add_time']} {r.get('custom_fields')}" for r in again]
+        for table, column in COLUMNS.items():
+            seen = Counter(row[column] for row in await self._rows(table))
+            found += [f"app.{table} {name!r} exists {n} times" for name, n in seen.items() if n > 1]
+        return found
 
 
 def _compared(kind: str, rows: Mapping[Any, Any], records: Mapping[Any, Any]) -> Iterator[str]:
@@ -383,6 +418,7 @@ def _minutes(duration: str | None) -> int | None:
     return int(hours) * 60 + int(minutes)
 
 
+COLUMNS = {"companies": "name", "contacts": "email", "deals": "title", "calls": "details"}
 MARKS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
     "organization": lambda record: record["name"],
     "person": lambda record: _primary(record["emails"]),

@@ -168,6 +168,12 @@ class Rig:
         left = await report.unfinished(self.db, report.Now("test", self.clock.now()))  # type: ignore[arg-type]
         return "\n".join([f"not in time; left: {left}", *(str(dict(row)) for row in rows)])
 
+    async def history(self) -> list[str]:
+        """Open intents, links and the journal, for a failing test."""
+        tables = ("intent", "link", "journal")
+        rows = [await self.db.fetch(f"select * from connector.{name} order by id") for name in tables]  # noqa: S608
+        return [str({name: value for name, value in row.items() if value not in (None, "test")}) for each in rows for row in each]
+
     # --- the CRM -----------------------------------------------------------------------------------------------------
 
     async def crm(self, method: str, path: str, body: Any = None, **params: Any) -> Any:

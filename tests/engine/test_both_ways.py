@@ -4,7 +4,12 @@ from pathlib import Path
 
 from tests.engine.rig import rig
 
-TABLES = "create schema app; create table app.contacts (id bigint generated always as identity primary key, email text, first text, last text, phone text, archived_at timestamptz)"
+TABLES = """
+create schema app;
+create table app.contacts (
+    id bigint generated always as identity primary key, email text, first text, last text, phone text,
+    archived_at timestamptz);
+"""
 CONTACT = """
 object: person
 table: app.contacts

@@ -67,9 +67,7 @@ async def _row(world: Rig, number: int) -> dict[str, Any]:
 async def _losers(world: Rig, number: int) -> dict[str, Any]:
     """What gave way, by line, as the journal kept it."""
     rows = await world.db.fetch("select lines from connector.journal where app_key = $1 order by id", str(number))
-    return {
-        name: line["loser"] for row in rows for name, line in json.loads(row["lines"]).items() if "loser" in line
-    }
+    return {name: line["loser"] for row in rows for name, line in json.loads(row["lines"]).items() if "loser" in line}
 
 
 @HEARING
@@ -112,6 +110,19 @@ async def _at(world: Rig, seconds: int, number: int, text: str) -> None:
            where id = (select max(id) from connector.change)""",
         seconds,
     )
+
+
+async def test_of_several_edits_the_latest_counts(database: str, tmp_path: Path) -> None:
+    """Notes of one column need not come in the order of their times: its clock is the latest of them."""
+    async with rig(database, tmp_path / "set", {"contact.yaml": CONTACT}, TABLES) as world:
+        (person,), _ = await _world(world, 1)
+        await world.stop()
+        await _edit(world, person, first_name="by the CRM")
+        await _at(world, 60, 1, "by the app")
+        await _at(world, -60, 1, "by the app again")
+        await world.start(fetch_all=False)
+        await world.quiet()
+        assert (await world.crm("GET", f"/api/v2/persons/{person}"))["first_name"] == "by the app again"
 
 
 async def test_the_field_named_by_a_webhook_counts_and_not_the_record(database: str, tmp_path: Path) -> None:

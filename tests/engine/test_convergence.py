@@ -22,6 +22,7 @@ import structlog
 
 from connector.app.daemon import Options
 from connector.app.sets import Account, load_directory
+from connector.obs.logs import configure
 from connector.service.server import Address
 from connector.store import brakes, report
 from tests.engine.business import FILES, MAPPINGS, TABLES, Business
@@ -113,7 +114,9 @@ class Drama:
 
     async def _sweep(self) -> None:
         kind = self.chance.choice(["recent", "full"])
-        await self.world.db.execute("update connector.sweep set due_at = $2 where kind = $1", kind, self.world.clock.now())
+        await self.world.db.execute(
+            "update connector.sweep set due_at = $2 where kind = $1", kind, self.world.clock.now()
+        )
 
     # --- the daemon --------------------------------------------------------------------------------------------------
 
@@ -189,18 +192,6 @@ class Drama:
         assert not writes, f"one more pass writes to the CRM: {writes}"
         assert before == await self._versions(), "one more pass writes rows"
 
-    async def intents(self) -> list[str]:
-        """Writes whose outcome nobody knows, for a failing example."""
-        if not await self.world.db.fetchval("select to_regclass('connector.intent')"):
-            return []
-        rows = await self.world.db.fetch(
-            """select i.id, i.op, i.object, i.crm_id, i.link_id, i.epoch, i.unknown, i.sent_at, l.state as link, l.app_key,
-                      l.crm_id as linked, w.state as work, w.cause
-               from connector.intent i left join connector.link l on l.id = i.link_id
-               left join connector.work w on w.link_id = i.link_id"""
-        )
-        return [str(dict(row)) for row in rows]
-
     async def _held(self) -> list[dict[str, Any]]:
         """Values that are held for another reason than that what they point to was deleted."""
         rows = await self.world.db.fetch(
@@ -231,7 +222,9 @@ async def play(database: str, directory: Path, seed: int) -> None:
             await drama.quiet()
             await drama.check()
         except BaseException as error:
-            error.add_note(f"CONVERGENCE_SEED={seed}\n" + "\n".join([*people.trace, *await drama.intents()]))
+            error.add_note(f"CONVERGENCE_SEED={seed}\n" + "\n".join(people.trace))
+            if os.environ.get("CONVERGENCE_LOG"):
+                error.add_note("\n".join(await world.history()))
             raise
         finally:
             await drama.stop()
@@ -254,6 +247,7 @@ async def _prepare(drama: Drama) -> None:
 def silence() -> Iterator[None]:
     """Thousands of lines about deaths would hide the one that matters; ``CONVERGENCE_LOG=1`` shows them."""
     if os.environ.get("CONVERGENCE_LOG"):
+        configure("json", "debug")
         yield
         return
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))

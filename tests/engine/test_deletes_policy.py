@@ -201,5 +201,3 @@ async def test_a_new_row_with_the_key_of_a_deleted_one(database: str, tmp_path: 
         (person,) = await world.crm("GET", "/api/v2/persons")
         assert (person["name"], person["id"] != first) == ("Ada the second", True)
         assert [row["name"] for row in await _rows(world)] == ["Ada the second"]
-
-

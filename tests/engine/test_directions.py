@@ -79,7 +79,7 @@ FILES: Final = {f"{place.direction}.yaml": place.mapping for place in (*PLACES, 
 def _table(text: str) -> dict[str, list[str]]:
     """The cells of a table by what its first word or two say."""
     rows = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in text.strip().splitlines()]
-    return {" ".join(row[:-2] if len(row) == 4 else row[:1]): row[-2:] if len(row) == 4 else row[1:] for row in rows}  # noqa: PLR2004
+    return {" ".join(row[:-2] if len(row) == 4 else row[:1]): row[-2:] if len(row) == 4 else row[1:] for row in rows}
 
 
 @dataclass(slots=True)
@@ -197,7 +197,9 @@ async def test_a_mapping_of_direction_none_does_nothing(database: str, tmp_path:
         assert set(fields.on(NOWHERE, records["both"]).values()) == {"by crm"}
         assert await _names(world, NOWHERE) == {"both", "only a row"}
         assert set(records) == {"both", "only a record"}
-        assert not await world.db.fetchval("select count(*) from connector.link where app_key is not null and crm_id is not null")
+        assert not await world.db.fetchval(
+            "select count(*) from connector.link where app_key is not null and crm_id is not null"
+        )
 
 
 def _made(place: Place, rows: set[str], records: set[str]) -> list[str]:

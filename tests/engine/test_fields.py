@@ -139,6 +139,15 @@ async def _deal(world: Rig) -> dict[str, Any]:
     return deal
 
 
+async def _writes_nothing(world: Rig) -> None:
+    """A full sweep finds both sides in agreement."""
+    await world.control("DELETE", "stats")
+    await world.ask("sweep", {"kind": "full"})
+    await world.quiet()
+    stats = await world.control("GET", "stats")
+    assert {name for name in stats["requests"] if not name.startswith("GET")} == set()
+
+
 async def test_values_of_every_kind_go_there_and_back(database: str, tmp_path: Path) -> None:
     """A row with all of them becomes a deal; an edit of all of them in the CRM comes back; once more nothing is written."""
     async with rig(database, tmp_path / "set", FILES, TABLES) as world:
@@ -189,11 +198,7 @@ async def test_values_of_every_kind_go_there_and_back(database: str, tmp_path: P
         assert {name: row[name] for name in expected} == expected
         said = account.said(await _deal(world))
         assert (said["Summary"], said["Origin"]) == ("Renewal for 10.00", "connector")
-        await world.control("DELETE", "stats")
-        await world.ask("sweep", {"kind": "full"})
-        await world.quiet()
-        stats = await world.control("GET", "stats")
-        assert {name for name in stats["requests"] if not name.startswith("GET")} == set()
+        await _writes_nothing(world)
         assert await _row(world) == row
 
 
@@ -202,21 +207,26 @@ async def test_a_record_of_the_crm_becomes_a_row_with_what_set_says(database: st
     async with rig(database, tmp_path / "set", FILES, TABLES) as world:
         account = await Account.made(world)
         await world.start()
-        made = await world.crm("POST", "/api/v2/deals", {"title": "From the CRM", **account.say(Tier=account.options["Gold"])})
+        made = await world.crm(
+            "POST", "/api/v2/deals", {"title": "From the CRM", **account.say(Tier=account.options["Gold"])}
+        )
         await world.quiet()
         row = await _row(world)
-        assert (row["title"], row["tier"], row["source"], row["crm_id"]) == ("From the CRM", "gold", "pipedrive", made["id"])
+        assert (row["title"], row["tier"], row["source"], row["crm_id"]) == (
+            "From the CRM",
+            "gold",
+            "pipedrive",
+            made["id"],
+        )
         assert row["made_at"] is not None
+        await _writes_nothing(world)
+        assert account.said(await _deal(world))["Origin"] is None
         await world.db.execute("update app.deals set source = 'mine'")
         await world.crm("PATCH", f"/api/v2/deals/{made['id']}", {"title": "Later"})
         await world.quiet()
         row = await _row(world)
         assert (row["title"], row["source"]) == ("Later", "mine")
-        await world.control("DELETE", "stats")
-        await world.ask("sweep", {"kind": "full"})
-        await world.quiet()
-        stats = await world.control("GET", "stats")
-        assert {name for name in stats["requests"] if not name.startswith("GET")} == set()
+        await _writes_nothing(world)
 
 
 async def test_one_bad_value_is_held_and_the_record_goes_on(database: str, tmp_path: Path) -> None:
@@ -228,11 +238,11 @@ async def test_one_bad_value_is_held_and_the_record_goes_on(database: str, tmp_p
         await world.quiet()
         deal = await _deal(world)
         assert account.said(deal)["Job"] == "CEO"
-        held = json.loads(await world.db.fetchval("select held_values from connector.link_status where mapping = 'deal'"))
-        assert set(held) == {"Tier", "owner_id"}
-        options = await world.crm(
-            "POST", f"/api/v2/dealFields/{account.keys['Tier']}/options", [{"label": "Bronze"}]
+        held = json.loads(
+            await world.db.fetchval("select held_values from connector.link_status where mapping = 'deal'")
         )
+        assert set(held) == {"Tier", "owner_id"}
+        options = await world.crm("POST", f"/api/v2/dealFields/{account.keys['Tier']}/options", [{"label": "Bronze"}])
         bronze = next(option["id"] for option in options if option["label"] == "Bronze")
         await world.crm("PATCH", f"/api/v2/deals/{deal['id']}", {"title": "Odder", **account.say(Tier=bronze)})
         await world.quiet()

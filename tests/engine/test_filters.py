@@ -125,7 +125,9 @@ LEAVE = pytest.mark.parametrize(
 
 
 @LEAVE
-async def test_a_pair_that_leaves_the_filter(database: str, tmp_path: Path, policy: str, expected: dict[str, Any]) -> None:
+async def test_a_pair_that_leaves_the_filter(
+    database: str, tmp_path: Path, policy: str, expected: dict[str, Any]
+) -> None:
     """freeze: both stay, edits wait until it comes back; unlink: both stay, apart for good; delete: as `deletes` says."""
     head = (
         f"only: {{send: {{status: [lead]}}, receive: {{org_id: absent}}}}\non_leave: {policy}\n"
@@ -149,6 +151,8 @@ async def test_a_pair_that_leaves_the_filter(database: str, tmp_path: Path, poli
         await world.db.execute("update app.contacts set email = 'edited@x.test' where name = 'crm leaves'")
         await world.quiet()
         assert (await _persons(world))["crm leaves"]["emails"][0]["value"] == "crm leaves@x.test"
+        revived = await world.db.fetchval("select count(*) from connector.journal where reason = 'alive_again'")
+        assert revived == 0
         await _edit(world, people["crm leaves"], org_id=None)
         await world.quiet()
         mail = (await _persons(world))["crm leaves"]["emails"][0]["value"]
@@ -186,3 +190,75 @@ async def test_old_rows_are_sent_as_backfill_says(database: str, tmp_path: Path,
         await world.db.execute("update app.contacts set email = 'later@x.test' where name = 'old'")
         await world.quiet()
         assert set(await _persons(world)) == sent | {"old"}
+
+
+KINDS = """
+create schema app;
+create table app.leads (id bigint generated always as identity primary key, name text);
+create table app.customers (id bigint generated always as identity primary key, name text);
+"""
+
+
+def _kind(table: str, kind: str, leave: str) -> str:
+    return f"""
+object: person
+table: app.{table}
+key: id
+direction: both
+only: {{receive: {{Kind: {kind}}}}}
+set: {{crm: {{Kind: {kind}}}}}
+on_leave: {leave}
+deletes: {{receive: delete}}
+fields:
+  - {{column: name, crm: name}}
+"""
+
+
+async def test_two_mappings_share_an_object(database: str, tmp_path: Path) -> None:
+    """Leads and customers are both persons: a row of either carries its kind, a record goes where its kind belongs."""
+    files = {
+        f"{table}.yaml": _kind(table, kind, "freeze") for table, kind in (("leads", "Lead"), ("customers", "Client"))
+    }
+    async with rig(database, tmp_path / "set", files, KINDS, webhooks=True) as world:
+        field, kinds = await _kinds(world)
+        await world.start()
+        await world.db.execute("insert into app.leads (name) values ('lead of ours')")
+        await world.db.execute("insert into app.customers (name) values ('client of ours')")
+        for name, kind in (("lead of theirs", "Lead"), ("client of theirs", "Client")):
+            await world.person(name=name, custom_fields={field: kinds[kind]})
+        await world.person(name="neither")
+        await world.idle()
+        persons = {name: p["custom_fields"][field] for name, p in (await _persons(world)).items()}
+        assert persons == {
+            "lead of ours": kinds["Lead"], "client of ours": kinds["Client"],
+            "lead of theirs": kinds["Lead"], "client of theirs": kinds["Client"], "neither": None,
+        }  # fmt: skip
+        assert await _names(world, "leads") == {"lead of ours", "lead of theirs"}
+        assert await _names(world, "customers") == {"client of ours", "client of theirs"}
+
+
+@pytest.mark.xfail(reason="the link that is left keeps the record's id, so the other mapping never sees the record")
+@pytest.mark.parametrize(("leave", "old"), [("freeze", {"Ada"}), ("unlink", {"Ada"}), ("delete", set())])
+async def test_a_record_that_changes_its_kind(database: str, tmp_path: Path, leave: str, old: set[str]) -> None:
+    """A lead becomes a client: the old link follows `on_leave`, the other mapping makes a row of its own."""
+    files = {f"{table}.yaml": _kind(table, kind, leave) for table, kind in (("leads", "Lead"), ("customers", "Client"))}
+    async with rig(database, tmp_path / "set", files, KINDS, webhooks=True) as world:
+        field, kinds = await _kinds(world)
+        await world.start()
+        person = await world.person(name="Ada", custom_fields={field: kinds["Lead"]})
+        await world.idle()
+        assert await _names(world, "leads") == {"Ada"}
+        await world.crm("PATCH", f"/api/v2/persons/{person['id']}", {"custom_fields": {field: kinds["Client"]}})
+        await world.idle()
+        assert await _names(world, "leads") == old
+        assert await _names(world, "customers") == {"Ada"}
+
+
+async def _kinds(world: Rig) -> tuple[str, dict[str, int]]:
+    body = {"field_name": "Kind", "field_type": "enum", "options": [{"label": "Lead"}, {"label": "Client"}]}
+    field = await world.crm("POST", "/api/v2/personFields", body)
+    return field["field_code"], {option["label"]: option["id"] for option in field["options"]}
+
+
+async def _names(world: Rig, table: str) -> set[str]:
+    return {row["name"] for row in await world.db.fetch(f"select name from app.{table}")}

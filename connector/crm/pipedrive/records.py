@@ -61,6 +61,7 @@ def record(kind: Kind, row: Mapping[str, Json], identity_key: str | None) -> Rec
         fields=fields,
         version=version if isinstance(version, str) else None,
         modified_at=parse(version),
+        created_at=parse(fields.get("add_time")),
         identity=identity_of(fields, identity_key),
         archived=row.get("is_archived") is True,
     )

@@ -30,7 +30,9 @@ async def test_the_crm_stores_a_phone_in_its_own_way(database: str, tmp_path: Pa
     async with rig(database, tmp_path / "set", people(), TABLES) as world:
         await world.control("POST", "settings", {"tidy_phones": True})
         await world.start()
-        await world.db.execute("insert into app.people (email, first, last, phone) values ('a@x.test', 'A', 'B', '(020) 1-2')")
+        await world.db.execute(
+            "insert into app.people (email, first, last, phone) values ('a@x.test', 'A', 'B', '(020) 1-2')"
+        )
         await world.quiet()
         await world.db.execute("update app.people set phone = '(020) 3-4'")
         await world.quiet()

@@ -1,0 +1,30 @@
+"""Held references: which links went on without a parent, and who they are once that parent is linked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from connector.core.merge import Parent
+from connector.core.model import LinkId
+from connector.store.db import Connection
+
+
+async def replace(db: Connection, held: Mapping[LinkId, Iterable[Parent]]) -> None:
+    """Makes the given links miss exactly these parents."""
+    rows = sorted({(link, p.mapping, p.side.value, p.key) for link, parents in held.items() for p in parents})
+    await db.execute("delete from connector.reference where link_id = any($1::bigint[])", sorted(held))
+    await db.executemany("insert into connector.reference (link_id, mapping, side, key) values ($1, $2, $3, $4)", rows)
+
+
+async def children(db: Connection, connection: str, parents: Sequence[LinkId]) -> Sequence[LinkId]:
+    """The links of the connection that went on without one of these."""
+    rows = await db.fetch(
+        """select distinct r.link_id from connector.link l
+           join connector.reference r on r.mapping = l.mapping
+             and ((r.side = 'app' and r.key = l.app_key) or (r.side = 'crm' and r.key = l.crm_id))
+           join connector.link c on c.id = r.link_id and c.connection = l.connection
+           where l.id = any($1::bigint[]) and l.connection = $2 order by 1""",
+        list(parents),
+        connection,
+    )
+    return [LinkId(row["link_id"]) for row in rows]

@@ -1,0 +1,110 @@
+"""What holds for every command: help with an example, exit codes, one clear line."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from connector.cli.main import app, main
+from tests.cli.conftest import Demo, connector
+
+NAMES = {
+    "demo", "run", "sandbox", "migrate", "check", "fetch-all", "sync", "explain", "status", "wait", "pause", "resume",
+    "schema", "failures list", "failures retry", "failures discard", "brake show", "brake release",
+}  # fmt: skip
+
+
+def _commands(group: Any, prefix: str = "") -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, command in group.commands.items():
+        inner = getattr(command, "commands", None)
+        found |= _commands(command, f"{name} ") if inner else {prefix + name: command.help or ""}
+    return found
+
+
+def test_every_command_has_help_with_an_example() -> None:
+    """All commands of the contract are there, and each shows a line to copy."""
+    helps = _commands(typer.main.get_command(app))
+    assert set(helps) >= NAMES
+    for name, text in helps.items():
+        assert f"connector {name}" in text.partition("Example:")[2], name
+
+
+async def test_help_is_no_failure() -> None:
+    """Exit 0, on stdout, without a database."""
+    done = await connector("fetch-all", "--help")
+    assert (done.code, done.err) == (0, "")
+    assert "Example: connector fetch-all" in done.out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("nothing-like-it",),
+        ("wait", "--timeout", "soon"),
+        ("explain", "contact"),
+        ("sync", "contact", "1", "--related"),
+        ("failures", "discard"),
+        ("pause", "acme/contact", "--sends"),
+    ],
+    ids=" ".join,
+)
+def test_usage_errors_exit_64(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is touched; the message says how it is used."""
+    monkeypatch.setattr("sys.argv", ["connector", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 64
+    assert "Usage: connector" in capsys.readouterr().err
+
+
+async def test_a_usage_error_of_the_process() -> None:
+    """The shell sees the same."""
+    done = await connector("status", "--nope")
+    assert done.code == 64
+    assert "--nope" in done.err
+
+
+async def test_without_a_database_one_clear_line(tmp_path: Path) -> None:
+    """Not set, not there, never made: exit 1 and what to do, no traceback."""
+    away = "postgresql://nobody:nothing@127.0.0.1:1/none"
+    unset, gone, never = await asyncio.gather(
+        connector("status", "--data", str(tmp_path)),
+        connector("status", DATABASE_URL=away),
+        connector("wait", DATABASE_URL="not a url"),
+    )
+    assert [done.code for done in (unset, gone, never)] == [1, 1, 1]
+    assert "never" not in gone.err
+    assert "DATABASE_URL" in gone.err
+    assert all("Traceback" not in done.err and done.err.startswith("connector: ") for done in (unset, gone, never))
+
+
+async def test_debug_shows_the_traceback() -> None:
+    """Only when asked for."""
+    done = await connector("--debug", "status", DATABASE_URL="postgresql://nobody:nothing@127.0.0.1:1/none")
+    assert done.code == 1
+    assert "Traceback" in done.err
+
+
+async def test_unknown_and_ambiguous_names_list_the_choices(demo: Demo) -> None:
+    """Names are CONNECTION/MAPPING."""
+    mapping, connection = await asyncio.gather(
+        demo.command("explain", "nobody", "1"), demo.command("pause", "elsewhere/contact")
+    )
+    assert (mapping.code, connection.code) == (1, 1)
+    assert "sales-engagement/contact" in mapping.err
+    assert "known: sales-engagement" in connection.err
+
+
+async def test_schema_is_json() -> None:
+    """Of mapping files, or of connection.yaml."""
+    mapping, connection = await asyncio.gather(connector("schema"), connector("schema", "--connection"))
+    assert "fields" in mapping.json["properties"]
+    assert "credentials" in connection.json["properties"]

@@ -1,0 +1,207 @@
+"""Rule 9, intents: a write whose answer never came is neither repeated blindly nor forgotten.
+
+The accidents: a record twice because its create was sent again, a change lost because it was thought to be applied, a
+newer value replaced by a write that was applied late.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from tests.engine.accidents.doubt import MINUTE, all_hit, die_in_doubt
+from tests.engine.accidents.people import (
+    TABLES,
+    add,
+    channel,
+    edit,
+    fault,
+    links,
+    people,
+    persons,
+    rows,
+    stopped,
+)
+from tests.engine.accidents.wire import crash, wired
+from tests.engine.rig import Rig, rig
+
+LATE = 1.0
+
+
+@pytest.mark.parametrize("kind", ["disconnect_before", "disconnect_after"])
+async def test_a_create_without_an_answer(database: str, tmp_path: Path, kind: str) -> None:
+    """There is one person in the end, whether the create was applied or not.
+
+    Fails when a write without an answer is repeated at once (applied: doubled) or taken for done (not applied: lost).
+    """
+    async with rig(database, tmp_path / "set", people(match=""), TABLES) as world:
+        await world.start()
+        await fault(world, kind, "POST", "persons$")
+        await add(world, "ann", "bob")
+        await stopped(world, ("waiting", "unknown_outcome"))
+        world.clock.leap(MINUTE)
+        await world.quiet()
+        assert len(await persons(world)) == len(await rows(world)) == 2
+        assert [state for _, _, state in await links(world)] == ["linked", "linked"]
+
+
+@pytest.mark.parametrize("kind", ["disconnect_before", "disconnect_after"])
+async def test_an_update_without_an_answer(database: str, tmp_path: Path, kind: str) -> None:
+    """The row's value is in the CRM in the end, and what the row became meanwhile.
+
+    Fails when a write without an answer is taken for done (not applied: the CRM's old value comes back).
+    """
+    async with rig(database, tmp_path / "set", people(), TABLES) as world:
+        await world.start()
+        await add(world, "ann")
+        await world.quiet()
+        await fault(world, kind, "PATCH", "persons")
+        await world.db.execute("update app.people set phone = '+44 2'")
+        await stopped(world, ("waiting", "unknown_outcome"))
+        await world.db.execute("update app.people set last = 'New'")
+        world.clock.leap(MINUTE)
+        await world.quiet()
+        (row,), (person,) = await rows(world), await persons(world)
+        assert (row["phone"], row["last"]) == ("+44 2", "New")
+        assert (person["phones"][0]["value"], person["last_name"]) == ("+44 2", "New")
+
+
+@pytest.mark.parametrize("kind", ["disconnect_before", "disconnect_after"])
+async def test_a_delete_without_an_answer(database: str, tmp_path: Path, kind: str) -> None:
+    """The person is gone in the end, and the row does not come back.
+
+    Fails when a write without an answer is taken for done (not applied: the person stays).
+    """
+    async with rig(database, tmp_path / "set", people(), TABLES) as world:
+        await world.start()
+        await add(world, "ann")
+        await world.quiet()
+        await fault(world, kind, "DELETE", "persons")
+        await world.db.execute("delete from app.people")
+        await world.until(lambda: all_hit(world))
+        world.clock.leap(MINUTE)
+        await world.quiet()
+        assert await persons(world) == await rows(world) == []
+
+
+@pytest.mark.parametrize("kind", ["timeout_before", "timeout_after"])
+async def test_death_between_intent_and_answer(database: str, tmp_path: Path, kind: str) -> None:
+    """The next owner finds out what became of three creates by the key that they carry.
+
+    Fails when an intent is not on record before its call (applied: doubled).
+    """
+    async with wired(database) as wire, rig(database, tmp_path / "set", people(match=""), TABLES) as world:
+        world.dsn = wire.dsn
+        await world.start()
+        await world.control("POST", "faults", {"kind": kind, "method": "POST", "path": "persons$", "count": 3})
+        await add(world, "ann", "bob", "cid")
+        await world.until(lambda: _hits(world, 3))
+        await die_in_doubt(world, wire)
+        world.clock.leap(MINUTE)
+        await world.quiet()
+        assert len(await persons(world)) == len(await rows(world)) == 3
+
+
+async def test_a_create_that_is_applied_late(database: str, tmp_path: Path) -> None:
+    """A read that does not show it proves nothing before the minute is over.
+
+    Fails when a read begun at once counts as proof: the person is doubled.
+    """
+    async with wired(database) as wire, rig(database, tmp_path / "set", people(match=""), TABLES) as world:
+        world.dsn = wire.dsn
+        await world.start()
+        await fault(world, "applied_late", "POST", "persons$", seconds=LATE)
+        await add(world, "ann")
+        await die_in_doubt(world, wire)
+        await world.until(lambda: _someone(world))
+        world.clock.leap(MINUTE)
+        await world.quiet()
+        assert len(await persons(world)) == len(await rows(world)) == 1
+
+
+async def test_an_update_that_is_applied_late(database: str, tmp_path: Path) -> None:
+    """The row's newer value is not sent before the older one cannot arrive any more.
+
+    Fails when a read begun at once counts as proof: the older value overtakes the newer one.
+    """
+    async with wired(database) as wire, rig(database, tmp_path / "set", people(), TABLES) as world:
+        world.dsn = wire.dsn
+        await world.start()
+        await add(world, "ann")
+        await world.quiet()
+        await fault(world, "applied_late", "PATCH", "persons", seconds=LATE)
+        await world.db.execute("update app.people set phone = '+44 2'")
+        await world.until(lambda: all_hit(world))
+        await crash(world, wire)
+        await world.db.execute("update app.people set phone = '+44 3'")
+        await world.start(fetch_all=False)
+        await world.until(lambda: _phone(world, "+44 2"))
+        world.clock.leap(MINUTE)
+        await world.quiet()
+        (row,), (person,) = await rows(world), await persons(world)
+        assert row["phone"] == person["phones"][0]["value"] == "+44 3"
+
+
+async def test_only_the_record_in_doubt_waits(database: str, tmp_path: Path) -> None:
+    """Others are created while one is in doubt.
+
+    Fails when a doubt holds up its whole object.
+    """
+    async with rig(database, tmp_path / "set", people(match=""), TABLES) as world:
+        await world.start()
+        await fault(world, "disconnect_before", "POST", "persons$")
+        await add(world, "ann")
+        await stopped(world, ("waiting", "unknown_outcome"))
+        await add(world, "bob", "cid")
+        await world.until(lambda: _count(world, 2))
+        assert await world.db.fetchval("select count(*) from connector.intent where unknown") == 1
+
+
+async def test_the_copy_of_a_person_that_we_made(database: str, tmp_path: Path) -> None:
+    """The CRM's own copying copies our key: the copy is a new person, and the row stays with the first.
+
+    Fails when a record joins because its identity names an intent, though another record has that identity already.
+    """
+    async with rig(database, tmp_path / "set", people(match=""), TABLES) as world:
+        await world.start()
+        await fault(world, "disconnect_after", "POST", "persons$")
+        await add(world, "ann")
+        await stopped(world, ("waiting", "unknown_outcome"))
+        await world.control("POST", "duplicate/persons/1")
+        world.clock.leap(MINUTE)
+        await edit(world, 1, phones=channel("+44 1"))
+        await world.quiet()
+        await edit(world, 2, last_name="Copy")
+        await world.quiet()
+        assert [(row["last"], row["phone"]) for row in await rows(world)] == [("Test", "+44 1"), ("Copy", None)]
+        assert len(await persons(world)) == 2
+
+
+async def test_an_ordered_end_waits_for_answers(database: str, tmp_path: Path) -> None:
+    """Who is asked to stop takes the answers of what is under way along: no doubt is left behind.
+
+    Fails when what is in flight is cut off at shutdown.
+    """
+    async with rig(database, tmp_path / "set", people(), TABLES) as world:
+        await world.start()
+        await fault(world, "slow_after", "POST", "persons$", seconds=0.7)
+        await add(world, "ann")
+        await world.until(lambda: all_hit(world))
+        await world.stop()
+        assert await world.db.fetchval("select count(*) from connector.intent") == 0
+        assert [state for _, _, state in await links(world)] == ["linked"]
+
+
+async def _hits(world: Rig, count: int) -> bool:
+    return sum(rule["hits"] for rule in await world.control("GET", "faults")) == count
+
+
+async def _someone(world: Rig) -> bool:
+    return bool(await persons(world))
+
+
+async def _count(world: Rig, count: int) -> bool:
+    return len(await persons(world)) == count
+
+
+async def _phone(world: Rig, phone: str) -> bool:
+    return bool((await persons(world))[0]["phones"] == channel(phone))

@@ -1,0 +1,225 @@
+"""References: parents before children, on the way there and back; what happens to a child whose parent does not come."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from tests.engine.rig import Rig, rig
+
+TABLES: Final = """
+create schema app;
+create table app.companies (id bigint generated always as identity primary key, name text, status text default 'ok');
+create table app.contacts (id bigint generated always as identity primary key, name text, company_id bigint,
+  boss_id bigint);
+create table app.deals (id bigint generated always as identity primary key, title text, contact_id bigint not null,
+  company_id bigint);
+"""
+COMPANY: Final = """
+object: organization
+table: app.companies
+key: id
+direction: both
+only: {send: {status: {not: secret}}, receive: {name: {not: Hidden}}}
+fields:
+  - {column: name, crm: name}
+"""
+CONTACT: Final = """
+object: person
+table: app.contacts
+key: id
+direction: both
+fields:
+  - {column: name, crm: name}
+  - {column: company_id, crm: org_id, link: company}
+"""
+DEAL: Final = """
+object: deal
+table: app.deals
+key: id
+direction: both
+fields:
+  - {column: title, crm: title}
+  - {column: contact_id, crm: person_id, link: contact}
+  - {column: company_id, crm: org_id, link: company}
+"""
+FILES: Final = {"company.yaml": COMPANY, "contact.yaml": CONTACT, "deal.yaml": DEAL}
+FAMILY: Final = """
+with company as (insert into app.companies (name) select 'company ' || n from generate_series(1, $1) n returning id),
+     contact as (insert into app.contacts (name, company_id) select 'contact ' || id, id from company returning id, company_id)
+insert into app.deals (title, contact_id, company_id) select 'deal ' || company_id, id, company_id from contact
+"""
+
+
+async def _all(world: Rig, path: str, name: str = "name") -> dict[str, dict[str, Any]]:
+    return {record[name]: record for record in await world.crm("GET", f"/api/v2/{path}", limit=500)}
+
+
+async def test_a_family_of_rows_goes_to_the_crm_with_its_references(database: str, tmp_path: Path) -> None:
+    """Company, contact and deal of one statement: every child refers to the record that its parent became."""
+    async with rig(database, tmp_path / "set", FILES, TABLES, webhooks=True) as world:
+        await world.start()
+        await world.db.execute(FAMILY, 20)
+        await world.idle()
+        organizations, persons = await _all(world, "organizations"), await _all(world, "persons")
+        deals = await _all(world, "deals", "title")
+        assert (len(organizations), len(persons), len(deals)) == (20, 20, 20)
+        for n in range(1, 21):
+            organization = organizations[f"company {n}"]["id"]
+            assert persons[f"contact {n}"]["org_id"] == organization
+            assert deals[f"deal {n}"]["org_id"] == organization
+            assert deals[f"deal {n}"]["person_id"] == persons[f"contact {n}"]["id"]
+
+
+async def test_a_family_of_records_becomes_rows_with_their_references(database: str, tmp_path: Path) -> None:
+    """Organization, person and deal made in the CRM: every row refers to its parent's row, required ones included."""
+    async with rig(database, tmp_path / "set", FILES, TABLES, webhooks=True) as world:
+        await world.start()
+        organization = await world.crm("POST", "/api/v2/organizations", {"name": "Acme"})
+        person = await world.person(name="Ada", org_id=organization["id"])
+        await world.crm(
+            "POST", "/api/v2/deals", {"title": "Rollout", "org_id": organization["id"], "person_id": person["id"]}
+        )
+        await world.idle()
+        row = await world.db.fetchrow(
+            """select c.name as company, p.name as contact, o.name as direct from app.deals d
+               join app.contacts p on p.id = d.contact_id join app.companies c on c.id = p.company_id
+               join app.companies o on o.id = d.company_id"""
+        )
+        assert row is not None
+        assert tuple(row) == ("Acme", "Ada", "Acme")
+
+
+async def test_references_are_changed_and_cleared_on_both_sides(database: str, tmp_path: Path) -> None:
+    """A contact changes its company in the app, then in the CRM, then leaves it."""
+    async with rig(database, tmp_path / "set", FILES, TABLES, webhooks=True) as world:
+        await world.start()
+        await world.db.execute("insert into app.companies (name) values ('one'), ('two')")
+        await world.db.execute("insert into app.contacts (name, company_id) values ('Ada', 1)")
+        await world.idle()
+        organizations = await _all(world, "organizations")
+        await world.db.execute("update app.contacts set company_id = 2")
+        await world.idle()
+        person = (await _all(world, "persons"))["Ada"]
+        assert person["org_id"] == organizations["two"]["id"]
+        await world.crm("PATCH", f"/api/v2/persons/{person['id']}", {"org_id": organizations["one"]["id"]})
+        await world.idle()
+        assert await world.db.fetchval("select company_id from app.contacts") == 1
+        await world.db.execute("update app.contacts set company_id = null")
+        await world.idle()
+        assert (await _all(world, "persons"))["Ada"]["org_id"] is None
+
+
+async def test_a_child_goes_without_a_parent_that_is_filtered(database: str, tmp_path: Path) -> None:
+    """The company is not sent: the contact goes without it, its reference is held; once the company passes, it follows."""
+    async with rig(database, tmp_path / "set", FILES, TABLES, webhooks=True) as world:
+        await world.start()
+        await world.db.execute("insert into app.companies (name, status) values ('Quiet', 'secret')")
+        await world.db.execute("insert into app.contacts (name, company_id) values ('Ada', 1)")
+        await world.idle()
+        assert (await _all(world, "persons"))["Ada"]["org_id"] is None
+        held = await world.db.fetchval("select held_values from connector.link_status where mapping = 'contact'")
+        assert json.loads(held) == {"org_id": "parent_unavailable"}
+        await world.db.execute("update app.companies set status = 'ok'")
+        await world.idle()
+        organization = (await _all(world, "organizations"))["Quiet"]
+        assert (await _all(world, "persons"))["Ada"]["org_id"] == organization["id"]
+        held = await world.db.fetchval("select held_values from connector.link_status where mapping = 'contact'")
+        assert held == "{}"
+
+
+async def test_a_required_parent_is_waited_for(database: str, tmp_path: Path) -> None:
+    """A deal needs its contact's row: while the person is not received the deal waits, and comes when it is."""
+    only = "only: {receive: {name: {not: Hidden}}}\nfields:"
+    files = {**FILES, "contact.yaml": CONTACT.replace("fields:", only)}
+    async with rig(database, tmp_path / "set", files, TABLES, webhooks=True) as world:
+        await world.start()
+        person = await world.person(name="Hidden")
+        await world.crm("POST", "/api/v2/deals", {"title": "Rollout", "person_id": person["id"]})
+
+        async def blocked() -> bool:
+            found = await world.db.fetchval("select count(*) from connector.work where cause = 'parent'")
+            return bool(found == 1)
+
+        await world.until(blocked)
+        assert await world.db.fetchval("select count(*) from app.deals") == 0
+        await world.crm("PATCH", f"/api/v2/persons/{person['id']}", {"name": "Shown"})
+        await world.idle()
+        assert (
+            await world.db.fetchval("select p.name from app.deals d join app.contacts p on p.id = d.contact_id")
+            == "Shown"
+        )
+
+
+async def test_a_reference_to_nothing_keeps_nobody(database: str, tmp_path: Path) -> None:
+    """A key without a row, or no key at all (no foreign key guards it): the child goes without it; later it follows."""
+    tables = TABLES.replace("name text, company_id bigint,", "name text, company_id text,")
+    async with rig(database, tmp_path / "set", FILES, tables, webhooks=True) as world:
+        await world.start()
+        await world.db.execute(
+            "insert into app.contacts (name, company_id) values ('Ada', '2'), ('Bob', 'none'), ('Eve', repeat('9', 30))"
+        )
+        await world.idle()
+        assert {person["org_id"] for person in (await _all(world, "persons")).values()} == {None}
+        await world.db.execute("insert into app.companies (name) values ('one'), ('two')")
+        await world.idle()
+        organization = (await _all(world, "organizations"))["two"]
+        persons = await _all(world, "persons")
+        assert {name: p["org_id"] for name, p in persons.items()} == {
+            "Ada": organization["id"],
+            "Bob": None,
+            "Eve": None,
+        }
+
+
+async def test_a_reference_to_what_nobody_can_see_keeps_nobody(database: str, tmp_path: Path) -> None:
+    """The person's organization does not answer: the row comes without it, and gets it once it answers."""
+    async with rig(database, tmp_path / "set", FILES, TABLES, webhooks=True) as world:
+        organization = await world.crm("POST", "/api/v2/organizations", {"name": "Acme"})
+        await world.control("POST", "visibility", {"records": [["organization", organization["id"]]]})
+        await world.start()
+        users = await world.control("GET", "tokens")
+        headers = {"x-api-token": users[1]["token"]}
+        body = {"name": "Ada", "org_id": organization["id"]}
+        async with world.http.post(f"{world.sandbox.url}/api/v2/persons", json=body, headers=headers) as answer:
+            assert answer.status < 300
+        await world.idle()
+        assert await world.db.fetchval("select company_id from app.contacts where name = 'Ada'") is None
+        seen = {"records": [["organization", organization["id"]]], "hidden": False}
+        await world.control("POST", "visibility", seen)
+        await world.crm("PATCH", f"/api/v2/organizations/{organization['id']}", {"name": "Acme Ltd"})
+        await world.idle()
+        assert await world.db.fetchval("select company_id from app.contacts where name = 'Ada'") == 1
+
+
+async def test_a_reference_to_a_deleted_parent_is_not_sent(database: str, tmp_path: Path) -> None:
+    """The organization was deleted in the CRM, its row stayed: a new contact of that row goes without it."""
+    async with rig(database, tmp_path / "set", FILES, TABLES, webhooks=True) as world:
+        await world.start()
+        await world.db.execute("insert into app.companies (name) values ('Gone')")
+        await world.idle()
+        organization = (await _all(world, "organizations"))["Gone"]
+        await world.crm("DELETE", f"/api/v2/organizations/{organization['id']}")
+        await world.idle()
+        await world.db.execute("insert into app.contacts (name, company_id) values ('Ada', 1)")
+        await world.idle()
+        assert (await _all(world, "persons"))["Ada"]["org_id"] is None
+        assert await world.db.fetchval("select company_id from app.contacts") == 1
+
+
+async def test_records_that_refer_to_each_other(database: str, tmp_path: Path) -> None:
+    """A cycle (a contact's boss is a contact): both are made, the references follow."""
+    files = {
+        **FILES,
+        "contact.yaml": CONTACT + "  - {column: boss_id, crm: Boss, link: contact}\n",
+    }
+    async with rig(database, tmp_path / "set", files, TABLES, webhooks=True) as world:
+        field = await world.crm("POST", "/api/v2/personFields", {"field_name": "Boss", "field_type": "people"})
+        await world.start()
+        await world.db.execute("insert into app.contacts (name, boss_id) values ('Ada', 2), ('Bob', 1), ('Eve', 3)")
+        await world.idle()
+        persons = await _all(world, "persons")
+        bosses = {name: person["custom_fields"][field["field_code"]] for name, person in persons.items()}
+        ids = {name: person["id"] for name, person in persons.items()}
+        assert bosses == {"Ada": ids["Bob"], "Bob": ids["Ada"], "Eve": ids["Eve"]}
