@@ -111,17 +111,18 @@ async def _run(desk: Desk, connection: str, args: Mapping[str, Any], progress: P
     """Asks for the fetch-all, and returns once all that it found is done, or needs a person."""
     task = progress.add_task(f"{connection}: listing", total=None)
     await desk.ask(connection, "fetch_all", args, lambda p: _show(progress, task, connection, p))
-    total = left = await _loading(desk, connection)
+    ended = Now(connection, desk.clock.now())
+    total = left = await _loading(desk, ended)
     while left:
         total = max(total, left)
         progress.update(task, description=f"{connection}: settling", completed=total - left, total=total)
         await desk.clock.sleep(LOOK)
-        left = await _loading(desk, connection)
+        left = await _loading(desk, ended)
 
 
-async def _loading(desk: Desk, connection: str) -> int:
+async def _loading(desk: Desk, ended: Now) -> int:
     async with desk.database.session() as db:
-        return await report.loading(db, Now(connection, desk.clock.now()))
+        return await report.loading(db, ended)
 
 
 async def _left(desk: Desk, connection: str) -> Mapping[str, Any]:

@@ -151,6 +151,8 @@ class Situation:
     """Open create intents that may have made this CRM half, and nobody can tell yet."""
     linked_in: Callable[[str, Json], bool] = lambda _mapping, _value: False
     ready: Readiness = field(default_factory=Readiness)
+    merging: bool = False
+    """Another record was merged into this CRM half, and the link of its row will follow."""
     evidence: bool = False
     """A delete event was received for the CRM record."""
 
@@ -267,6 +269,8 @@ def _crm_half(s: Situation) -> Plan:
         return Plan(Step.JOIN, "our_create", LinkState.LINKED, join=s.intent_link)
     if s.intents_pending:
         return _wait("open_intents")
+    if s.merging:
+        return _wait("merge")
     matched = _match(s)
     if matched is not None and matched.step is not Step.PARK:
         return matched
@@ -438,6 +442,8 @@ def _tombstone(s: Situation) -> Plan:
     quiet = Plan(Step.DONE, "tombstone", s.link.state)
     if s.link.state is not LinkState.DELETED or s.link.app_key is None:
         return quiet
+    if isinstance(s.crm, Moved) and s.row is not None:
+        return Plan(Step.MOVE, "merged", s.link.state, adopt=s.crm.to)
     if isinstance(s.crm, Record) and s.row is not None and _left(s, s.row, s.crm) is None:
         kept = {c: None for c, value in s.link.restore.items() if same_constant(s.row.columns.get(c), value)}
         return Plan(Step.APPLY, "alive_again", LinkState.LINKED, row=UpdateRow(kept) if kept else None)

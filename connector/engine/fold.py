@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from connector.core.model import CrmId, Lane, Link
@@ -12,7 +13,7 @@ from connector.core.schema import FieldType
 from connector.engine.context import Context
 from connector.engine.echo import is_echo
 from connector.ports import Hint, HintKind
-from connector.store import links, match_keys, notes, sweeps, work
+from connector.store import aliases, links, match_keys, notes, sweeps, work
 from connector.store.db import Connection
 from connector.store.hints import hint_from_json
 from connector.store.work import Mark
@@ -73,6 +74,10 @@ class Folder:
         rules = self.context.rules
         if not rules.of_object(name):
             return
+        hints = _both_ends(hints)
+        merges = {hint.crm_id: hint.merged_to for hint in hints if hint.merged_to is not None}
+        if merges:
+            await aliases.add(db, self.context.name, name, merges, now)
         known = await links.by_crm(db, self.context.name, name, sorted({hint.crm_id for hint in hints}))
         fresh = [hint for hint in hints if self._matters(known.get(hint.crm_id), hint)]
         await self._keep_keys(db, name, [hint for hint in hints if hint not in fresh and hint.crm_id in known])
@@ -98,8 +103,19 @@ class Folder:
         if hint.kind is HintKind.SCHEMA:
             return False
         if link is None:
-            return self.context.rules.heard(hint.object) and hint.kind is not HintKind.DELETED
+            gone = hint.kind in (HintKind.DELETED, HintKind.MERGED)
+            return self.context.rules.heard(hint.object) and not gone
         return not is_echo(self.context.crm, self.context.rules, link, hint)
+
+
+def _both_ends(hints: Sequence[Hint]) -> Sequence[Hint]:
+    """The event of a survivor tells of its loser too, whose own may come later or never."""
+    told = [
+        replace(hint, crm_id=hint.merged_from, kind=HintKind.MERGED, merged_to=hint.crm_id, version=None, previous={})
+        for hint in hints
+        if hint.merged_from is not None
+    ]
+    return [*hints, *told]
 
 
 def _marks(hints: Iterable[Hint], known: Mapping[CrmId, Link], latest: datetime) -> Sequence[Mark]:
@@ -118,7 +134,6 @@ def _marks(hints: Iterable[Hint], known: Mapping[CrmId, Link], latest: datetime)
             evidence=hint.kind in (HintKind.DELETED, HintKind.MERGED)
             or (before.evidence and hint.kind is not HintKind.RESTORED),
             crm_version=max(filter(None, (before.crm_version, hint.version if trusted else None)), default=None),
-            merged_to=hint.merged_to or before.merged_to,
         )
     return list(merged.values())
 

@@ -32,7 +32,7 @@ from connector.engine.candidates import find_candidates
 from connector.engine.case import Case
 from connector.engine.context import Context, Rules, identity_intent
 from connector.local import tables
-from connector.store import intents, links, match_keys
+from connector.store import aliases, intents, links, match_keys
 from connector.store.db import Connection
 from connector.store.intents import Intent
 from connector.store.work import Item
@@ -50,6 +50,10 @@ class Lookup:
     refs: Refs = field(default_factory=Refs)
     unreachable: frozenset[Parent] = frozenset()
     members: frozenset[tuple[str, str]] = frozenset()
+    unread: frozenset[str] = frozenset()
+    """Objects of which a record waits to be read, that may match anything."""
+    merging: frozenset[tuple[str, CrmId | None]] = frozenset()
+    """(object, id) of the CRM halves to which the link of a row will follow."""
 
     def linked_in(self, mapping: str, value: Json) -> bool:
         """True when the CRM id or app key belongs to a link of the mapping."""
@@ -91,6 +95,8 @@ class Observer:
             await find_candidates(self.context, db, mapped, lookup.refs)
             pending = await self._intents_of_halves(db, mapped)
             occupied = await self._occupied(db, mapped)
+            lookup.unread = await self._unread(db, mapped)
+            lookup.merging = await self._merging(db, mapped)
         for case in sorted(mapped, key=_age):
             case.situation = self._situation(case, lookup, pending, occupied)
             joined = case.situation.intent_link
@@ -113,10 +119,19 @@ class Observer:
 
     async def _read_object(self, name: str, cases: Sequence[Case]) -> None:
         ids = [case.link.crm_id for case in cases if case.link.crm_id is not None]
-        answers = await self.context.crm.read(name, ids, lane=cases[0].item.lane)
+        answers = {**await self.context.crm.read(name, ids, lane=cases[0].item.lane)}
+        answers |= await self._moved(name, [key for key in ids if not isinstance(answers.get(key), Record)])
         for case in cases:
             if case.link.crm_id is not None:
-                case.crm = _moved(case.item, answers.get(case.link.crm_id, NotVisible()))
+                case.crm = answers.get(case.link.crm_id, NotVisible())
+
+    async def _moved(self, name: str, ids: Sequence[CrmId]) -> Mapping[CrmId, Moved]:
+        """Where records that are gone were merged into, as far as events have told."""
+        if not ids:
+            return {}
+        async with self.context.database.session() as db:
+            found = await aliases.survivors(db, self.context.name, name, ids)
+        return {loser: Moved(survivor) for loser, survivor in found.items()}
 
     async def _read_rows(self, cases: Sequence[Case]) -> None:
         groups: dict[str, list[Case]] = defaultdict(list)
@@ -183,6 +198,22 @@ class Observer:
         objects = {case.link.object for case in cases if case.link.app_key is None}
         return {name: await intents.open_creates(db, self.context.name, name) for name in sorted(objects)}
 
+    async def _merging(self, db: Connection, cases: Sequence[Case]) -> frozenset[tuple[str, CrmId | None]]:
+        """The CRM halves to which the link of a row will follow."""
+        halves: dict[str, list[CrmId]] = defaultdict(list)
+        for case in cases:
+            if case.link.app_key is None and case.link.crm_id is not None:
+                halves[case.link.object].append(case.link.crm_id)
+        found: set[tuple[str, CrmId | None]] = set()
+        for name, ids in halves.items():
+            found |= {(name, key) for key in await aliases.awaited(db, self.context.name, name, ids)}
+        return frozenset(found)
+
+    async def _unread(self, db: Connection, cases: Sequence[Case]) -> frozenset[str]:
+        """Objects of rows that look for a match while a record of the object waits to be read."""
+        names = sorted({case.link.object for case in cases if case.hashes and case.link.crm_id is None})
+        return await links.unread(db, self.context.name, names) if names else frozenset()
+
     async def _occupied(self, db: Connection, cases: Sequence[Case]) -> Mapping[bytes, LinkId]:
         wanted = sorted({hash_ for case in cases for hash_ in case.hashes})
         return await intents.occupied(db, self.context.name, wanted) if wanted else {}
@@ -197,6 +228,7 @@ class Observer:
         maker, undecided = self._maker(case, pending.get(case.link.object, ()))
         taken = {**occupied, **{h: owner for h in case.hashes if (owner := self.context.keys_in_flight.get(h))}}
         rivals = any(taken.get(hash_, case.link.id) != case.link.id for hash_ in case.hashes)
+        rivals |= case.link.crm_id is None and case.link.object in lookup.unread
         gates = self.context.gates
         return Situation(
             mapping=mapping,
@@ -218,6 +250,7 @@ class Observer:
                 sends=mapping.name in gates.fetched and not gates.sends_paused,
                 listed=mapping.object in gates.listed or not mapping.hears,
             ),
+            merging=(case.link.object, case.link.crm_id) in lookup.merging,
             evidence=case.item.evidence,
         )
 
@@ -311,11 +344,6 @@ def _holds(line: Line, value: Json, record: Record) -> bool:
 
 def _committed_since(link: Link, began: datetime) -> bool:
     return link.committed_at is not None and link.committed_at >= began
-
-
-def _moved(item: Item, answer: Observed) -> Observed:
-    merged = item.merged_to
-    return Moved(CrmId(merged)) if merged is not None and not isinstance(answer, Record) else answer
 
 
 def _named(case: Case) -> Iterable[tuple[str, AppKey | None, CrmId | None]]:

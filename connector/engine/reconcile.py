@@ -32,6 +32,8 @@ from connector.store.work import Item, WorkState
 
 log = structlog.get_logger()
 STALE_READS = 5
+TAKEN = Gone("merged")
+"""What a record is to the second row on one survivor."""
 DESTRUCTIVE = frozenset({Effect.DELETE, Effect.CLEAR, Effect.OVERWRITE})
 
 
@@ -130,10 +132,16 @@ class Reconciler:
         for case, found in planned:
             if found.step is Step.MOVE and found.adopt:
                 await self._move(case, CrmId(found.adopt))
-        return [
-            (case, plan(case.situation) if found.step in (Step.ADOPT, Step.MOVE) and case.situation else found)
-            for case, found in planned
-        ]
+        return [(case, self._again(case, found)) for case, found in planned]
+
+    def _again(self, case: Case, found: Plan) -> Plan:
+        """The plan of a case that is a pair now. A survivor that is gone was merged on: its own event is waited for."""
+        if found.step not in (Step.ADOPT, Step.MOVE) or case.situation is None:
+            return found
+        lost = found.step is Step.MOVE and not isinstance(case.crm, Record) and case.crm != TAKEN
+        if lost and case.item.attempt < STALE_READS:
+            return Plan(Step.WAIT, "merge", case.link.state, cause="merge")
+        return plan(case.situation)
 
     async def _move(self, case: Case, survivor: CrmId) -> None:
         """A merge: the link follows to the survivor, unless the survivor already has a row of its own."""
@@ -141,7 +149,7 @@ class Reconciler:
             known = await links.by_crm(db, self.context.name, case.link.object, [survivor])
         taken = survivor in known and known[survivor].app_key is not None and known[survivor].id != case.link.id
         if taken:
-            case.crm = Gone("merged")
+            case.crm = TAKEN
         else:
             case.link = replace(case.link, crm_id=survivor)
             answers = await self.context.crm.read(case.link.object, [survivor], lane=case.item.lane)

@@ -110,6 +110,7 @@ class Sweeper:
             await self._keep_keys(
                 db, name, [r for r in records if r.id not in known or known[r.id].version != r.version]
             )
+            await work.found_again(db, [known[record.id].id for record in records if record.id in known], now)
             missing = [record.id for record in rest if record.id not in known]
             if missing:
                 await links.open_crm(db, self.context.name, name, missing, now)

@@ -21,7 +21,6 @@ from connector.core.model import AppKey, Row
 from connector.core.schema import Column, Table
 from connector.local.catalogue import Connection, quote_ident
 
-
 _INTEGER: Final = re.compile(r"-?[0-9]{1,19}")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _BITS: Final = {"smallint": 15, "integer": 31}

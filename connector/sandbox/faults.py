@@ -14,6 +14,7 @@ class Kind(StrEnum):
     STATUS = "status"  # answer with a status, not applied
     TIMEOUT_BEFORE = "timeout_before"  # hang, not applied
     TIMEOUT_AFTER = "timeout_after"  # applied, then hang
+    STALE = "stale"  # a read: answered as the first of these requests was, whatever has changed since
     APPLIED_LATE = "applied_late"  # hang, applied after `seconds` even if the caller has gone
     DISCONNECT_BEFORE = "disconnect_before"  # connection cut, not applied
     DISCONNECT_AFTER = "disconnect_after"  # applied, connection cut

@@ -56,6 +56,7 @@ class Sandbox:
     control: Control
     url: str = ""
     _late: set[asyncio.Task[None]] = field(default_factory=set)
+    _stale: dict[str, Response] = field(default_factory=dict)
 
     @property
     def world(self) -> World:
@@ -117,6 +118,8 @@ class Sandbox:
             case Kind.SLOW:
                 await asyncio.sleep(rule.seconds)
                 return await self._answered(request)
+            case Kind.STALE:
+                return _respond(self._stale.setdefault(http.path_qs, await self._apply(request)))
             case Kind.SLOW_AFTER:
                 answer = await self._answered(request)
                 await asyncio.sleep(rule.seconds)

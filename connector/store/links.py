@@ -142,6 +142,18 @@ async def known_rows(db: Connection, connection: str, mapping: str, keys: Sequen
     return frozenset(AppKey(row["app_key"]) for row in rows)
 
 
+async def unread(db: Connection, connection: str, names: Sequence[str]) -> frozenset[str]:
+    """Objects of which a record is known to exist that nobody has read yet: it may match anything."""
+    rows = await db.fetch(
+        """select distinct l.object from connector.link l join connector.work w on w.link_id = l.id
+           where l.connection = $1 and l.object = any($2::text[]) and l.app_key is null and l.state = 'open'
+             and w.state = 'due' and w.attempt = 0""",
+        connection,
+        list(names),
+    )
+    return frozenset(row["object"] for row in rows)
+
+
 async def by_id(db: Connection, ids: Sequence[LinkId]) -> Mapping[LinkId, Link]:
     """Links by their own id."""
     rows = await db.fetch("select * from connector.link where id = any($1::bigint[])", list(ids))

@@ -120,14 +120,15 @@ async def needs_person(db: Connection, now: Now) -> Mapping[str, int]:
 
 
 async def loading(db: Connection, now: Now) -> int:
-    """Items that a fetch-all left to do: all but those that need a person or wait for one."""
+    """What a fetch-all that ended at `now` left to do: its own items and older ones, but for those that need a person."""
     return int(
         await db.fetchval(
             f"""{_STUCK}
                 select count(*) from connector.work
-                where connection = $1 and lane = $2 and link_id not in (select link_id from stuck)""",
+                where connection = $1 and (lane = $2 or noticed_at <= $3) and link_id not in (select link_id from stuck)""",
             now.connection,
             LANES.index("fetch_all"),
+            now.at,
         )
     )
 

@@ -44,7 +44,6 @@ class Item:
     app_changed: Mapping[str, datetime] = field(default_factory=dict)
     crm_changed: Mapping[str, datetime] = field(default_factory=dict)
     cause: str | None = None
-    merged_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,6 @@ class Mark:
     crm_changed: Mapping[str, datetime] = field(default_factory=dict)
     evidence: bool = False
     crm_version: str | None = None
-    merged_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,23 +71,23 @@ class Deferral:
 
 
 async def mark(db: Connection, connection: str, marks: Iterable[Mark], now: datetime) -> None:
-    """Makes links due. A new note re-arms parked and waiting items, leaves back-off and brake alone."""
+    """Makes links due. A new note re-arms parked and waiting items and leaves back-off alone, unless a person asks."""
     ordered = sorted(marks, key=lambda m: m.link_id)
     await db.execute(
         """insert into connector.work as w
-               (link_id, connection, lane, due_at, noticed_at, crm_changed, evidence, crm_version, merged_to)
-           select n.id, $1, n.lane, $2, $2, n.crm_changed, n.evidence, n.version, n.merged_to
-           from unnest($3::bigint[], $4::smallint[], $5::jsonb[], $6::bool[], $7::text[], $8::text[])
-                n(id, lane, crm_changed, evidence, version, merged_to)
+               (link_id, connection, lane, due_at, noticed_at, crm_changed, evidence, crm_version)
+           select n.id, $1, n.lane, $2, $2, n.crm_changed, n.evidence, n.version
+           from unnest($3::bigint[], $4::smallint[], $5::jsonb[], $6::bool[], $7::text[])
+                n(id, lane, crm_changed, evidence, version)
            join connector.link l on l.id = n.id
            on conflict (link_id) do update set
                generation = w.generation + 1, lane = least(w.lane, excluded.lane),
-               state = case when w.state in ('retry', 'braked') then w.state else 'due' end,
-               due_at = case when w.state in ('retry', 'braked') then w.due_at else excluded.due_at end,
+               state = case when w.state = 'braked' or (w.state = 'retry' and excluded.lane > 0) then w.state else 'due' end,
+               due_at = case when w.state = 'braked' or (w.state = 'retry' and excluded.lane > 0) then w.due_at
+                             else excluded.due_at end,
                crm_changed = w.crm_changed || excluded.crm_changed,
                evidence = w.evidence or excluded.evidence,
-               crm_version = greatest(w.crm_version, excluded.crm_version),
-               merged_to = coalesce(excluded.merged_to, w.merged_to)""",
+               crm_version = greatest(w.crm_version, excluded.crm_version)""",
         connection,
         now,
         [m.link_id for m in ordered],
@@ -97,7 +95,6 @@ async def mark(db: Connection, connection: str, marks: Iterable[Mark], now: date
         [_times_json(m.crm_changed) for m in ordered],
         [m.evidence for m in ordered],
         [m.crm_version for m in ordered],
-        [m.merged_to for m in ordered],
     )
 
 
@@ -149,7 +146,6 @@ def item_of(row: asyncpg.Record) -> Item:
         _times(row["app_changed"]),
         _times(row["crm_changed"]),
         row["cause"],
-        row["merged_to"],
     )
 
 
@@ -198,6 +194,16 @@ async def defer(db: Connection, items: Sequence[Deferral], now: datetime) -> Non
         [d.cause for d in ordered],
         [d.attempt for d in ordered],
         [d.waiting_for for d in ordered],
+        now,
+    )
+
+
+async def found_again(db: Connection, links: Sequence[LinkId], now: datetime) -> None:
+    """Makes due what was parked because its record did not answer: now it does."""
+    await db.execute(
+        """update connector.work set state = 'due', due_at = $2, attempt = 0
+           where link_id = any($1::bigint[]) and state = 'parked' and cause = 'missing'""",
+        list(links),
         now,
     )
 

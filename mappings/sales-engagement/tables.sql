@@ -10,7 +10,8 @@ create table if not exists app.companies (
   archived_at timestamptz,
   created_at timestamptz not null default now()
 );
-create index if not exists companies_name on app.companies (name);
+create index if not exists companies_name
+    on app.companies (lower(btrim(regexp_replace(name, '[ \t\n\r\f\v]+', ' ', 'g'))));
 
 create table if not exists app.contacts (
   id uuid primary key default gen_random_uuid(),
@@ -24,7 +25,7 @@ create table if not exists app.contacts (
   archived_at timestamptz,
   created_at timestamptz not null default now()
 );
-create index if not exists contacts_email on app.contacts (email);
+create index if not exists contacts_email on app.contacts (lower(btrim(email, E' \t\n\r\f\v')));
 create index if not exists contacts_company on app.contacts (company_id);
 
 create table if not exists app.deals (

@@ -16,7 +16,6 @@ from typing import Any, cast
 from connector.app.daemon import Daemon
 from connector.crm.http import Timeouts
 from connector.ports import CRM
-from connector.service.webhooks import Inbox
 from connector.store.db import Connection, Database, Fence
 
 UNMORTAL = frozenset({"close", "received", "compare", "capabilities", "budget", "link_url", "recall"})
@@ -107,14 +106,11 @@ class MortalDaemon(Daemon):
 
     life: Life
 
-    async def _database(self) -> Database:
-        return MortalDatabase(await super()._database(), self.life)
-
-    async def _engines(self, inbox: Inbox, started: Callable[[], None]) -> None:
+    async def _make_connections(self, database: Database) -> None:
+        await super()._make_connections(MortalDatabase(database, self.life))
         for running in self.running.values():
             cast("Any", running.crm)._client._http._timeouts = SHORT
             running.crm = cast("CRM", MortalCRM(running.crm, self.life))
-        await super()._engines(inbox, started)
 
     async def cut(self) -> None:
         """Cuts every connection, as the death of the process does."""

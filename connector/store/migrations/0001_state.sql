@@ -106,6 +106,7 @@ create table connector.link (
 );
 create unique index link_crm on connector.link (connection, object, crm_id) where crm_id is not null;
 create unique index link_app on connector.link (connection, mapping, app_key) where app_key is not null;
+create index link_half on connector.link (connection, object) where app_key is null and state = 'open';
 create index link_held on connector.link (connection) where held <> '{}';
 
 create table connector.work (

@@ -30,13 +30,14 @@ create table app.comments (
 
 
 async def test_the_webhook_of_our_create_comes_before_its_response(database: str, tmp_path: Path) -> None:
-    """Each row stays one row and one person, though the CRM tells of it first.
+    """Each row stays one row and one person, though the CRM tells of it first, and some of it twice.
 
     Fails without the joining of a CRM half to the create intent that its identity names: rows are doubled.
     """
     async with rig(database, tmp_path / "set", people(match=""), TABLES, webhooks=True) as world:
         await world.start()
-        await world.control("POST", "webhooks", {"before_response": True})
+        await world.control("POST", "webhooks", {"before_response": True, "duplicate": 0.5})
+        await fault(world, "slow_after", "POST", "persons$", seconds=0.4, count=10)
         await add(world, *"abcdefghij")
         await world.idle()
         await world.quiet()

@@ -1,0 +1,1 @@
+"""The commands that start everything, as processes, from outside."""

@@ -1,0 +1,92 @@
+"""Rule 11, freshness: a webhook names a least version; a read that shows an older one is not the truth yet.
+
+The accidents: a replica's stale answer is taken for the new state and the edit arrives with the next one only, a
+version from the future that no read can ever show.
+"""
+
+import json
+from pathlib import Path
+
+import aiohttp
+
+from tests.engine.accidents.people import TABLES, add, edit, people, requests, rows
+from tests.engine.rig import Rig, rig
+
+
+async def test_a_read_that_is_older_than_the_webhook(database: str, tmp_path: Path) -> None:
+    """The record is read again until it is as new as the event said.
+
+    Fails when a read is believed whatever its version: the row keeps the old value.
+    """
+    async with rig(database, tmp_path / "set", people(), TABLES, webhooks=True) as world:
+        await world.start()
+        await add(world, "ann")
+        await world.idle()
+        await _stale(world, 3)
+        await edit(world, 1, last_name="New")
+        await world.until(lambda: _last(world, "New"))
+
+
+async def test_reads_that_never_become_new(database: str, tmp_path: Path) -> None:
+    """After five more reads the answer is believed: one record does not read for ever.
+
+    Fails when a stale read is repeated without end.
+    """
+    async with rig(database, tmp_path / "set", people(), TABLES, webhooks=True) as world:
+        await world.start()
+        await add(world, "ann")
+        await world.idle()
+        await _stale(world, 100)
+        await edit(world, 1, last_name="New")
+        await world.until(lambda: _leaping(world))
+        await world.control("DELETE", "faults")
+        await world.quiet()
+        await world.ask("sync", {"mapping": "people", "crm": "1"})
+        await world.idle()
+        assert await _last(world, "New")
+
+
+async def test_a_version_from_the_future(database: str, tmp_path: Path) -> None:
+    """An event that claims next century asks for a read, and for one only.
+
+    Fails when the version of an event is believed whatever its time.
+    """
+    async with rig(database, tmp_path / "set", people(), TABLES, webhooks=True) as world:
+        await world.start()
+        await add(world, "ann")
+        await world.idle()
+        before = await requests(world, "GET")
+        await _deliver(world, {"id": 1, "last_name": "Never", "update_time": "2101-01-01T00:00:00Z"})
+        await world.idle()
+        assert await requests(world, "GET") == before + 1
+        assert await _last(world, "Test")
+
+
+async def _stale(world: Rig, count: int) -> None:
+    """From now on the CRM answers reads of the person so many times as at this moment."""
+    rule = {"kind": "stale", "method": "GET", "path": "persons/1$", "count": count}
+    await world.control("POST", "faults", rule)
+    await world.crm("GET", "/api/v2/persons/1")
+
+
+async def _leaping(world: Rig) -> bool:
+    """Lets time pass until nothing is left."""
+    world.clock.leap(1)
+    return not await world.db.fetchval("select count(*) from connector.work") and not world.sandbox.deliverer.pending
+
+
+async def _last(world: Rig, name: str) -> bool:
+    return [row["last"] for row in await rows(world)] == [name]
+
+
+async def _deliver(world: Rig, data: dict[str, object]) -> None:
+    (subscription,) = world.sandbox.world.subscriptions.values()
+    assert subscription.auth is not None
+    headers = {
+        "Content-Type": "application/json",
+        "Authorization": aiohttp.encode_basic_auth(*subscription.auth),
+    }
+    meta = {"action": "change", "entity": "person", "entity_id": "1", "id": "x", "timestamp": "2101-01-01T00:00:00Z"}
+    body = json.dumps({"meta": meta, "data": data, "previous": {"last_name": "Test"}})
+    async with world.http.post(subscription.url, data=body, headers=headers) as response:
+        assert response.status == 200
