@@ -21,6 +21,7 @@ import pytest_asyncio
 from docker.errors import DockerException
 from testcontainers.community.postgres import PostgresContainer
 
+from connector.obs.logs import configure
 from connector.postgres.cluster import EmbeddedCluster
 
 IMAGE = "postgres:17-alpine"
@@ -39,6 +40,12 @@ END $$;
 CREATE SCHEMA public AUTHORIZATION pg_database_owner;
 GRANT USAGE ON SCHEMA public TO PUBLIC;
 """
+
+
+@pytest.fixture(scope="session", autouse=True)
+def production_logs() -> None:
+    """Log as in production: the library's own tracebacks would draw every variable, for seconds."""
+    configure("json", "error")
 
 
 @pytest.fixture(scope="session")

@@ -69,6 +69,10 @@ class Running:
     refused: str | None = None
     """The version of edited files that was looked at already."""
     complaint: str = ""
+    ending: bool = False
+    """Set at shutdown: a session that is cut while its task is cancelled raises its own error instead, and the task must
+    end all the same. `Task.cancelling` cannot tell: before Python 3.13 a failed TaskGroup leaves it raised.
+    """
 
     @classmethod
     def make(cls, shared: Shared, loaded: LoadedSet, account: Account, *, watch_files: bool = True) -> Running:
@@ -86,13 +90,15 @@ class Running:
                 except (NotOwnerError, *AWAY) as error:
                     log.warning("connection.left", connection=self.loaded.name, error=error)
                     self.context = None
-                    _heed_cancellation()
+                    if self.ending:
+                        raise asyncio.CancelledError from None
                     await self.shared.clock.sleep(TRY_LEASE)
         finally:
             await self.crm.close()
 
     async def drain(self, seconds: float) -> None:
         """Takes up nothing more and waits for what is in flight, so that no CRM write stays without its answer."""
+        self.ending = True
         if self.context is not None:
             self.context.gates.draining = True
             with contextlib.suppress(TimeoutError):
@@ -296,10 +302,3 @@ def refuse_errors(rules: Rules) -> None:
     errors = tuple(problem for problem in rules.bound.problems if not problem.warning)
     if errors:
         raise MappingSetError(errors)
-
-
-def _heed_cancellation() -> None:
-    """A session that is cut while its task is cancelled raises its own error instead: the task must end all the same."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError

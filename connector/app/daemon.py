@@ -17,6 +17,7 @@ from importlib.metadata import version
 from typing import Any
 
 import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_fixed
 
 from connector.app.connection import Running, Shared
 from connector.app.sets import Account, LoadedSet
@@ -122,17 +123,15 @@ class Daemon:
 
     async def _wait_for(self, database: Database) -> None:
         """Returns once the database answers and its schema is in place; says once that it waits."""
-        said = False
-        while True:
-            try:
+        tries = AsyncRetrying(
+            retry=retry_if_exception_type(AWAY),
+            wait=wait_fixed(TRY_DATABASE),
+            sleep=self.clock.sleep,
+            before_sleep=_say,
+        )
+        async for attempt in tries:
+            with attempt:
                 await self._reach(database)
-            except AWAY as error:
-                if not said:
-                    log.warning("database.away", error=error)
-                said = True
-                await self.clock.sleep(TRY_DATABASE)
-            else:
-                return
 
     async def _reach(self, database: Database) -> None:
         if self.options.migrate:
@@ -211,6 +210,11 @@ class Daemon:
         for task in tasks:
             if task.done() and not task.cancelled() and (error := task.exception()) is not None:
                 raise unwrapped(error)
+
+
+def _say(state: RetryCallState) -> None:
+    if state.attempt_number == 1 and state.outcome is not None:
+        log.warning("database.away", error=state.outcome.exception())
 
 
 def unwrapped(error: BaseException) -> BaseException:

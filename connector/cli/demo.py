@@ -20,7 +20,7 @@ import typer
 
 from connector.app.daemon import Daemon, Options
 from connector.app.sets import Account, LoadedSet, load_directory
-from connector.cli.run import HOME, loop_factory, work
+from connector.cli.run import HOME, heed_sigterm, loop_factory, work
 from connector.cli.talk import guarded
 from connector.config.settings import load_settings
 from connector.core.errors import ConnectorError
@@ -71,6 +71,7 @@ def _demo(choices: Choices) -> None:
     loaded = load_directory(choices.mappings)
     choices.data.mkdir(parents=True, exist_ok=True)
     key = _kept_secret(choices.data / "secret.key")
+    heed_sigterm()
     with EmbeddedCluster(choices.data / "postgres") as cluster, _sandbox(choices) as account:
         _apply_tables(cluster.dsn, choices.mappings / "tables.sql", choices.data / f"{loaded.name}.tables.applied")
         options = Options(

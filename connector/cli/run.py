@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -44,6 +45,7 @@ def _run(directories: Sequence[Path], *, migrate: bool) -> None:
         options = options_of(settings, settings.database_url.get_secret_value(), migrate=migrate)
         work(options, accounts, tell_manual_webhooks)
         return
+    heed_sigterm()
     with EmbeddedCluster(HOME / "postgres") as cluster:
         work(options_of(settings, cluster.dsn, migrate=migrate), accounts, tell_manual_webhooks)
 
@@ -60,6 +62,11 @@ def load_all(directories: Sequence[Path]) -> list[LoadedSet]:
     if problems:
         raise MappingSetError(tuple(problems))
     return sets
+
+
+def heed_sigterm() -> None:
+    """Until the daemon listens for it, SIGTERM ends the command as Ctrl-C does: whatever was started is stopped."""
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(128 + signal.SIGTERM))
 
 
 def refuse_twins(sets: Sequence[LoadedSet]) -> None:

@@ -135,6 +135,15 @@ Base = Mapping[str, Pair]
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """The last write of one line, in the CRM's spelling: what was read before, what was stored, and the app's time."""
+
+    seen: Json
+    sent: Json
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """This row is that CRM record. `base` is keyed by line name; a half-open link lacks one of the two keys."""
 
@@ -150,6 +159,7 @@ class Link:
     committed_at: datetime | None = None
     version: str | None = None
     held: bool = False
+    sent: Mapping[str, Sent] = field(default_factory=dict)
 
     @property
     def half(self) -> bool:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from connector.core.filter import crm_reader, failing
 from connector.core.line import BoundMapping, Line, Refs
 from connector.core.mapping import Condition, DeletePolicy, Direction, Keyword, OnLeave, SetValue
-from connector.core.merge import Decision, Inputs, Parent, Verdict, decide, empty
+from connector.core.merge import Decision, Inputs, Parent, Reason, Verdict, after_the_fact, decide, empty
 from connector.core.model import (
     ABSENT,
     Clocks,
@@ -33,6 +33,7 @@ from connector.core.model import (
     Side,
 )
 from connector.core.schema import Metadata
+from connector.core.unseen import Unseen
 
 
 class Step(StrEnum):
@@ -151,6 +152,8 @@ class Situation:
     """Open create intents that may have made this CRM half, and nobody can tell yet."""
     linked_in: Callable[[str, Json], bool] = lambda _mapping, _value: False
     ready: Readiness = field(default_factory=Readiness)
+    unseen: Mapping[str, Unseen] = field(default_factory=dict)
+    """By line: a value of the CRM that our last write put away before anybody had seen it."""
     merging: bool = False
     """Another record was merged into this CRM half, and the link of its row will follow."""
     evidence: bool = False
@@ -373,8 +376,16 @@ def _both_alive(s: Situation, row: Row, record: Record) -> Plan:
     if left is not None:
         return _leave(s, *left)
     sendable = not record.archived and failing(s.mapping.only_send, row.columns.get, s.linked_in) is None
-    decisions = tuple(_decide(s, line, record, sendable=sendable) for line in s.mapping.every_line)
+    decisions = tuple(_told_later(s, _decide(s, line, record, sendable=sendable)) for line in s.mapping.every_line)
     return _write(s, decisions, row, record)
+
+
+def _told_later(s: Situation, d: Decision) -> Decision:
+    """The decision, unless the echo of our last write has told that it put away what nobody had seen."""
+    put_away, sent, base = s.unseen.get(d.line.name), s.link.sent.get(d.line.name), s.link.base.get(d.line.name)
+    if put_away is None or sent is None or base is None or d.reason is not Reason.UNCHANGED:
+        return d
+    return after_the_fact(d.line, Inputs(d.app, d.crm, base, s.clocks, s.refs), put_away, sent)
 
 
 def _write(s: Situation, decisions: tuple[Decision, ...], row: Row, record: Record) -> Plan:

@@ -29,6 +29,7 @@ from connector.core.model import (
     Pair,
     Record,
     Row,
+    Sent,
     Side,
 )
 from connector.core.plan import DeleteRow, InsertRow, Plan, Step, UpdateRow
@@ -222,6 +223,7 @@ class Applier:
             plan.died if plan is not None and done else None,
             plan.cause if plan is not None and done else None,
             record.version if record is not None else None,
+            _still_sent(result, base),
         )
 
     def _base(self, result: Result) -> Base:
@@ -234,7 +236,7 @@ class Applier:
         for d in plan.decisions:
             if d.base is not None and d.verdict is Verdict.AGREE:
                 base[d.line.name] = d.base
-            elif d.base is not None and d.verdict is Verdict.RECEIVE:
+            elif d.base is not None and d.verdict is Verdict.RECEIVE and not d.returns:
                 app = d.line.converter.read_app(result.row.columns) if result.row is not None else d.base.app
                 base[d.line.name] = Pair(app, d.base.crm, d.base.rule)
         return base
@@ -403,6 +405,10 @@ class Applier:
             yield Entry(*head, Side.CRM, result.sent_action, cause, reason, lines)
         if plan is None or result.stale or result.refused is not None:
             return
+        kept = [d for d in plan.decisions if d.verdict is Verdict.AGREE and d.loser is not None]
+        if kept:
+            lines = {d.line.name: _line_entry(d, Side.CRM) for d in kept}
+            yield Entry(*head, Side.CRM, "overwrite", cause, plan.reason, lines)
         if plan.row is not None:
             received = [d for d in plan.decisions if d.verdict is Verdict.RECEIVE]
             lines = {d.line.name: _line_entry(d, Side.APP) for d in received}
@@ -468,6 +474,16 @@ def _restorable(result: Result, plan: Plan) -> Mapping[str, str | None]:
     """What `deletes.set` wrote, as the row spells it: it is compared with the row when the record lives again."""
     held = result.row.columns if result.row is not None else plan.restore
     return {column: held.get(column) for column in plan.restore}
+
+
+def _still_sent(result: Result, base: Base) -> Mapping[str, Sent]:
+    """Our last writes that the base still shows, but for those whose echo has told."""
+    told = result.case.situation.unseen if result.case.situation is not None and not result.sent_action else {}
+    return {
+        name: sent
+        for name, sent in result.case.link.sent.items()
+        if name in base and base[name].crm == sent.sent and name not in told
+    }
 
 
 def _same_state(link: Link, plan: Plan) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from connector.core.line import BoundMapping
 from connector.core.model import ABSENT, Link, LinkState
 from connector.core.schema import CrmField
+from connector.core.unseen import Told, unseen
 from connector.engine.context import Rules
 from connector.ports import CRM, Hint, HintKind, VersionOrder
 
@@ -31,6 +32,9 @@ def _says_nothing_new(rules: Rules, mapping: BoundMapping, link: Link, hint: Hin
         held = line.converter.read_crm(hint.values)
         pair = link.base.get(line.name)
         if pair is None or held is ABSENT or not line.converter.same_crm(held, pair.crm):
+            return False
+        sent = link.sent.get(line.name)
+        if sent is not None and unseen(line, sent, [Told(hint.values, hint.previous, hint.at)]) is not None:
             return False
     return True
 

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 
 from connector.core.model import CrmId, Lane, Link
 from connector.core.schema import FieldType
-from connector.engine.context import Context
+from connector.core.unseen import Told
+from connector.engine.context import Context, Rules
 from connector.engine.echo import is_echo
 from connector.ports import Hint, HintKind
 from connector.store import aliases, links, match_keys, notes, sweeps, work
@@ -85,6 +86,7 @@ class Folder:
         if missing:
             await links.open_crm(db, self.context.name, name, missing, now)
             known = {**known, **await links.by_crm(db, self.context.name, name, sorted(missing))}
+        fresh = [_mapped_alone(rules, hint) for hint in fresh]
         marks = _marks(fresh, known, now + timedelta(seconds=self.context.clock_offset) + SKEW)
         if marks:
             await work.mark(db, self.context.name, marks, now)
@@ -133,9 +135,17 @@ def _marks(hints: Iterable[Hint], known: Mapping[CrmId, Link], latest: datetime)
             {**before.crm_changed, **times},
             evidence=hint.kind in (HintKind.DELETED, HintKind.MERGED)
             or (before.evidence and hint.kind is not HintKind.RESTORED),
+            told={**before.told, **({hint.id: Told(hint.values, hint.previous, hint.at)} if hint.previous else {})},
             crm_version=max(filter(None, (before.crm_version, hint.version if trusted else None)), default=None),
         )
     return list(merged.values())
+
+
+def _mapped_alone(rules: Rules, hint: Hint) -> Hint:
+    """The hint without what no line reads."""
+    keys = {field.key for m in rules.of_object(hint.object) for line in m.every_line for field in line.fields}
+    values = {key: value for key, value in hint.values.items() if key in keys}
+    return replace(hint, values=values, previous={k: v for k, v in hint.previous.items() if k in keys})
 
 
 def _by_object(hints: Iterable[Hint]) -> Mapping[str, Sequence[Hint]]:

@@ -18,7 +18,13 @@ from connector.engine.context import Context
 from connector.store import links, work
 from connector.store.work import Deferral, Item, WorkState
 
-SOON: Final[Mapping[str, float]] = {"same_key": 0.2, "open_intents": 2.0, "sweep": 600.0, "merge": 2.0}
+SOON: Final[Mapping[str, float]] = {
+    "same_key": 0.2,
+    "unfolded": 0.05,
+    "open_intents": 2.0,
+    "sweep": 600.0,
+    "merge": 2.0,
+}
 """Seconds after which a wait ends by itself; other causes but `parent` end when the gate they name opens."""
 
 

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from connector.core.errors import ConnectorError
-from connector.core.merge import Parent
+from connector.core.merge import CONFLICTS, Parent
 from connector.core.model import CrmId, Gone, LinkId, LinkState, Record
 from connector.core.plan import Effect, Plan, Step, plan
 from connector.engine.apply import Applier, Result
@@ -26,7 +26,7 @@ from connector.engine.putback import call_parents, deferral, retry, undone, unfi
 from connector.engine.resolve import Listings, Resolver, Ruling
 from connector.engine.send import Sender
 from connector.ports import VersionOrder
-from connector.store import links, work
+from connector.store import links, notes, work
 from connector.store.group_commit import GroupCommit
 from connector.store.work import Item, WorkState
 
@@ -118,7 +118,18 @@ class Reconciler:
     # --- planning ----------------------------------------------------------------------------------------------------
 
     async def _plan(self, cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
-        return [(case, self._hold_keys(case, found)) for case, found in await self.foresee(cases)]
+        planned = await self._with_clocks(await self.foresee(cases))
+        return [(case, self._hold_keys(case, found)) for case, found in planned]
+
+    async def _with_clocks(self, planned: Sequence[tuple[Case, Plan]]) -> list[tuple[Case, Plan]]:
+        """A conflict is settled by times: who has a note waiting to be folded is planned again with it."""
+        conflicts = [case.link.id for case, found in planned if any(d.reason in CONFLICTS for d in found.decisions)]
+        if not conflicts:
+            return list(planned)
+        async with self.context.database.session() as db:
+            late = await notes.unfolded(db, self.context.name, conflicts)
+        wait = Plan(Step.WAIT, "unfolded", LinkState.OPEN, cause="unfolded")
+        return [(case, wait if case.link.id in late else found) for case, found in planned]
 
     async def foresee(self, cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
         """The plans of observed cases as they would be carried out now; nothing is held or written."""
@@ -211,7 +222,8 @@ class Reconciler:
                 return undone(case, waiting(self.context, case, found, parents))
         back = waiting(self.context, case, found, parents) if unfinished(found) else None
         alive_again = case.link.state.tombstone and not found.state.tombstone
-        return Result(case, found, deferral=back, again=alive_again)
+        returns = any(d.returns for d in found.decisions)
+        return Result(case, found, deferral=back, again=alive_again or returns)
 
     async def _send(self, case: Case, found: Plan, ruling: Ruling) -> None:
         result = await self.sender.send(case, found)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from connector.core.model import ABSENT, Base, CrmId, Gone, LinkState, Pair, Record
+from connector.core.model import ABSENT, Base, Gone, LinkState, Pair, Record
 from connector.engine.case import Case
 from connector.engine.context import Context, identity_intent
 from connector.engine.observe import OVERLAP, UNKNOWN_FOR, holds_all, int_or, may_have_made

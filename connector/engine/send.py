@@ -5,13 +5,13 @@ The intent is committed before the call. An answer that never came is not repeat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from connector.core.errors import ConnectorError, RefusedError
-from connector.core.merge import Decision, Reason, Verdict
-from connector.core.model import ABSENT, Base, LinkState, Pair, Record
-from connector.core.plan import CreateRecord, DeleteRecord, Plan, Step, UpdateRecord, plan
+from connector.core.merge import Decision, Reason, Verdict, latest_edit
+from connector.core.model import ABSENT, Base, LinkState, Pair, Record, Sent
+from connector.core.plan import CreateRecord, DeleteRecord, Plan, Situation, Step, UpdateRecord, plan
 from connector.engine.apply import Result
 from connector.engine.case import Case
 from connector.engine.context import Context, identity_text
@@ -74,8 +74,9 @@ class Sender:
         }
         name = case.mapping.name if case.mapping is not None else case.link.mapping
         case.link = replace(case.link, mapping=name, crm_id=record.id, base=base, state=LinkState.LINKED)
+        case.link = replace(case.link, sent={**case.link.sent, **_sent(case.situation, found, base)})
         case.crm = record
-        after = plan(replace(case.situation, link=case.link, crm=record, evidence=False))
+        after = plan(replace(case.situation, link=case.link, crm=record, evidence=False, unseen={}))
         parents = await call_parents(self.context, [(case, after)]) if after.parents else {}
         return Result(
             case,
@@ -135,6 +136,18 @@ def _name_of(found: Plan) -> str:
     if isinstance(found.record, CreateRecord):
         return "create"
     return "update" if isinstance(found.record, UpdateRecord) else "delete"
+
+
+def _sent(situation: Situation, found: Plan, base: Base) -> Mapping[str, Sent]:
+    """What an update put in the place of what: its echo will tell whether that was still so."""
+    if not isinstance(found.record, UpdateRecord):
+        return {}
+    clocks = situation.clocks
+    return {
+        d.line.name: Sent(d.crm, base[d.line.name].crm, latest_edit(d.line, clocks) or clocks.app_record)
+        for d in found.sends()
+        if d.crm is not ABSENT and d.line.name in base
+    }
 
 
 def _named_lines(found: Plan, error: RefusedError) -> Sequence[Decision]:

@@ -7,6 +7,7 @@ in a listing; what was not met is read by id, and only positive evidence counts.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -29,6 +30,7 @@ log = structlog.get_logger()
 OVERLAP = timedelta(seconds=2)
 FIRST_LOOK = timedelta(minutes=5)
 ROWS = 1000
+AT_ONCE = 2
 
 
 class Sweeper:
@@ -64,16 +66,36 @@ class Sweeper:
         if state.cursor is None:
             async with self.context.change() as db:
                 await sweeps.forget_seen(db, self.context.name, name)
-        async for page, read_at in self._pages(name, state.cursor, lane):
-            await self.page(name, page.records, read_at, lane, confirmed=lane is Lane.FETCH_ALL)
-            state = replace(state, cursor=page.cursor, seen=state.seen + len(page.records))
-            async with self.context.change() as db:
-                await sweeps.note_seen(db, self.context.name, name, [record.id for record in page.records])
-                await sweeps.save(db, self.context.name, state)
+        state = await self._work_through(state, lane)
         await self._look_for_unseen(name, state.started_at or now, lane)
         done = replace(state, finished_at=self.context.clock.now())
         await self._save(done)
         return done
+
+    async def _work_through(self, state: Sweep, lane: Lane) -> Sweep:
+        """Reconciles all pages, two at a time: one is planned while the other is being written. Kept in their order."""
+        working: deque[tuple[Page, asyncio.Task[int]]] = deque()
+        try:
+            async for page, read_at in self._pages(state.object, state.cursor, lane):
+                done = self.page(state.object, page.records, read_at, lane, confirmed=lane is Lane.FETCH_ALL)
+                working.append((page, asyncio.create_task(done)))
+                if len(working) == AT_ONCE:
+                    state = await self._finish_page(state, *working.popleft())
+            while working:
+                state = await self._finish_page(state, *working.popleft())
+        finally:
+            for _, task in working:
+                task.cancel()
+            await asyncio.gather(*(task for _, task in working), return_exceptions=True)
+        return state
+
+    async def _finish_page(self, state: Sweep, page: Page, working: asyncio.Task[int]) -> Sweep:
+        await working
+        state = replace(state, cursor=page.cursor, seen=state.seen + len(page.records))
+        async with self.context.change() as db:
+            await sweeps.note_seen(db, self.context.name, state.object, [record.id for record in page.records])
+            await sweeps.save(db, self.context.name, state)
+        return state
 
     async def _pages(self, name: str, cursor: str | None, lane: Lane) -> AsyncIterator[tuple[Page, datetime]]:
         """The pages of a listing and when each read began; the next one is under way while one is worked on."""

@@ -64,6 +64,11 @@ class Sandbox:
         return self.api.company.world
 
     @property
+    def late(self) -> int:
+        """How many writes are still to be applied late."""
+        return len(self._late)
+
+    @property
     def token(self) -> str:
         """The API token of the first user, an admin."""
         return self.tokens[0]
@@ -118,12 +123,8 @@ class Sandbox:
             case Kind.SLOW:
                 await asyncio.sleep(rule.seconds)
                 return await self._answered(request)
-            case Kind.STALE:
-                return _respond(self._stale.setdefault(http.path_qs, await self._apply(request)))
-            case Kind.SLOW_AFTER:
-                answer = await self._answered(request)
-                await asyncio.sleep(rule.seconds)
-                return answer
+            case Kind.STALE | Kind.SLOW_AFTER:
+                return await self._behind(rule, request, http)
             case Kind.APPLIED_LATE:
                 self._apply_late(rule.seconds, request)
             case Kind.TIMEOUT_AFTER | Kind.DISCONNECT_AFTER:
@@ -134,6 +135,14 @@ class Sandbox:
             return _cut(http)
         await asyncio.sleep(HANG)
         return _cut(http)
+
+    async def _behind(self, rule: Rule, request: Request, http: web.Request) -> web.StreamResponse:
+        """Answer from the past: from the first of these requests, or from some seconds ago."""
+        response = await self._apply(request)
+        if rule.kind is Kind.STALE:
+            return _respond(self._stale.setdefault(http.path_qs, response))
+        await asyncio.sleep(rule.seconds)
+        return _respond(response)
 
     def _apply_late(self, seconds: float, request: Request) -> None:
         async def later() -> None:

@@ -11,12 +11,15 @@ TERM = timedelta(seconds=8)
 
 
 async def acquire(db: Connection, connection: str, owner: str, now: datetime) -> Fence | None:
-    """The lease with a new epoch, or None while another owner's has not expired."""
+    """The lease with a new epoch, or None while another owner's has not expired.
+
+    An owner that lost touch with the database takes up its own at once.
+    """
     epoch = await db.fetchval(
         """insert into connector.lease as l (connection, epoch, owner, expires_at) values ($1, 1, $2, $3)
            on conflict (connection) do update set epoch = l.epoch + 1, owner = excluded.owner,
                expires_at = excluded.expires_at
-           where l.expires_at < $4
+           where l.expires_at < $4 or l.owner = excluded.owner
            returning epoch""",
         connection,
         owner,

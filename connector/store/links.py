@@ -14,7 +14,7 @@ import asyncpg
 from pydantic_core import from_json
 
 from connector.core.merge import Parent
-from connector.core.model import AppKey, Base, CrmId, Link, LinkId, LinkState, Pair, Side
+from connector.core.model import AppKey, Base, CrmId, Link, LinkId, LinkState, Pair, Sent, Side
 from connector.store.db import Connection
 from connector.store.notes import dump
 
@@ -50,6 +50,7 @@ class LinkWrite:
     died: Side | None = None
     cause: str | None = None
     version: str | None = None
+    sent: Mapping[str, Sent] = field(default_factory=dict)
 
 
 def base_json(base: Base) -> str:
@@ -77,7 +78,16 @@ def link_of(row: asyncpg.Record) -> Link:
         committed_at=row["committed_at"],
         version=row["version"],
         held=row["held"] != "{}",
+        sent=_sent_of(row["sent"]) if row["sent"] != "{}" else {},
     )
+
+
+def _sent_of(text: str) -> Mapping[str, Sent]:
+    return {name: Sent(one["seen"], one["sent"], _moment(one["at"])) for name, one in from_json(text).items()}
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text is not None else None
 
 
 async def open_app(
@@ -165,9 +175,9 @@ async def save(db: Connection, writes: Sequence[LinkWrite], now: datetime) -> No
     await db.execute(
         """update connector.link l set mapping = n.mapping, app_key = n.app_key, crm_id = n.crm_id, state = n.state,
                base = n.base, restore = n.restore, held = n.held, died = n.died, cause = n.cause, version = n.version,
-               committed_at = $2
+               sent = n.sent, committed_at = $2
            from json_to_recordset($1::json) n(id bigint, mapping text, app_key text, crm_id text, state text, base jsonb,
-                restore jsonb, held jsonb, died text, cause text, version text)
+                restore jsonb, held jsonb, died text, cause text, version text, sent jsonb)
            where l.id = n.id""",
         dump(writes),
         now,
@@ -182,7 +192,7 @@ async def absorb(db: Connection, connection: str, name: str, taken: Mapping[CrmI
                join connector.link h on h.connection = $1 and h.object = $2 and h.crm_id = n.crm_id and h.id <> n.keeper
                where h.app_key is null)
            update connector.work k set generation = k.generation + 1, crm_changed = k.crm_changed || w.crm_changed,
-               evidence = k.evidence or w.evidence
+               evidence = k.evidence or w.evidence, told = k.told || w.told
            from half join connector.work w on w.link_id = half.id where k.link_id = half.keeper""",
         connection,
         name,

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from pydantic_core import to_json
 
-from connector.core.model import Lane
+from connector.core.model import Lane, LinkId
 from connector.store.db import Connection
 
 
@@ -59,6 +59,20 @@ async def take_events(db: Connection, connection: str, limit: int) -> Sequence[E
         for r in rows
     ]
     return sorted(found, key=lambda event: event.id)
+
+
+async def unfolded(db: Connection, connection: str, ids: Sequence[LinkId]) -> frozenset[LinkId]:
+    """The links about whose row or record a note is left that nobody has folded yet."""
+    rows = await db.fetch(
+        """select l.id from connector.link l where l.id = any($2::bigint[]) and (
+             exists (select 1 from connector.change c
+                     where c.connection = $1 and c.mapping = l.mapping and l.app_key = any(c.keys))
+             or exists (select 1 from connector.event e
+                        where e.connection = $1 and e.object = l.object and e.crm_id = l.crm_id))""",
+        connection,
+        list(ids),
+    )
+    return frozenset(LinkId(row["id"]) for row in rows)
 
 
 @dataclass(frozen=True, slots=True)

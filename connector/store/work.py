@@ -15,6 +15,7 @@ import asyncpg
 from pydantic_core import from_json
 
 from connector.core.model import Lane, LinkId
+from connector.core.unseen import Told
 from connector.store.db import Connection, Fence
 from connector.store.notes import dump
 
@@ -44,6 +45,7 @@ class Item:
     app_changed: Mapping[str, datetime] = field(default_factory=dict)
     crm_changed: Mapping[str, datetime] = field(default_factory=dict)
     cause: str | None = None
+    told: Sequence[Told] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class Mark:
     crm_changed: Mapping[str, datetime] = field(default_factory=dict)
     evidence: bool = False
     crm_version: str | None = None
+    told: Mapping[str, Told] = field(default_factory=dict)
+    """By the event's id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +79,17 @@ async def mark(db: Connection, connection: str, marks: Iterable[Mark], now: date
     ordered = sorted(marks, key=lambda m: m.link_id)
     await db.execute(
         """insert into connector.work as w
-               (link_id, connection, lane, due_at, noticed_at, crm_changed, evidence, crm_version)
-           select n.id, $1, n.lane, $2, $2, n.crm_changed, n.evidence, n.version
-           from unnest($3::bigint[], $4::smallint[], $5::jsonb[], $6::bool[], $7::text[])
-                n(id, lane, crm_changed, evidence, version)
+               (link_id, connection, lane, due_at, noticed_at, crm_changed, evidence, crm_version, told)
+           select n.id, $1, n.lane, $2, $2, n.crm_changed, n.evidence, n.version, n.told
+           from unnest($3::bigint[], $4::smallint[], $5::jsonb[], $6::bool[], $7::text[], $8::jsonb[])
+                n(id, lane, crm_changed, evidence, version, told)
            join connector.link l on l.id = n.id
            on conflict (link_id) do update set
                generation = w.generation + 1, lane = least(w.lane, excluded.lane),
                state = case when w.state = 'braked' or (w.state = 'retry' and excluded.lane > 0) then w.state else 'due' end,
                due_at = case when w.state = 'braked' or (w.state = 'retry' and excluded.lane > 0) then w.due_at
                              else excluded.due_at end,
-               crm_changed = w.crm_changed || excluded.crm_changed,
+               crm_changed = w.crm_changed || excluded.crm_changed, told = w.told || excluded.told,
                evidence = w.evidence or excluded.evidence,
                crm_version = greatest(w.crm_version, excluded.crm_version)""",
         connection,
@@ -95,6 +99,7 @@ async def mark(db: Connection, connection: str, marks: Iterable[Mark], now: date
         [_times_json(m.crm_changed) for m in ordered],
         [m.evidence for m in ordered],
         [m.crm_version for m in ordered],
+        [dump(m.told) for m in ordered],
     )
 
 
@@ -146,7 +151,15 @@ def item_of(row: asyncpg.Record) -> Item:
         _times(row["app_changed"]),
         _times(row["crm_changed"]),
         row["cause"],
+        _told(row["told"]) if row["told"] != "{}" else (),
     )
+
+
+def _told(text: str) -> Sequence[Told]:
+    return [
+        Told(one["now"], one["was"], datetime.fromisoformat(one["at"]) if one["at"] is not None else None)
+        for one in from_json(text).values()
+    ]
 
 
 async def finish(db: Connection, done: Sequence[tuple[LinkId, int]], now: datetime) -> None:

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.demo.stage import ROOT, STOPS_WITHIN, Demo, Sides, until
-from tests.engine.rig import free_port
+from tests.demo.stage import ROOT, STOPS_WITHIN, Demo, Sides, answers, until
 
 SALES = ROOT / "mappings" / "sales-engagement"
 SMALL = Path(__file__).parent / "small"
@@ -93,20 +92,20 @@ async def test_a_port_that_is_taken(small: Demo, which: str) -> None:
     assert not list((tmp := small.data / "postgres").rglob("postmaster.pid")), tmp
 
 
-async def test_a_stop_in_the_middle_of_the_start(small: Demo) -> None:
+@pytest.mark.parametrize("sign", ["secret.key", "postmaster.pid", "sandbox.jsonl"])
+async def test_a_stop_in_the_middle_of_the_start(small: Demo, sign: str) -> None:
     """SIGTERM before it is ready ends all processes too."""
     process = await small.spawn()
-    await until(lambda: _exists(small.data / "postgres"))
+    await until(lambda: _exists(small.data, sign))
     process.send_signal(signal.SIGTERM)
     await asyncio.wait_for(process.communicate(), STOPS_WITHIN)
-    assert small.listening() == []
-    assert not list((small.data / "postgres").rglob("postmaster.pid"))
-    small.port, small.sandbox_port = free_port(), free_port()
-    await small.start()
+    assert not answers(small.sandbox_port)
+    assert not answers(small.port)
+    assert not list(small.data.rglob("postmaster.pid"))
 
 
-async def _exists(path: Path) -> bool:
-    return path.exists()
+async def _exists(directory: Path, name: str) -> bool:
+    return any(directory.rglob(name))
 
 
 async def _has(sides: Sides, person: int, key: str, value: str) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
+from connector.obs.logs import configure
 from tests.engine.rig import Rig, rig
 from tests.service.proxy import Proxy
 
@@ -29,9 +31,17 @@ TROUBLES: Mapping[str, tuple[str, Mapping[str, Any], str, str]] = {
     "429": ("faults", {"kind": "status", "code": 429, "path": "/api/"}, "ok", "ratelimited"),
     "500": ("faults", {"kind": "status", "code": 500, "path": "/api/"}, "ok", "unavailable"),
     "HTML 403": ("faults", {"kind": "html_403", "path": "/api/"}, "ok", "unavailable"),
-    "away": ("faults", {"kind": "disconnect_before", "path": "/api/"}, "ok", "unavailable"),
+    "away": ("faults", {"kind": "disconnect_before", "path": "/api/"}, "ok", "noanswer"),
     "401": ("settings", {"revoked": ["TOKEN"]}, "unauthorised", "unauthorised"),
 }
+
+
+@pytest.fixture(autouse=True)
+def brief() -> Iterator[None]:
+    """Logs as a service writes them."""
+    configure("json", "warning")
+    yield
+    structlog.reset_defaults()
 
 
 async def _ready(world: Rig) -> Mapping[str, Any]:
@@ -58,7 +68,11 @@ async def _edit(world: Rig, mark: str) -> None:
     """Somebody in the app, and somebody in the CRM past the trouble."""
     await world.db.execute("insert into app.people (name, mail) values ($1, $2)", f"row {mark}", f"row{mark}@x.test")
     company = world.sandbox.api.company
-    body = {"name": f"rec {mark}", "first_name": f"rec {mark}", "emails": [{"value": f"rec{mark}@x.test", "primary": True}]}
+    body = {
+        "name": f"rec {mark}",
+        "first_name": f"rec {mark}",
+        "emails": [{"value": f"rec{mark}@x.test", "primary": True}],
+    }
     company.do(company.admin(), "person.create", body)
     world.sandbox.deliverer.pump()
 
@@ -109,7 +123,7 @@ async def test_the_database_goes_and_comes_back(database: str, tmp_path: Path) -
         proxy.pull()
 
         async def away() -> bool:
-            return (await _ready(world))["database"] == "away"
+            return bool((await _ready(world))["database"] == "away")
 
         await world.until(away)
         await _edit(world, "2")

@@ -347,7 +347,10 @@ class Business:
         firms = await self._firms()
         people = {r["id"]: r["crm_id"] for r in await self._rows("contacts")}
         rows = {
-            r["crm_id"]: (r["title"], _money(r["amount"]), r["currency"], r["state"], firms.get(r["company_id"]), people.get(r["contact_id"]))
+            r["crm_id"]: (
+                r["title"], _money(r["amount"]), r["currency"], r["state"], firms.get(r["company_id"]),
+                people.get(r["contact_id"]),
+            )
             for r in await self._rows("deals")
         }  # fmt: skip
         records = {

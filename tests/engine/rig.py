@@ -122,6 +122,7 @@ class Rig:
             )
 
         found = await self.until(answered)
+        assert found is not None
         assert found["state"] == "done", found["result"]
         result: dict[str, Any] = json.loads(found["result"])
         return result
@@ -171,8 +172,12 @@ class Rig:
     async def history(self) -> list[str]:
         """Open intents, links and the journal, for a failing test."""
         tables = ("intent", "link", "journal")
-        rows = [await self.db.fetch(f"select * from connector.{name} order by id") for name in tables]  # noqa: S608
-        return [str({name: value for name, value in row.items() if value not in (None, "test")}) for each in rows for row in each]
+        rows = [await self.db.fetch(f"select * from connector.{name} order by id") for name in tables]
+        return [
+            str({name: value for name, value in row.items() if value not in (None, "test")})
+            for each in rows
+            for row in each
+        ]
 
     # --- the CRM -----------------------------------------------------------------------------------------------------
 
@@ -201,7 +206,7 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def rig(  # noqa: PLR0913 (one world, all its choices)
+async def rig(
     dsn: str,
     directory: Path,
     files: Mapping[str, str],

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from connector.store import notes
 from tests.engine.rig import Rig, rig
 
 TABLES = """
@@ -142,6 +143,18 @@ async def test_the_field_named_by_a_webhook_counts_and_not_the_record(database: 
         assert (row["first"], row["last"]) == ("by the app", "later")
         assert (record["first_name"], record["last_name"]) == ("by the app", "later")
         assert (await _losers(world, 1))["first_name"] == {"side": "crm", "value": "by the CRM"}
+
+
+async def test_a_note_that_waits_to_be_folded_is_known(database: str, tmp_path: Path) -> None:
+    """A row shows an edit before its note was folded: a conflict is not settled without the edit's time."""
+    async with rig(database, tmp_path / "set", {"contact.yaml": CONTACT}, TABLES) as world:
+        await _world(world, 2)
+        await world.stop()
+        links = {row["app_key"]: row["id"] for row in await world.db.fetch("select * from connector.link")}
+        ids = list(links.values())
+        assert await notes.unfolded(world.db, "test", ids) == frozenset()  # type: ignore[arg-type]
+        await world.db.execute("update app.contacts set first = 'edited' where id = 2")
+        assert await notes.unfolded(world.db, "test", ids) == {links["2"]}  # type: ignore[arg-type]
 
 
 async def test_rules_of_lines_settle_conflicts_whatever_the_clocks_say(database: str, tmp_path: Path) -> None:

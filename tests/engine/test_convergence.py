@@ -1,5 +1,4 @@
-"""Convergence: whatever people do and whatever goes wrong, after quiet both sides agree, nothing is double, and one more
-pass writes nothing.
+"""Convergence: after quiet both sides agree, nothing is double, and one more pass writes nothing.
 
 Each example is a seed: edits on both sides, deaths of the daemon between two effects, faults of the API and of webhooks.
 ``CONVERGENCE_SEED=N`` replays one example, ``CONVERGENCE_FIRST=M CONVERGENCE_EXAMPLES=N`` run N of them from M on, and
@@ -51,7 +50,7 @@ def seeds() -> Iterator[int]:
     """The examples to run: one that is named, or so many from the first."""
     given = os.environ.get("CONVERGENCE_SEED")
     first = int(given or os.environ.get("CONVERGENCE_FIRST", "1"))
-    yield from range(first, first + (1 if given else int(os.environ.get("CONVERGENCE_EXAMPLES", "8"))))
+    yield from range(first, first + (1 if given else int(os.environ.get("CONVERGENCE_EXAMPLES", "5"))))
 
 
 @dataclass(slots=True)

@@ -132,7 +132,11 @@ async def test_killed_at_random_moments(database: str, tmp_path: Path) -> None:
             await _wait(world, victim)
             differences = await people.differences()
             person = await report.needs_person(world.db, report.Now("test", world.clock.now()))  # type: ignore[arg-type]
-            _tell(size, seed, faults, changed, time.monotonic() - began, await people.doubles(), person)
+            doubles, took = len(await people.doubles()), time.monotonic() - began
+            _tell(
+                size,
+                f"{faults} faults, {changed:.0f} + {took - changed:.0f} s, {doubles} doubles, left: {dict(person)}",
+            )
             assert not differences, "\n".join([*differences, await world.trouble(), *await world.history()])
         except BaseException as error:
             error.add_note(f"KILL_SEED={seed}\n{victim.log.read_text()[-4000:]}")
@@ -182,10 +186,5 @@ async def _wait(world: Rig, victim: Victim) -> None:
     assert await process.wait() == 0
 
 
-def _tell(
-    size: Size, seed: int, faults: int, changed: float, all_: float, doubles: Sequence[str], person: Mapping[str, int]
-) -> None:
-    print(
-        f"\nseed {seed}: {size.kills} kills, {size.changes} changes, {faults} faults, {changed:.0f} s of changes, "
-        f"{all_:.0f} s in all, {len(doubles)} doubles, for a person: {dict(person)}"
-    )
+def _tell(size: Size, figures: str) -> None:
+    sys.stdout.write(f"\n{size.kills} kills, {size.changes} changes, {figures}\n")

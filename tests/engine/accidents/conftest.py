@@ -10,7 +10,9 @@ import structlog
 @pytest.fixture(autouse=True)
 def _plain_logs() -> Iterator[None]:
     before = structlog.get_config()
-    plain = [structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer(key_order=["event"])]
-    structlog.configure(processors=plain, wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    structlog.configure(
+        processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer(key_order=["event"])],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+    )
     yield
     structlog.configure(**before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tests.engine.rig import Rig
@@ -104,3 +105,13 @@ async def stopped(world: Rig, *wanted: tuple[str, str]) -> None:
         )
 
     await world.until(so)
+
+
+def turns(count: int) -> Callable[[], Awaitable[bool]]:
+    """A probe that is true after so many looks: everybody has had his turns."""
+    left = iter(range(count))
+
+    async def over() -> bool:
+        return next(left, None) is None
+
+    return over

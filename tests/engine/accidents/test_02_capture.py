@@ -178,7 +178,9 @@ async def test_two_transactions_of_the_app_on_rows_that_are_being_synchronised(d
         await world.start()
         await add(world, *"abcd")
         await world.quiet()
-        one, two = await asyncpg.connect(database), await asyncpg.connect(database)
+        impatient = {"lock_timeout": "5s"}
+        one = await asyncpg.connect(database, server_settings=impatient)
+        two = await asyncpg.connect(database, server_settings=impatient)
         try:
             first, second = one.transaction(), two.transaction()
             await first.start()

@@ -4,11 +4,12 @@ The accidents: a subscription banned and its events lost, a change lost in a del
 the time in which the database was away.
 """
 
+from functools import partial
 from pathlib import Path
 
 import aiohttp
 
-from tests.engine.accidents.people import TABLES, add, channel, edit, first_names, people, persons, rows
+from tests.engine.accidents.people import TABLES, add, channel, edit, first_names, people, persons, rows, turns
 from tests.engine.accidents.wire import wired
 from tests.engine.rig import Rig, rig
 
@@ -29,7 +30,7 @@ async def test_what_is_not_understood_is_answered_well_and_a_sweep_finds_it(data
             person = await world.person(first_name="Ann", last_name="Test")
             await world.control("POST", "webhooks", HEARD)
             assert await _deliver(world, garbage) == 200
-            await world.until(lambda key=person["id"]: _has_row(world, key))
+            await world.until(partial(_has_row, world, person["id"]))
         assert len(await rows(world)) == len(GARBAGE)
 
 
@@ -67,16 +68,19 @@ async def test_a_gap_that_opens_while_a_sweep_runs(database: str, tmp_path: Path
 async def test_a_delivery_waits_for_the_database_to_return(database: str, tmp_path: Path) -> None:
     """A short absence costs nothing: the answer is held and the event stored.
 
-    Fails when a delivery that cannot be stored at once is given up: a sweep must look for it.
+    Fails when a delivery that cannot be stored at once is given up: a full sweep must look for what it told.
     """
     async with wired(database) as wire, rig(database, tmp_path / "set", people(), TABLES, webhooks=True) as world:
         world.dsn = wire.dsn
         await world.start()
         await wire.cut()
         await world.person(first_name="Ann", last_name="Test")
+        await world.until(turns(30))
+        assert world.sandbox.deliverer.pending == 1
         await wire.mend()
         await world.until(lambda: _row_count(world, 1))
         assert (await world.control("GET", "stats"))["deliveries"]["failed"] == 0
+        assert await world.db.fetchval("select due_at from connector.sweep where kind = 'full'") is None
 
 
 async def test_the_database_is_away_for_long(database: str, tmp_path: Path) -> None:

@@ -3,9 +3,10 @@
 The accidents: a read for every write of ours (the budget), an edit under our own token that never arrives, a loop.
 """
 
+from functools import partial
 from pathlib import Path
 
-from tests.engine.accidents.people import TABLES, add, channel, edit, people, persons, requests, rows
+from tests.engine.accidents.people import TABLES, add, channel, edit, people, persons, rows
 from tests.engine.rig import Rig, rig
 
 
@@ -40,7 +41,7 @@ async def test_an_edit_under_our_token_in_the_same_second(database: str, tmp_pat
         await world.idle()
         for person in await persons(world):
             await edit(world, person["id"], phones=channel("+44 1"))
-            await world.until(lambda key=person["id"]: _has_phone(world, key, "+44 1"))
+            await world.until(partial(_has_phone, world, person["id"], "+44 1"))
             await edit(world, person["id"], phones=channel("+44 2"))
         await world.idle()
         assert {row["phone"] for row in await rows(world)} == {"+44 2"}

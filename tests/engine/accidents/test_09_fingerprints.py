@@ -31,7 +31,7 @@ HELLO = {"content": "hello", "deal_id": 1}
 async def test_death_with_three_creates_alike(database: str, tmp_path: Path, name: str, applied: int) -> None:
     """Of three alike creates some were applied: three records in the end, each of its own row.
 
-    Fails when fingerprints are not counted: what was applied is sent again, or one record serves three rows.
+    Fails when nothing is told by fingerprint: what was applied is sent again.
     """
     async with wired(database) as wire, rig(database, tmp_path / "set", FILES[name], COMMENTS) as world:
         world.dsn = wire.dsn

@@ -36,7 +36,7 @@ async def test_reads_that_never_become_new(database: str, tmp_path: Path) -> Non
         await world.start()
         await add(world, "ann")
         await world.idle()
-        await _stale(world, 100)
+        await _stale(world, None)
         await edit(world, 1, last_name="New")
         await world.until(lambda: _leaping(world))
         await world.control("DELETE", "faults")
@@ -62,11 +62,12 @@ async def test_a_version_from_the_future(database: str, tmp_path: Path) -> None:
         assert await _last(world, "Test")
 
 
-async def _stale(world: Rig, count: int) -> None:
-    """From now on the CRM answers reads of the person so many times as at this moment."""
+async def _stale(world: Rig, count: int | None) -> None:
+    """From now on the CRM answers reads of the person so many times (None: always) as at this moment, some seconds before the edit."""
     rule = {"kind": "stale", "method": "GET", "path": "persons/1$", "count": count}
     await world.control("POST", "faults", rule)
     await world.crm("GET", "/api/v2/persons/1")
+    world.clock.leap(3)
 
 
 async def _leaping(world: Rig) -> bool:

@@ -174,6 +174,8 @@ async def _braked(world: Rig, count: int) -> None:
 
 async def _lost(world: Rig) -> list[str]:
     """Those of the last ten persons whose rows were deleted."""
-    deleted = await world.db.fetch("select crm_id from connector.link l where not exists (select 1 from app.people p where p.id::text = l.app_key)")
+    deleted = await world.db.fetch(
+        "select crm_id from connector.link l where not exists (select 1 from app.people p where p.id::text = l.app_key)"
+    )
     last = {str(person["id"]) for person in (await persons(world))[-10:]}
     return [row["crm_id"] for row in deleted if row["crm_id"] in last]
