@@ -12,9 +12,9 @@ from connector.core.merge import Parent
 from connector.core.model import LinkId, Side
 from connector.core.plan import Plan
 from connector.core.retry import PARENT_CAP, PARENT_FIRST, backoff
-from connector.engine.apply import Result
 from connector.engine.case import Case
 from connector.engine.context import Context
+from connector.engine.result import Result
 from connector.store import links, work
 from connector.store.work import Deferral, Item, WorkState
 

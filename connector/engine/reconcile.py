@@ -17,13 +17,14 @@ from connector.core.errors import ConnectorError
 from connector.core.merge import CONFLICTS, Parent
 from connector.core.model import CrmId, Gone, LinkId, LinkState, Record
 from connector.core.plan import Effect, Plan, Step, plan
-from connector.engine.apply import Applier, Result
+from connector.engine.apply import Applier
 from connector.engine.brake import Brake, braked
 from connector.engine.case import Case
 from connector.engine.context import Context
 from connector.engine.observe import Observer
 from connector.engine.putback import call_parents, deferral, retry, undone, unfinished, waiting
 from connector.engine.resolve import Listings, Resolver, Ruling
+from connector.engine.result import Result
 from connector.engine.send import Sender
 from connector.ports import VersionOrder
 from connector.store import links, notes, work

@@ -12,17 +12,20 @@ from connector.core.errors import ConnectorError, RefusedError
 from connector.core.merge import Decision, Reason, Verdict, latest_edit
 from connector.core.model import ABSENT, Base, LinkState, Pair, Record, Sent
 from connector.core.plan import CreateRecord, DeleteRecord, Plan, Situation, Step, UpdateRecord, plan
-from connector.engine.apply import Result
 from connector.engine.case import Case
 from connector.engine.context import Context, identity_text
 from connector.engine.observe import UNKNOWN_FOR
 from connector.engine.putback import call_parents, deferral, retry, undone, unfinished, waiting
 from connector.engine.resolve import stored_base
+from connector.engine.result import Result
 from connector.ports import Create, Delete, Done, Failed, Operation, Outcome, Unknown, Update
 from connector.store import intents
 from connector.store.group_commit import GroupCommit
 from connector.store.intents import IntentId, NewIntent
 from connector.store.work import WorkState
+
+LOOKS = 3
+"""So often a record that was not there to be written is read again: it was deleted since, and the read tells how."""
 
 
 class Sender:
@@ -91,7 +94,7 @@ class Sender:
     async def _failed(self, case: Case, found: Plan, error: ConnectorError, intent: IntentId) -> Result:
         """Certainly not applied. A refused value is held alone; the rest of the record goes on."""
         self.context.failures.note(error)
-        if not isinstance(error, RefusedError):
+        if not isinstance(error, RefusedError) or (error.code == "missing" and case.item.attempt < LOOKS):
             return replace(undone(case, retry(case.item, error, self.context.clock.now())), settled=[intent])
         rest = _without(found, _named_lines(found, error))
         if rest is None:

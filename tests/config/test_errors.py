@@ -332,7 +332,7 @@ def test_a_set_without_connection_yaml_says_what_is_missing() -> None:
 def test_a_directory_name_that_cannot_name_a_connection_is_refused() -> None:
     """The name appears in URLs and metrics; the advice is to write one."""
     assert complaints({"connection.yaml": CONNECTION}, name="größe x") == [
-        "connection.yaml:1:1: the name 'größe x' may hold letters, digits, '_' and '-' only (the directory's name); set 'name'"  # noqa: E501
+        "connection.yaml:1:1: the name 'größe x' may hold letters, digits, '_' and '-' only (the directory's name); set 'name'"
     ]
 
 

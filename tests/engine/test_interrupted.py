@@ -87,6 +87,21 @@ async def test_what_was_found_out_outlives_a_refused_write(database: str, tmp_pa
         assert await world.db.fetchval("select count(*) from app.contacts") == 0
 
 
+async def test_a_record_deleted_between_its_read_and_its_write(database: str, tmp_path: Path) -> None:
+    """The CRM's 404 is looked into, not left to a person: the next read proves the deletion."""
+    async with rig(database, tmp_path / "set", PEOPLE, TABLES, speed=SPEED) as world:
+        await world.start()
+        person = await _person(world, "ed@x.test")
+        await world.quiet()
+        await world.control("POST", "faults", {"kind": "slow", "seconds": 0.3, "method": "PATCH", "count": 1})
+        await world.db.execute("update app.contacts set first = 'Ed'")
+        await world.until(lambda: world.db.fetchval("select count(*) from connector.intent"))
+        company = world.sandbox.api.company
+        company.do(company.admin(), "person.delete", person)
+        await world.until(lambda: world.db.fetchval("select count(*) = 0 from app.contacts"))
+        await world.idle()
+
+
 async def test_definitions_of_an_earlier_start_name_the_identity(database: str, tmp_path: Path) -> None:
     """A start that cannot ask for the definitions recalls them: else every record would be read as nobody's."""
     async with rig(database, tmp_path / "set", PEOPLE, TABLES, speed=SPEED) as world:

@@ -14,6 +14,7 @@ from tests.engine.accidents.people import (
     links,
     people,
     persons,
+    requests,
     rows,
     stopped,
     work,
@@ -134,7 +135,8 @@ async def test_an_archived_deal(database: str, tmp_path: Path) -> None:
         await world.db.execute("update app.deals set title = 'Wall'")
         await world.quiet()
         (deal,) = await world.crm("GET", "/api/v2/deals/archived")
-        assert (deal["title"], await links(world)) == ("Roof", [("1", "1", "linked")])
+        assert (deal["title"], await links(world), await work(world)) == ("Roof", [("1", "1", "linked")], [])
+        assert await requests(world, "PATCH") == 1, "the archiving by hand"
         await world.crm("PATCH", "/api/v2/deals/1", {"is_archived": False})
         await world.quiet()
         (deal,) = await world.crm("GET", "/api/v2/deals")

@@ -1,0 +1,127 @@
+"""A result: what is to be committed of one case, and what a batch of them has in common."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+import asyncpg
+
+from connector.core.line import Line
+from connector.core.merge import Decision, Parent, Verdict
+from connector.core.model import AppKey, CrmId, LinkId, LinkState, Record, Row, Side
+from connector.core.plan import Plan
+from connector.engine.case import Case
+from connector.local.tables import RowRefusedError
+from connector.store.work import Deferral, WorkState
+
+T = TypeVar("T")
+SHORTLY, LATER = timedelta(milliseconds=50), timedelta(seconds=1)
+
+
+@dataclass(slots=True)
+class Result:
+    """What is to be committed of one case. `plan` has no CRM write any more: that has happened, and `sent` says what.
+
+    `deferral` puts the item back instead of ending it; `again` makes it due at once.
+    """
+
+    case: Case
+    plan: Plan | None = None
+    sent: Sequence[Decision] = ()
+    sent_action: str | None = None
+    settled: Sequence[int] = ()
+    deferral: Deferral | None = None
+    again: bool = False
+    drop: bool = False
+    join: LinkId | None = None
+    row: Row | None = None
+    refused: RowRefusedError | None = None
+    stale: bool = False
+    """The row moved, or could not be had: it is planned again after `pause`."""
+    pause: timedelta = SHORTLY
+    restated: bool = False
+    """The base changed although nothing was planned (an intent was resolved)."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """Results on their way through one commit."""
+
+    results: list[Result]
+    now: datetime
+    held: Mapping[LinkId, asyncpg.Record] = field(default_factory=dict)
+    """The keys of the links as they stood when they were locked."""
+    waits: int = 0
+
+
+def grouped(items: Iterable[T], key: Callable[[T], str]) -> Mapping[str, list[T]]:
+    """Items by a key."""
+    groups: dict[str, list[T]] = defaultdict(list)
+    for item in items:
+        groups[key(item)].append(item)
+    return groups
+
+
+def row_key(result: Result) -> AppKey:
+    """The key of the case's row."""
+    return AppKey(str(result.case.link.app_key))
+
+
+def mapping_name(result: Result) -> str | None:
+    """The name of the case's mapping."""
+    return result.case.mapping.name if result.case.mapping is not None else None
+
+
+def parks(result: Result) -> bool:
+    """True when the result leaves its record to a person."""
+    return result.refused is not None or (result.deferral is not None and result.deferral.state is WorkState.PARKED)
+
+
+def put_off(group: Iterable[Result], pause: timedelta = SHORTLY) -> None:
+    """Rows that cannot be had now are planned again after a pause."""
+    for result in group:
+        result.stale, result.pause = True, pause
+
+
+def missing_parents(result: Result) -> set[Parent]:
+    """Parents without which the record went on."""
+    plan = result.plan
+    return {d.parent for d in plan.decisions if d.verdict is Verdict.HELD and d.parent} if plan is not None else set()
+
+
+def becomes_a_pair(result: Result, batch: Batch) -> bool:
+    """True when the link has both sides from now on."""
+    link, before = result.case.link, batch.held[result.case.link.id]
+    whole = result.plan is not None and link.app_key is not None and link.crm_id is not None
+    return whole and (None in (before["app_key"], before["crm_id"]) or before["state"] != LinkState.LINKED)
+
+
+def dead_ids(result: Result, batch: Batch) -> Iterable[CrmId]:
+    """The ids that no record can be found under any more: deleted, or merged into another."""
+    before, link = batch.held[result.case.link.id]["crm_id"], result.case.link
+    if before is not None and link.crm_id is not None and before != link.crm_id:
+        yield CrmId(before)
+    died = result.drop or (result.plan is not None and result.plan.died is Side.CRM)
+    if link.crm_id is not None and died and not isinstance(result.case.crm, Record):
+        yield link.crm_id
+    if link.crm_id is not None and result.sent_action == "delete":
+        yield link.crm_id
+
+
+def moved_along(result: Result) -> bool:
+    """True when our write to the row changed what another line sends: a template's text, or by a trigger of the app."""
+    plan, before, after, mapping = result.plan, result.case.row, result.row, result.case.mapping
+    if plan is None or before is None or after is None or mapping is None or plan.state.tombstone:
+        return False
+    received = {d.line.name for d in plan.decisions if d.verdict is Verdict.RECEIVE}
+    others = (line for line in mapping.lines if line.direction.sends and line.name not in received)
+    return any(_differ(line, before, after) for line in others)
+
+
+def _differ(line: Line, before: Row, after: Row) -> bool:
+    read = line.converter.read_app
+    return not line.converter.same_app(read(before.columns), read(after.columns))
