@@ -13,8 +13,7 @@ from enum import StrEnum
 
 from connector.core.line import HeldError, Line, Refs, UnresolvedError
 from connector.core.mapping import Conflict, Direction, Empty
-from connector.core.model import ABSENT, Clocks, CrmValue, Json, Pair, Sent, Side
-from connector.core.unseen import Unseen
+from connector.core.model import ABSENT, Clocks, CrmValue, Json, Pair, Side
 
 
 class Verdict(StrEnum):
@@ -81,10 +80,10 @@ class Decision:
     loser: Side | None = None
     cause: str | None = None
     parent: Parent | None = None
-    returns: bool = False
-    """The CRM's value comes back after the fact: the row is written, the base stays, and the row is sent then."""
     overwrites: bool = False
     """A first-sight overwrite of a filled value: counted by the brake."""
+    returns: bool = False
+    """The CRM's value comes back after the fact: the row is written, the base stays, and the row is sent then."""
 
     @property
     def clears(self) -> bool:
@@ -204,7 +203,7 @@ def winner_of(line: Line, clocks: Clocks, *, first_sight: bool) -> tuple[Side, R
     """Who wins a true conflict. At first sight the record clocks decide; a side without a clock loses; a tie is the CRM's."""
     if line.conflict is not Conflict.LAST_UPDATED:
         return (Side.APP if line.conflict is Conflict.APP else Side.CRM), Reason.CONFLICT_RULE
-    app = clocks.app_record if first_sight else latest_edit(line, clocks) or clocks.app_record
+    app = clocks.app_record if first_sight else _latest(clocks.app.get(c) for c in line.columns) or clocks.app_record
     crm = clocks.crm_record if first_sight else _latest(clocks.crm.get(f.key) for f in line.fields) or clocks.crm_record
     if app is None or crm is None:
         return (Side.CRM if app is None else Side.APP), Reason.CONFLICT_NO_CLOCK
@@ -213,21 +212,16 @@ def winner_of(line: Line, clocks: Clocks, *, first_sight: bool) -> tuple[Side, R
     return (Side.APP if app > crm else Side.CRM), Reason.CONFLICT_LATER
 
 
-def after_the_fact(line: Line, given: Inputs, put_away: Unseen, sent: Sent) -> Decision:
-    """A conflict that our write had settled before it was known, now by the line's rule. The base is what we wrote."""
-    clocks = Clocks(app_record=sent.at, crm_record=put_away.at, band=given.clocks.band)
-    winner, reason = winner_of(line, clocks, first_sight=False)
-    lost = replace(given, crm=put_away.value)
-    if winner is Side.CRM and line.direction is Direction.BOTH and line.conflict is not Conflict.REVIEW:
+def after_the_fact(line: Line, given: Inputs, put_away: Json) -> Decision:
+    """A conflict that our write had settled before it was known, now by the line's rule.
+
+    What we put away had been entered after our read, so it is the later edit. The base is what we wrote.
+    """
+    lost = replace(given, crm=put_away)
+    if line.direction is Direction.BOTH and line.conflict in (Conflict.LAST_UPDATED, Conflict.CRM):
+        reason = Reason.CONFLICT_RULE if line.conflict is Conflict.CRM else Reason.CONFLICT_LATER
         return replace(_receive(line, lost, reason, loser=Side.APP), returns=True)
-    if line.direction is not Direction.BOTH or line.conflict is Conflict.REVIEW:
-        reason = Reason.CONFLICT_RULE
-    return _decision(line, lost, Verdict.AGREE, reason, base=given.base, loser=Side.CRM)
-
-
-def latest_edit(line: Line, clocks: Clocks) -> datetime | None:
-    """When the app last changed a column of the line, as far as noticed."""
-    return _latest(clocks.app.get(column) for column in line.columns)
+    return _decision(line, lost, Verdict.AGREE, Reason.CONFLICT_RULE, base=given.base, loser=Side.CRM)
 
 
 def _latest(times: Iterable[datetime | None]) -> datetime | None:
@@ -313,4 +307,4 @@ def _decision(
     parent: Parent | None = None,
     overwrites: bool = False,
 ) -> Decision:
-    return Decision(line, verdict, reason, given.app, given.crm, base, loser, cause, parent, overwrites)
+    return Decision(line, verdict, reason, given.app, given.crm, base, loser, cause, parent, overwrites=overwrites)

@@ -136,11 +136,10 @@ Base = Mapping[str, Pair]
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The last write of one line, in the CRM's spelling: what was read before, what was stored, and the app's time."""
+    """The last write of one line, in the CRM's spelling: what was read before, and what was stored."""
 
     seen: Json
     sent: Json
-    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

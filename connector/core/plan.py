@@ -33,7 +33,6 @@ from connector.core.model import (
     Side,
 )
 from connector.core.schema import Metadata
-from connector.core.unseen import Unseen
 
 
 class Step(StrEnum):
@@ -152,7 +151,7 @@ class Situation:
     """Open create intents that may have made this CRM half, and nobody can tell yet."""
     linked_in: Callable[[str, Json], bool] = lambda _mapping, _value: False
     ready: Readiness = field(default_factory=Readiness)
-    unseen: Mapping[str, Unseen] = field(default_factory=dict)
+    unseen: Mapping[str, Json] = field(default_factory=dict)
     """By line: a value of the CRM that our last write put away before anybody had seen it."""
     merging: bool = False
     """Another record was merged into this CRM half, and the link of its row will follow."""
@@ -382,10 +381,10 @@ def _both_alive(s: Situation, row: Row, record: Record) -> Plan:
 
 def _told_later(s: Situation, d: Decision) -> Decision:
     """The decision, unless the echo of our last write has told that it put away what nobody had seen."""
-    put_away, sent, base = s.unseen.get(d.line.name), s.link.sent.get(d.line.name), s.link.base.get(d.line.name)
-    if put_away is None or sent is None or base is None or d.reason is not Reason.UNCHANGED:
+    base = s.link.base.get(d.line.name)
+    if d.line.name not in s.unseen or base is None or d.reason is not Reason.UNCHANGED:
         return d
-    return after_the_fact(d.line, Inputs(d.app, d.crm, base, s.clocks, s.refs), put_away, sent)
+    return after_the_fact(d.line, Inputs(d.app, d.crm, base, s.clocks, s.refs), s.unseen[d.line.name])
 
 
 def _write(s: Situation, decisions: tuple[Decision, ...], row: Row, record: Record) -> Plan:

@@ -1,7 +1,7 @@
 """After the fact: a value of the CRM that our write put away before anybody here had seen it.
 
 Where the CRM writes without condition, somebody may edit between our read and our write. The echo's previous value
-tells: when it is not what was seen, there was a conflict.
+tells: when it is not what was seen, there was a conflict. That edit came after our read, so it is the later one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from connector.core.line import Line
-from connector.core.model import ABSENT, Json, Sent
+from connector.core.model import ABSENT, CrmValue, Json, Sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,32 +23,18 @@ class Told:
     at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Unseen:
-    """A value that gave way unseen, and when it had been entered as far as events tell."""
+def unseen(line: Line, sent: Sent, told: Iterable[Told]) -> CrmValue:
+    """What the write put away, if an event is its echo and says so; else ABSENT.
 
-    value: Json
-    at: datetime | None
-
-
-def unseen(line: Line, sent: Sent, told: Iterable[Told]) -> Unseen | None:
-    """What the write put away, if an event is its echo and says so. An edit of what we had sent comes after the echo."""
+    An event that begins with what we had sent comes after the echo.
+    """
     keys = {field.key for field in line.fields}
-    events = sorted((e for e in told if keys & e.was.keys()), key=lambda e: e.at.timestamp() if e.at else 0.0)
-    for event in events:
+    for event in sorted(told, key=lambda e: e.at.timestamp() if e.at else 0.0):
+        if not keys & event.was.keys():
+            continue
         now, was = line.converter.read_crm(event.now), line.converter.read_crm({**event.now, **event.was})
         if now is ABSENT or was is ABSENT or line.converter.same_crm(was, sent.sent):
-            return None
+            return ABSENT
         if line.converter.same_crm(now, sent.sent):
-            known = line.converter.same_crm(was, sent.seen)
-            return None if known else Unseen(was, _entered(line, was, events))
-    return None
-
-
-def _entered(line: Line, value: Json, events: Iterable[Told]) -> datetime | None:
-    times = []
-    for event in events:
-        now = line.converter.read_crm(event.now)
-        if event.at is not None and now is not ABSENT and line.converter.same_crm(now, value):
-            times.append(event.at)
-    return max(times, default=None)
+            return ABSENT if line.converter.same_crm(was, sent.seen) else was
+    return ABSENT

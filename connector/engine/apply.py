@@ -227,10 +227,10 @@ class Applier:
     async def _count_effects(self, db: Connection, batch: Batch) -> None:
         found: Counter[tuple[str, str, str]] = Counter()
         for result in batch.results:
-            if result.plan is None or result.stale or result.refused is not None or result.case.mapping is None:
-                continue
-            for (side, effect), n in result.plan.effects.items():
-                found[result.case.mapping.name, side.value, effect.value] += n
+            local = result.plan is not None and not result.stale and result.refused is None
+            effects = result.sent_effects + (result.plan.effects if result.plan is not None and local else Counter())
+            for (side, effect), n in effects.items():
+                found[result.case.mapping.name if result.case.mapping else "", side.value, effect.value] += n
         if found:
             counts = [Count(mapping, side, effect, n) for (mapping, side, effect), n in found.items()]
             await brakes.add(db, self.context.name, counts, batch.now)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from connector.core.brake import exceeded
 from connector.core.mapping import BrakeSpec
-from connector.core.model import Side
+from connector.core.model import LinkId, Side
 from connector.core.plan import Effect, Plan
 from connector.engine.case import Case
 from connector.engine.context import Context
@@ -38,10 +38,17 @@ class Brake:
     def __init__(self, context: Context) -> None:
         self.context = context
         self.memory = Memory()
+        self.flying: dict[LinkId, Sequence[tuple[str, Side, Effect]]] = {}
+        """What may go on and is not on record yet: effects by link."""
 
     def forget(self) -> None:
         """Reads the database anew before the next decision: a person allowed or released something."""
         self.memory = Memory()
+
+    def landed(self, link: LinkId) -> None:
+        """What a link was let do is on record now, or did not happen."""
+        if self.flying.pop(link, None) is not None:
+            self.forget()
 
     async def stopped(self, planned: Sequence[tuple[Case, Plan]], *, confirmed: bool = False) -> set[int]:
         """Positions of the cases that must wait. All of a batch that goes beyond the limits waits, not its tail.
@@ -54,6 +61,8 @@ class Brake:
                 wanted[case.mapping.name if case.mapping else "", side, effect].append(position)
         if not wanted:
             return set()
+        for case, _ in planned:
+            self.landed(case.link.id)
         await self._refresh()
         stopped: set[int] = set()
         for (mapping, side, effect), positions in wanted.items():
@@ -61,7 +70,14 @@ class Brake:
                 await self._use(mapping, side, effect, len(positions))
             else:
                 stopped.update(await self._check(mapping, side, effect, positions))
+        self._take_off(planned, stopped)
         return stopped
+
+    def _take_off(self, planned: Sequence[tuple[Case, Plan]], stopped: set[int]) -> None:
+        for position, (case, plan) in enumerate(planned):
+            if position not in stopped and plan.effects:
+                name = case.mapping.name if case.mapping else ""
+                self.flying[case.link.id] = [(name, side, effect) for side, effect in plan.effects]
 
     async def _use(self, mapping: str, side: Side, effect: Effect, records: int) -> int:
         """Takes from what a person allowed, which does not count; how many of the records that covers."""
@@ -80,7 +96,6 @@ class Brake:
         if not rest:
             return ()
         if place not in memory.tripped and not self._exceeds(mapping, side, effect, len(rest)):
-            memory.done[mapping, side, effect] += len(rest)
             return ()
         await self._trip(mapping, side)
         return rest
@@ -88,7 +103,8 @@ class Brake:
     def _exceeds(self, mapping: str, side: Side, effect: Effect, more: int) -> bool:
         bound = self.context.rules.bound.mappings.get(mapping)
         spec = bound.brake if bound is not None else BrakeSpec()
-        total = self.memory.done[mapping, side, effect] + more
+        flying = sum(effects.count((mapping, side, effect)) for effects in self.flying.values())
+        total = self.memory.done[mapping, side, effect] + flying + more
         return exceeded(spec, effect, total, self.memory.links.get(mapping, 0))
 
     async def _trip(self, mapping: str, side: Side) -> None:

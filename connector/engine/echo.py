@@ -34,7 +34,7 @@ def _says_nothing_new(rules: Rules, mapping: BoundMapping, link: Link, hint: Hin
         if pair is None or held is ABSENT or not line.converter.same_crm(held, pair.crm):
             return False
         sent = link.sent.get(line.name)
-        if sent is not None and unseen(line, sent, [Told(hint.values, hint.previous, hint.at)]) is not None:
+        if sent is not None and unseen(line, sent, [Told(hint.values, hint.previous, hint.at)]) is not ABSENT:
             return False
     return True
 

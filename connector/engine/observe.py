@@ -27,7 +27,7 @@ from connector.core.model import (
     Side,
 )
 from connector.core.plan import Readiness, Situation
-from connector.core.unseen import Unseen, unseen
+from connector.core.unseen import unseen
 from connector.engine.candidates import find_candidates
 from connector.engine.case import Case
 from connector.engine.context import Context, Rules, identity_intent
@@ -250,7 +250,7 @@ class Observer:
                 sends=mapping.name in gates.fetched and not gates.sends_paused,
                 listed=mapping.object in gates.listed or not mapping.hears,
             ),
-            unseen=_unseen(mapping, case, offset=timedelta(seconds=self.context.clock_offset)),
+            unseen=_unseen(mapping, case),
             merging=(case.link.object, case.link.crm_id) in lookup.merging,
             evidence=case.item.evidence,
         )
@@ -308,14 +308,13 @@ class Observer:
                 await match_keys.remove(db, self.context.name, half.object, [half.crm_id] if half.crm_id else [])
 
 
-def _unseen(mapping: BoundMapping, case: Case, *, offset: timedelta) -> Mapping[str, Unseen]:
-    """By line: what our last write put away unseen, as the events of this item tell; by our clock."""
+def _unseen(mapping: BoundMapping, case: Case) -> Mapping[str, Json]:
+    """By line: what our last write put away unseen, as the events of this item tell."""
     if not case.link.sent or not case.item.told:
         return {}
-    told = [replace(event, at=event.at - offset if event.at is not None else None) for event in case.item.told]
     sent = [(line, case.link.sent[line.name]) for line in mapping.lines if line.name in case.link.sent]
-    found = {line.name: unseen(line, one, told) for line, one in sent}
-    return {name: value for name, value in found.items() if value is not None}
+    found = {line.name: unseen(line, one, case.item.told) for line, one in sent}
+    return {name: value for name, value in found.items() if value is not ABSENT}
 
 
 def _age(case: Case) -> tuple[int, str]:

@@ -236,7 +236,11 @@ class Reconciler:
 
     async def _commit(self, results: Sequence[Result]) -> None:
         if results:
-            await all_done(*(self.commits.submit(result) for result in results))
+            try:
+                await all_done(*(self.commits.submit(result) for result in results))
+            finally:
+                for result in results:
+                    self.brake.landed(result.case.link.id)
             for result in results:
                 _say(result)
 

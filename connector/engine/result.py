@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ import asyncpg
 from connector.core.line import Line
 from connector.core.merge import Decision, Parent, Verdict
 from connector.core.model import AppKey, CrmId, LinkId, LinkState, Record, Row, Side
-from connector.core.plan import Plan
+from connector.core.plan import Effect, Plan
 from connector.engine.case import Case
 from connector.local.tables import RowRefusedError
 from connector.store.work import Deferral, WorkState
@@ -33,6 +33,8 @@ class Result:
     plan: Plan | None = None
     sent: Sequence[Decision] = ()
     sent_action: str | None = None
+    sent_effects: Counter[tuple[Side, Effect]] = field(default_factory=Counter)
+    """What the brake counts of the write to the CRM."""
     settled: Sequence[int] = ()
     deferral: Deferral | None = None
     again: bool = False

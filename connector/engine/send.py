@@ -5,13 +5,14 @@ The intent is committed before the call. An answer that never came is not repeat
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from connector.core.errors import ConnectorError, RefusedError
-from connector.core.merge import Decision, Reason, Verdict, latest_edit
-from connector.core.model import ABSENT, Base, LinkState, Pair, Record, Sent
-from connector.core.plan import CreateRecord, DeleteRecord, Plan, Situation, Step, UpdateRecord, plan
+from connector.core.merge import Decision, Reason, Verdict
+from connector.core.model import ABSENT, Base, LinkState, Pair, Record, Sent, Side
+from connector.core.plan import CreateRecord, DeleteRecord, Effect, Plan, Step, UpdateRecord, plan
 from connector.engine.case import Case
 from connector.engine.context import Context, identity_text
 from connector.engine.observe import UNKNOWN_FOR
@@ -69,7 +70,8 @@ class Sender:
     async def _done(self, case: Case, found: Plan, record: Record | None, intent: IntentId) -> Result:
         """The record as stored is the next observation: what it changes for the row is in the same commit."""
         if record is None or case.situation is None:
-            return Result(case, replace(found, record=None), sent_action="delete", settled=[intent])
+            gone = replace(found, record=None)
+            return Result(case, gone, sent_action="delete", settled=[intent], sent_effects=_effects(found))
         sent = found.sends()
         base = {
             **_defaults(found, record),
@@ -77,7 +79,7 @@ class Sender:
         }
         name = case.mapping.name if case.mapping is not None else case.link.mapping
         case.link = replace(case.link, mapping=name, crm_id=record.id, base=base, state=LinkState.LINKED)
-        case.link = replace(case.link, sent={**case.link.sent, **_sent(case.situation, found, base)})
+        case.link = replace(case.link, sent={**case.link.sent, **_sent(found, base)})
         case.crm = record
         after = plan(replace(case.situation, link=case.link, crm=record, evidence=False, unseen={}))
         parents = await call_parents(self.context, [(case, after)]) if after.parents else {}
@@ -87,6 +89,7 @@ class Sender:
             sent=sent,
             sent_action="create" if isinstance(found.record, CreateRecord) else "update",
             settled=[intent],
+            sent_effects=_effects(found),
             again=after.record is not None,
             deferral=waiting(self.context, case, after, parents) if unfinished(after) else None,
         )
@@ -141,13 +144,17 @@ def _name_of(found: Plan) -> str:
     return "update" if isinstance(found.record, UpdateRecord) else "delete"
 
 
-def _sent(situation: Situation, found: Plan, base: Base) -> Mapping[str, Sent]:
+def _effects(found: Plan) -> Counter[tuple[Side, Effect]]:
+    """What the brake counts of a write to the CRM."""
+    return Counter({place: n for place, n in found.effects.items() if place[0] is Side.CRM})
+
+
+def _sent(found: Plan, base: Base) -> Mapping[str, Sent]:
     """What an update put in the place of what: its echo will tell whether that was still so."""
     if not isinstance(found.record, UpdateRecord):
         return {}
-    clocks = situation.clocks
     return {
-        d.line.name: Sent(d.crm, base[d.line.name].crm, latest_edit(d.line, clocks) or clocks.app_record)
+        d.line.name: Sent(d.crm, base[d.line.name].crm)
         for d in found.sends()
         if d.crm is not ABSENT and d.line.name in base
     }

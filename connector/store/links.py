@@ -83,11 +83,7 @@ def link_of(row: asyncpg.Record) -> Link:
 
 
 def _sent_of(text: str) -> Mapping[str, Sent]:
-    return {name: Sent(one["seen"], one["sent"], _moment(one["at"])) for name, one in from_json(text).items()}
-
-
-def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text is not None else None
+    return {name: Sent(one["seen"], one["sent"]) for name, one in from_json(text).items()}
 
 
 async def open_app(

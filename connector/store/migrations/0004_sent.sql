@@ -2,5 +2,5 @@
 
 alter table connector.link add column sent jsonb not null default '{}';
 alter table connector.work add column told jsonb not null default '{}';
-comment on column connector.link.sent is 'line → {seen, sent, at}: the CRM''s value when it was read, as it was stored, when the app had changed it';
+comment on column connector.link.sent is 'line → {seen, sent}: the CRM''s value as it was read before the write, and as it was stored';
 comment on column connector.work.told is 'event id → {now, was, at}: changes of fields as events told them';

@@ -7,10 +7,9 @@ overwritten that nobody of us had seen.
 import json
 from pathlib import Path
 
-from tests.engine.accidents.people import TABLES, add, channel, edit, fault, people, persons, rows
+from tests.engine.accidents.people import TABLES, add, channel, edit, fault, people, persons, requests, rows
 from tests.engine.rig import Rig, rig
 
-SILENT = {"drop": 1.0}
 MONEY = """
 create schema app;
 create table app.deals (
@@ -69,45 +68,54 @@ async def test_an_edit_of_another_field_between_read_and_write(database: str, tm
 
 
 async def test_an_edit_of_the_same_field_between_read_and_write(database: str, tmp_path: Path) -> None:
-    """We overwrite what we had not seen: the echo tells, the value that gave way is in the journal.
+    """We overwrite what we had not seen: the echo tells, and the later edit comes back on both sides.
 
     Fails when the echo's previous value is not compared with what the intent had seen.
     """
     async with rig(database, tmp_path / "set", people(), TABLES, webhooks=True) as world:
-        await world.start()
-        await add(world, "ann")
-        await world.idle()
-        await fault(world, "slow", "PATCH", "persons", seconds=0.5)
-        world.clock.leap(30)
-        await world.db.execute("update app.people set phone = '+44 2'")
-        await world.until(lambda: _faulted(world))
-        await world.control("POST", "webhooks", SILENT)
-        await edit(world, 1, phones=channel("+44 1"))
-        await world.control("POST", "webhooks", {"drop": 0.0})
-        await world.idle()
-        (row,), (person,) = await rows(world), await persons(world)
-        assert row["phone"] == person["phones"][0]["value"]
-        assert {row["phone"], *await _losers(world)} == {"+44 1", "+44 2"}
-
-
-async def test_the_later_edit_in_the_crm_wins_after_the_fact(database: str, tmp_path: Path) -> None:
-    """What we overwrote was edited later than the row: it comes back, on both sides.
-
-    Fails when the echo's previous value is not compared with what the intent had seen.
-    """
-    async with rig(database, tmp_path / "set", people(), TABLES, webhooks=True) as world:
-        await world.start()
-        await add(world, "ann")
-        await world.idle()
-        await fault(world, "slow", "PATCH", "persons", seconds=0.5)
-        await world.db.execute("update app.people set phone = '+44 2'")
-        await world.until(lambda: _faulted(world))
-        world.clock.leap(30)
-        await edit(world, 1, phones=channel("+44 1"))
-        await world.idle()
+        await _overwrite(world)
         (row,), (person,) = await rows(world), await persons(world)
         assert row["phone"] == person["phones"][0]["value"] == "+44 1"
         assert "+44 2" in await _losers(world)
+
+
+async def test_the_echo_alone_tells_what_we_overwrote(database: str, tmp_path: Path) -> None:
+    """The event of the other edit is lost, ours comes after its response: all the same.
+
+    Fails when the echo's previous value is not compared with what the intent had seen.
+    """
+    async with rig(database, tmp_path / "set", people(), TABLES, webhooks=True) as world:
+        await _overwrite(world, drop=1.0, delay=0.3)
+        (row,), (person,) = await rows(world), await persons(world)
+        assert row["phone"] == person["phones"][0]["value"] == "+44 1"
+        assert "+44 2" in await _losers(world)
+
+
+async def test_what_the_app_may_overwrite_is_kept(database: str, tmp_path: Path) -> None:
+    """Where the app always wins, the value that gave way unseen is in the journal.
+
+    Fails when the echo's previous value is not compared with what the intent had seen.
+    """
+    async with rig(database, tmp_path / "set", people(conflict="app"), TABLES, webhooks=True) as world:
+        await _overwrite(world)
+        (row,), (person,) = await rows(world), await persons(world)
+        assert row["phone"] == person["phones"][0]["value"] == "+44 2"
+        assert await _losers(world) == ["+44 1"]
+
+
+async def _overwrite(world: Rig, *, drop: float = 0.0, delay: float = 0.0) -> None:
+    """The row's phone is sent; between our read and our write somebody edits it in the CRM."""
+    await world.start()
+    await add(world, "ann")
+    await world.idle()
+    await fault(world, "slow", "PATCH", "persons", seconds=0.5)
+    await world.db.execute("update app.people set phone = '+44 2'")
+    await world.until(lambda: _faulted(world))
+    await world.control("POST", "webhooks", {"drop": drop})
+    await edit(world, 1, phones=channel("+44 1"))
+    await world.control("POST", "webhooks", {"drop": 0.0, "delay": delay})
+    await world.until(lambda: _written(world))
+    await world.idle()
 
 
 async def test_one_part_of_a_name(database: str, tmp_path: Path) -> None:
@@ -150,3 +158,7 @@ async def _losers(world: Rig) -> list[str]:
 
 async def _faulted(world: Rig) -> bool:
     return all(rule["hits"] for rule in await world.control("GET", "faults"))
+
+
+async def _written(world: Rig) -> bool:
+    return await requests(world, "PATCH") == 2

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.engine.accidents.people import TABLES, add, edit, people, requests, rows
+from tests.engine.accidents.people import TABLES, add, edit, people, requests, rows, stopped, work
 from tests.engine.rig import Rig, rig
 
 
@@ -38,6 +38,7 @@ async def test_reads_that_never_become_new(database: str, tmp_path: Path) -> Non
         await world.idle()
         await _stale(world, None)
         await edit(world, 1, last_name="New")
+        await stopped(world, ("retry", "stale_read"))
         await world.until(lambda: _leaping(world))
         await world.control("DELETE", "faults")
         await world.quiet()
@@ -63,7 +64,7 @@ async def test_a_version_from_the_future(database: str, tmp_path: Path) -> None:
 
 
 async def _stale(world: Rig, count: int | None) -> None:
-    """From now on the CRM answers reads of the person so many times (None: always) as at this moment, some seconds before the edit."""
+    """So many reads of the person (None: all) are answered as at this moment, some seconds before the edit."""
     rule = {"kind": "stale", "method": "GET", "path": "persons/1$", "count": count}
     await world.control("POST", "faults", rule)
     await world.crm("GET", "/api/v2/persons/1")
@@ -73,7 +74,7 @@ async def _stale(world: Rig, count: int | None) -> None:
 async def _leaping(world: Rig) -> bool:
     """Lets time pass until nothing is left."""
     world.clock.leap(1)
-    return not await world.db.fetchval("select count(*) from connector.work") and not world.sandbox.deliverer.pending
+    return not await work(world)
 
 
 async def _last(world: Rig, name: str) -> bool:
