@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from connector.app.daemon import Daemon, Options, unwrapped
+from connector.app.daemon import Daemon, Options
 from connector.app.sets import Account, LoadedSet, account_of, load_directory
 from connector.cli.talk import guarded
 from connector.config.settings import Settings, environ, load_settings
@@ -120,11 +120,8 @@ def work(
 ) -> None:
     """Runs a daemon to its end, on uvloop where there is one."""
     daemon = Daemon(options, sets)
-    try:
-        with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(daemon.run(lambda: started(daemon)))
-    except* (ConnectorError, MappingSetError) as group:
-        raise unwrapped(group) from None
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(daemon.run(lambda: started(daemon)))
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -29,7 +29,7 @@ class Memory:
     done: Counter[tuple[str, Side, Effect]] = field(default_factory=Counter)
     tripped: set[tuple[str, Side]] = field(default_factory=set)
     allowed: dict[tuple[str, Side], int] = field(default_factory=dict)
-    links: dict[str, int] = field(default_factory=dict)
+    links: Mapping[str, int] = field(default_factory=dict)
 
 
 class Brake:
@@ -38,6 +38,8 @@ class Brake:
     def __init__(self, context: Context) -> None:
         self.context = context
         self.memory = Memory()
+        self.links: Mapping[str, int] = {}
+        self.counted_at = float("-inf")
         self.flying: dict[LinkId, Sequence[tuple[str, Side, Effect]]] = {}
         """What may go on and is not on record yet: effects by link."""
 
@@ -123,14 +125,15 @@ class Brake:
             counts = await brakes.counts(db, self.context.name, self.context.clock.now())
             tripped = await brakes.tripped(db, self.context.name)
             allowed = await brakes.allowances(db, self.context.name)
-            linked: Mapping[str, int] = await brakes.linked(db, self.context.name)
+            if now - self.counted_at >= REFRESH:
+                self.links, self.counted_at = await brakes.linked(db, self.context.name), now
         done = Counter({(c.mapping, Side(c.side), Effect(c.effect)): c.records for c in counts})
         self.memory = Memory(
             now,
             done,
             {(mapping, Side(side)) for mapping, side, _ in tripped},
             {(mapping, Side(side)): n for (mapping, side), n in allowed.items()},
-            dict(linked),
+            self.links,
         )
 
 

@@ -334,11 +334,15 @@ def may_have_made(context: Context, intent: Intent, record: Record) -> bool:
 
 
 def looks_alike(rules: Rules, intent: Intent, record: Record) -> bool:
-    """True when the record holds everything that a create intent sent."""
+    """True when the record holds everything that a create intent sent, but for references whose target was deleted."""
     sent = [
         line for mapping in rules.of_object(intent.object) for line in mapping.every_line if line.name in intent.base
     ]
-    return bool(sent) and all(_holds(line, intent.base[line.name].crm, record) for line in sent)
+    return bool(sent) and all(_lost(line, record) or _holds(line, intent.base[line.name].crm, record) for line in sent)
+
+
+def _lost(line: Line, record: Record) -> bool:
+    return line.link is not None and line.converter.read_crm(record.fields) is None
 
 
 def holds_all(mapping: BoundMapping, intent: Intent, record: Record) -> bool:

@@ -68,6 +68,7 @@ async def work(parts: Parts, also: Callable[[Context], Awaitable[None]]) -> None
     context = parts.context
     await open_gates(context, first=True)
     context.metrics.leader.labels(context.name).set(1)
+    lost: BaseException | None = None
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(_heartbeat(context))
@@ -76,10 +77,11 @@ async def work(parts: Parts, also: Callable[[Context], Awaitable[None]]) -> None
                 group.create_task(part.run())
             group.create_task(_as_coroutine(also(context)))
     except* (NotOwnerError, *AWAY) as trouble:
-        first = trouble.exceptions[0]
-        raise NotOwnerError(f"connection {context.name} was left") from first
+        lost = trouble.exceptions[0]  # what is raised in here, Python 3.11.2 would wrap into a group
     finally:
         context.metrics.leader.labels(context.name).set(0)
+    if lost is not None:
+        raise NotOwnerError(f"connection {context.name} was left") from lost
 
 
 async def _as_coroutine(running: Awaitable[None]) -> None:
