@@ -6,18 +6,16 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from jsonschema import Draft202012Validator
-from ruamel.yaml import YAML
 
 from connector.sandbox.calls import Request, Response
 from connector.sandbox.server import Sandbox
+from tests import published
 
-FOLDER: Final = Path(__file__).parents[2].parent / "shared" / "pipedrive"
-PREFIXES: Final = {"/api/v1": "openapi-v1.yaml", "/api/v2": "openapi-v2.yaml"}
+PREFIXES: Final = {"/api/v1": "v1", "/api/v2": "v2"}
 GUIDE_ONLY: Final = {"first_name", "last_name"}
 """Body keys that the migration guide documents and the description lacks."""
 TYPES: Final = {"integer": r"-?\d+", "number": r"-?\d+(\.\d+)?", "boolean": "true|false", "string": r".*"}
@@ -48,11 +46,10 @@ class Specs:
 
 def load() -> Specs | None:
     """The descriptions; None, with the reason printed, where they are not there."""
-    if not all((FOLDER / name).exists() for name in PREFIXES.values()):
+    if not published.available():
         print("requests are not held against Pipedrive's descriptions: none beside the checkout")  # noqa: T201
         return None
-    parser = YAML(typ="safe")
-    return Specs({prefix: parser.load((FOLDER / name).read_text())["paths"] for prefix, name in PREFIXES.items()})
+    return Specs({prefix: published.paths(version) for prefix, version in PREFIXES.items()})
 
 
 def watch(sandbox: Sandbox, specs: Specs | None, monkeypatch: pytest.MonkeyPatch) -> list[str]:

@@ -1,19 +1,18 @@
 """The published OpenAPI descriptions as a judge of responses.
 
-They lie beside the checkout (``../shared/pipedrive``) and are not part of it; without them nothing is judged and the
-conformance test says so. One path is parsed when first needed: the files are large and hold no references.
+Without them nothing is judged and the conformance test says so. One path is parsed when first needed: the files are
+large and hold no references.
 """
 
 import json
 import re
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
-FOLDER = Path(__file__).resolve().parents[3] / "shared" / "pipedrive"
+from tests.published import FOLDER, available
 
 # Seen null in recorded exchanges or documented as empty, though the descriptions say otherwise (nullability is
 # unreliable throughout): references and texts of records that have none, times of what has not happened, last pages.
@@ -30,11 +29,6 @@ NULL_TOO = frozenset(
         *("street_number", "subpremise", "postal_code"),
     }
 )
-
-
-def available() -> bool:
-    """Tell whether the descriptions are here."""
-    return (FOLDER / "openapi-v2.yaml").exists()
 
 
 def complaints(method: str, path: str, status: int, body: Any) -> list[str]:

@@ -3,12 +3,10 @@
 import pytest
 
 from connector.sandbox import v1, v2
+from tests.published import needs_files
 from tests.sandbox import openapi
 from tests.sandbox.conftest import Client
 
-needs_files = pytest.mark.skipif(
-    not openapi.available(), reason="the published OpenAPI files are not beside the checkout (../shared/pipedrive)"
-)
 CALLS = (
     "/api/v2/persons",
     "/api/v2/persons/1",
