@@ -177,11 +177,36 @@ def test_custom_fields_as_read(typed: object, value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "typed", [{"type": "timerange", "from": "09:00", "until": "10:00"}, {"type": "new"}, "bare", {"type": "set"}]
+    "typed",
+    [
+        {"type": "timerange", "from": "09:00", "until": "10:00"},
+        {"type": "new"},
+        {"type": "set"},
+        {"id": 31, "label": "Gold"},
+        [{"id": 31, "label": "Gold"}],
+    ],
 )
 def test_what_cannot_be_spelled_is_left_out(typed: object) -> None:
     """No statement is better than a wrong one."""
     assert H1 not in told({"id": 91, "custom_fields": {H1: typed}}).values
+
+
+@pytest.mark.parametrize(
+    ("plain", "value"),
+    [
+        ("abc", "abc"),
+        (12.5, 12.5),
+        (31, 31),
+        ([31, 32], [31, 32]),
+        ({"value": 250, "currency": "EUR"}, {"value": 250, "currency": "EUR"}),
+        ({"value": "09:00", "timezone_id": 3, "timezone_name": "Europe/Tallinn"}, "09:00:00"),
+        ({"value": "A 1", "country": "EE"}, {"value": "A 1", "country": "EE"}),
+    ],
+)
+def test_custom_fields_spelled_as_the_api_does(plain: object, value: object) -> None:
+    """Column 3 of §8 instead of column 4: an emulator that sends its records as they are is understood."""
+    assert told({"id": 91, "custom_fields": {H1: plain}}).values == {"id": 91, H1: value}
+    assert told({"id": 91, "custom_fields": {H3: "contact:17:4"}}).identity == "contact:17:4"
 
 
 def test_an_activity_s_times_and_flags() -> None:

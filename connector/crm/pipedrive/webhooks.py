@@ -15,7 +15,7 @@ from connector.core.model import CrmId, Json
 from connector.core.schema import FieldType
 from connector.crm.pipedrive.built_in import BUILT_IN
 from connector.crm.pipedrive.kinds import KINDS
-from connector.crm.pipedrive.records import identity_of, proof
+from connector.crm.pipedrive.records import custom_value, identity_of, proof
 from connector.crm.pipedrive.spellings import SPELLERS, number, parse
 from connector.ports import Hint, HintKind, NotUnderstoodError
 
@@ -169,13 +169,12 @@ def _built_in(entity: str, key: str, value: Json) -> Json | _Left:
 
 
 def _custom(value: Json) -> Json | _Left:
-    """A typed object as records hold its value (§8, columns 3 and 4)."""
-    if value is None:
-        return None
-    if not isinstance(value, dict):
-        return _UNTOLD
-    read = _TYPED.get(_text(value.get("type")))
-    return read(value) if read is not None else _UNTOLD
+    """The value as records hold it (§8, column 3): from a typed object (column 4), or spelled so already."""
+    if isinstance(value, dict) and "type" in value:
+        read = _TYPED.get(_text(value["type"]))
+        return read(value) if read is not None else _UNTOLD
+    told = value if isinstance(value, list) else [value]
+    return custom_value(value) if all(not isinstance(each, dict) or "value" in each for each in told) else _UNTOLD
 
 
 def _value(typed: Body) -> Json | _Left:
