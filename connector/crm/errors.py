@@ -34,7 +34,7 @@ class Complaint:
 
 
 def failure(endpoint: str, answer: Answer, complaint: Complaint) -> ConnectorError:
-    """The error that an answer other than 2xx and 429 amounts to."""
+    """The error that an answer other than a success and 429 amounts to; a 2xx whose body says failure is a refusal."""
     return _BY_STATUS.get(answer.status, _other)(_text(endpoint, answer, complaint), answer, complaint)
 
 
@@ -65,7 +65,8 @@ def _uncallable(text: str, _answer: Answer, _complaint: Complaint) -> ConnectorE
 
 
 def _other(text: str, answer: Answer, complaint: Complaint) -> ConnectorError:
-    if HTTPStatus.BAD_REQUEST <= answer.status < SERVER and answer.status != HTTPStatus.REQUEST_TIMEOUT:
+    refused = answer.status < HTTPStatus.MULTIPLE_CHOICES or HTTPStatus.BAD_REQUEST <= answer.status < SERVER
+    if refused and answer.status != HTTPStatus.REQUEST_TIMEOUT:
         return RefusedError(text, fields=complaint.fields, code=complaint.code or str(answer.status))
     return UnavailableError(text)
 

@@ -20,6 +20,8 @@ from connector.core.model import Json
 
 CONNECT_SECONDS: Final = 10.0
 TOTAL_SECONDS: Final = 30.0
+_JSON: Final = {"Content-Type": "application/json"}
+"""Of a request with a body only: some servers refuse the announcement of one that does not come."""
 
 
 class NoAnswerError(UnavailableError):
@@ -80,9 +82,10 @@ class Http:
         """
         left = asyncio.Event()
         data = None if body is None else json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+        headers = None if body is None else _JSON
         try:
             async with self._open().request(
-                method, url, params=params, data=data, allow_redirects=False, trace_request_ctx=left
+                method, url, params=params, data=data, headers=headers, allow_redirects=False, trace_request_ctx=left
             ) as response:
                 return Answer(response.status, response.headers, await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -98,7 +101,8 @@ class Http:
             trace = aiohttp.TraceConfig()
             trace.on_request_headers_sent.append(_note_leaving)
             self._session = aiohttp.ClientSession(
-                headers={"Accept": "application/json", "Content-Type": "application/json", **self._headers},
+                headers={"Accept": "application/json", **self._headers},
+                skip_auto_headers=("Content-Type",),
                 timeout=aiohttp.ClientTimeout(total=self._timeouts.total, sock_connect=self._timeouts.connect),
                 connector=aiohttp.TCPConnector(limit=self._connections),
                 cookie_jar=aiohttp.DummyCookieJar(),

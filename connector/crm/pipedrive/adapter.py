@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime
 
-from connector.core.errors import ForbiddenError
+from connector.core.errors import ForbiddenError, RefusedError
 from connector.core.mapping import Access, BudgetSpec
 from connector.core.model import CrmId, Json, Lane, Observed
 from connector.core.schema import CrmField, FieldType, Metadata
 from connector.crm.budget import Limiter
 from connector.crm.clock import Clock
-from connector.crm.errors import GONE
+from connector.crm.errors import GONE, MISSING
 from connector.crm.http import Http, Timeouts
 from connector.crm.pipedrive import fields, paging, webhooks
 from connector.crm.pipedrive.client import Call, Client, Observe
@@ -69,8 +68,7 @@ class PipedriveCRM:
         limiter = Limiter(clock, daily=spec.daily, reserve=spec.reserve, burst=burst)
         http = Http({"x-api-token": api_token}, timeouts=timeouts)
         self._read_only = access is Access.READ_ONLY
-        self._addresses = addresses(url)
-        self._client = Client(http, limiter, self._addresses, clock=clock, observe=observe, read_only=self._read_only)
+        self._client = Client(http, limiter, addresses(url), clock=clock, observe=observe, read_only=self._read_only)
         self._identity_field = identity_field
         self._identity = dict(identity_keys or {})
         self._types: dict[str, Mapping[str, FieldType]] = {}
@@ -83,16 +81,15 @@ class PipedriveCRM:
 
     async def account(self) -> Account:
         """Whose token it is (2 tokens); afterwards links lead to the company's own pages."""
-        me = (await self._client.call(Call(ME, Lane.MANUAL))).data
-        data: Mapping[str, Json] = me if isinstance(me, dict) else {}
+        data = await self._me(Lane.MANUAL)
         domain = data.get("company_domain")
         if isinstance(domain, str) and domain:
-            self._addresses = self._addresses.of_company(domain)
+            self._client.move(self._client.addresses.of_company(domain))
         clock = self._client.server_clock
         return Account(
             company=str(data.get("company_id") or domain or ""),
             user=str(data.get("id") or ""),
-            url=self._addresses.web,
+            url=self._client.addresses.web,
             clock_offset=clock.offset,
             clock_error=clock.error,
         )
@@ -100,10 +97,11 @@ class PipedriveCRM:
     async def metadata(self, *, lane: Lane) -> Metadata:
         """All definitions (92 tokens where no list is longer than a page)."""
         names = list(KINDS)
-        definitions, (pipelines, stages), (users, types, me) = (
+        me = await self._me(lane)
+        definitions, (pipelines, stages), (users, types) = (
             await together(self._definitions(name, lane) for name in names),
-            await together(paging.every(self._client, Call(each, lane)) for each in (PIPELINES, STAGES)),
-            await together(self._rows(each, lane) for each in (USERS, ACTIVITY_TYPES, ME)),
+            await together(self._visible(paging.every(self._client, Call(each, lane))) for each in (PIPELINES, STAGES)),
+            await together(self._visible(self._rows(each, lane)) for each in (USERS, ACTIVITY_TYPES)),
         )
         described = {name: fields.describe(name, found, types) for name, found in zip(names, definitions, strict=True)}
         self._types = {name: {each.key: each.type for each in known} for name, known in described.items()}
@@ -114,7 +112,7 @@ class PipedriveCRM:
             stages=tuple(fields.stage(row) for row in fields.alive(stages)),
             users=tuple(fields.user(row) for row in users),
             identity=dict(self._identity),
-            me=str(me[0].get("id")) if me else None,
+            me=str(me["id"]) if "id" in me else None,
         )
 
     def recall(self, metadata: Metadata, /) -> None:
@@ -192,7 +190,13 @@ class PipedriveCRM:
         kind = KINDS[name]
         if kind.identity is None:
             return False
-        same = fields.named(await self._definitions(name, lane), field_name)
+        if kind.fields is None:
+            return False
+        try:
+            known = await paging.every(self._client, Call(kind.fields, lane))
+        except ForbiddenError:
+            return False
+        same = fields.named(known, field_name)
         made = next((each for each in same if fields.is_text(each)), None)
         if made is None and not same:
             made = await self._make_field(kind.identity, field_name, lane)
@@ -208,32 +212,49 @@ class PipedriveCRM:
 
     def link_url(self, name: str, crm_id: CrmId, /) -> str:
         """Where a person opens the record."""
-        return self._addresses.page(name, crm_id)
+        return self._client.addresses.page(name, crm_id)
 
     async def close(self) -> None:
         """Ends all connections."""
         await self._client.close()
 
+    async def _me(self, lane: Lane) -> Mapping[str, Json]:
+        """The caller. Asked for before everything else of v1, for an emulator may have only its other address."""
+        reply = await self._client.call(Call(ME, lane, expected=GONE))
+        if reply.status in GONE:
+            self._client.move(self._client.addresses.elsewhere())
+            reply = await self._client.call(Call(ME, lane))
+        return reply.data if isinstance(reply.data, dict) else {}
+
     async def _definitions(self, name: str, lane: Lane) -> Sequence[fields.Definition]:
-        """Field definitions of an object; none where the token may not see them, the built-in ones are known."""
+        """Field definitions of an object; of what cannot be seen the built-in ones are known."""
         called = KINDS[name].fields
-        with contextlib.suppress(ForbiddenError):
-            return () if called is None else await paging.every(self._client, Call(called, lane))
-        return ()
+        return () if called is None else await self._visible(paging.every(self._client, Call(called, lane)))
+
+    @staticmethod
+    async def _visible(rows: Awaitable[Sequence[Mapping[str, Json]]]) -> Sequence[Mapping[str, Json]]:
+        """The rows; none where the token may not see them, or there is no such list."""
+        try:
+            return await rows
+        except ForbiddenError:
+            return ()
+        except RefusedError as error:
+            if error.code != MISSING:
+                raise
+            return ()
 
     async def _rows(self, called: Endpoint, lane: Lane) -> Sequence[Mapping[str, Json]]:
-        """The rows of a v1 answer without pages; a single record is one row."""
-        reply = await self._client.call(Call(called, lane))
-        return [reply.data] if isinstance(reply.data, dict) else reply.rows
+        """The rows of a v1 answer without pages."""
+        return (await self._client.call(Call(called, lane))).rows
 
     async def _make_field(self, called: Endpoint, field_name: str, lane: Lane) -> fields.Definition | None:
         self._client.permit(called)
         body: dict[str, Json] = {"field_name": field_name, "field_type": "varchar"}
         try:
             made = (await self._client.call(Call(called, lane, body=body))).data
-        except ForbiddenError:
+        except (ForbiddenError, RefusedError):
             return None
-        return made if isinstance(made, dict) else None
+        return made if isinstance(made, dict) and made.get("field_code") else None
 
     def _identities(self, described: Mapping[str, Sequence[CrmField]]) -> dict[str, str]:
         """The key of the identity field by object, where it has one.
@@ -257,6 +278,6 @@ def _subscription(row: Mapping[str, Json]) -> Subscription:
         id=str(row.get("id")),
         url=str(row.get("subscription_url")),
         objects=every_object if action == "*" else f"{every_object}:{action}",
-        active=row.get("is_active") in (True, 1),
+        active=row.get("is_active") not in (False, 0, "0"),
         last_status=status if isinstance(status, int) else None,
     )

@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from math import isfinite
 from typing import Final
 
 from connector.core.model import Json
@@ -18,6 +19,9 @@ from connector.crm.ledger import Told
 
 _CODE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _HASH: Final = re.compile(r"\b[0-9a-f]{40}\b")
+LONGEST: Final = 3600.0
+"""Longest wait in seconds that a header may ask for."""
+_UNIX_TIME: Final = 1e9
 _PREFIX: Final = re.compile(r"^[^:;]*validation failed\s*:", re.IGNORECASE)
 
 
@@ -51,12 +55,12 @@ def _named(body: Mapping[str, Json]) -> Iterator[str]:
         yield from _HASH.findall(text)
 
 
-def told(headers: Mapping[str, str]) -> Told:
+def told(headers: Mapping[str, str], now: datetime) -> Told:
     """What the headers say about the budget; a header that is missing or unreadable says nothing."""
     return Told(
         limit=_whole(headers, "x-ratelimit-limit"),
         remaining=_whole(headers, "x-ratelimit-remaining"),
-        reset=_number(headers, "x-ratelimit-reset") or _number(headers, "Retry-After"),
+        reset=_seconds(headers, "x-ratelimit-reset", now) or _seconds(headers, "Retry-After", now),
         daily_limit=_number(headers, "x-daily-ratelimit-token-limit"),
         daily_remaining=_number(headers, "x-daily-ratelimit-token-remaining"),
     )
@@ -64,18 +68,33 @@ def told(headers: Mapping[str, str]) -> Told:
 
 def date(headers: Mapping[str, str]) -> datetime | None:
     """The `Date` of an answer, aware; None when there is none to trust."""
+    return _moment(headers.get("Date", ""))
+
+
+def _moment(text: str) -> datetime | None:
     try:
-        at = parsedate_to_datetime(headers.get("Date", ""))
+        at = parsedate_to_datetime(text)
     except ValueError:
         return None
     return at if at.tzinfo is not None else None
 
 
+def _seconds(headers: Mapping[str, str], name: str, now: datetime) -> float | None:
+    """How long to wait: seconds as documented, else a unix time or a date; not for ever whatever it says."""
+    told, at = _number(headers, name), _moment(headers.get(name, ""))
+    if told is not None and told >= _UNIX_TIME:
+        told -= now.timestamp()
+    elif told is None and at is not None:
+        told = (at - now).total_seconds()
+    return None if told is None else min(max(told, 0.0), LONGEST)
+
+
 def _number(headers: Mapping[str, str], name: str) -> float | None:
     try:
-        return float(headers[name])
+        number = float(headers[name])
     except (KeyError, ValueError):
         return None
+    return number if isfinite(number) and number >= 0 else None
 
 
 def _whole(headers: Mapping[str, str], name: str) -> int | None:

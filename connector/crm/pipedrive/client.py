@@ -75,6 +75,10 @@ class Client:
         self.limiter, self.addresses, self.server_clock = limiter, addresses, ServerClock()
         self._http, self._clock, self._observe, self._read_only = http, clock, observe, read_only
 
+    def move(self, addresses: Addresses) -> None:
+        """Speak to these bases from now on."""
+        self.addresses = addresses
+
     def permit(self, endpoint: Endpoint) -> None:
         """ReadOnlyError for a change by a read-only client."""
         if endpoint.changes and self._read_only:
@@ -119,12 +123,16 @@ class Client:
             self.server_clock.hear(at, sent=sent, received=self._clock.now())
 
     def _judge(self, call: Call, answer: Answer, mark: Mark) -> Reply:
-        said = told(answer.headers)
+        said = told(answer.headers, self._clock.now())
         if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
             raise self.limiter.refused(said, mark, call.endpoint.tokens)
         self.limiter.hear(said, mark)
-        if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES or answer.status in call.expected:
-            return Reply(answer.status, _envelope(call, answer))
+        if answer.status in call.expected:
+            return Reply(answer.status, {})
+        if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
+            body = _envelope(call, answer)
+            if body.get("success") is not False:
+                return Reply(answer.status, body)
         self._rest(answer)
         raise _error(call, answer)
 
@@ -146,7 +154,8 @@ def _error(call: Call, answer: Answer) -> Exception:
 
 
 def _envelope(call: Call, answer: Answer) -> Mapping[str, Json]:
-    if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
+    """The body of a success; only a deletion has nothing to say."""
+    if call.endpoint.method == "DELETE" and not answer.body.strip():
         return {}
     try:
         body = answer.json()

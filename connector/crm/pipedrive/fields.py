@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from connector.core.model import Json
 from connector.core.schema import CrmField, FieldType, Option, Stage, User
 from connector.crm.pipedrive.built_in import BUILT_IN, SHORT, BuiltIn
+from connector.crm.pipedrive.records import proof
 
 Definition = Mapping[str, Json]
 
@@ -33,6 +35,7 @@ _TYPES: Final[Mapping[str, FieldType]] = {
     "lead": FieldType.LEAD,
     "stage": FieldType.STAGE,
 }
+_HASH: Final = re.compile(r"[0-9a-f]{40}")
 _SHORT_TYPES: Final = ("varchar", "varchar_auto")
 _LONG: Final = 65_000
 """A `text` takes about this many characters (REFERENCE §6.8)."""
@@ -55,8 +58,9 @@ def describe(
 
 
 def is_custom(definition: Definition) -> bool:
-    """True for a field that people of the account made."""
-    return definition.get("is_custom_field") is True
+    """True for a field that people of the account made; one that does not say it has a hash for its code."""
+    told = definition.get("is_custom_field")
+    return told in (True, 1) if told is not None else bool(_HASH.fullmatch(str(definition.get("field_code"))))
 
 
 def named(definitions: Sequence[Definition], name: str) -> Sequence[Definition]:
@@ -71,7 +75,7 @@ def is_text(definition: Definition) -> bool:
 
 def type_options(activity_types: Iterable[Definition]) -> tuple[Option, ...]:
     """Activity types as options: the key that records hold, the name that people read."""
-    active = (each for each in activity_types if each.get("active_flag") is not False)
+    active = (each for each in activity_types if each.get("active_flag") not in (False, 0))
     return tuple(Option(str(each.get("key_string")), str(each.get("name"))) for each in active)
 
 
@@ -81,13 +85,13 @@ def stage(row: Definition) -> Stage:
 
 
 def user(row: Definition) -> User:
-    """A user of `GET /v1/users`."""
-    return User(str(row.get("id")), str(row.get("name")), str(row.get("email")), active=row.get("active_flag") is True)
+    """A user of `GET /v1/users`: active unless a flag, which may be a number, says otherwise."""
+    return User(str(row.get("id")), str(row.get("name")), str(row.get("email") or ""), active=proof(row) is None)
 
 
 def alive(rows: Iterable[Definition]) -> Iterable[Definition]:
     """Rows that are not deleted."""
-    return (row for row in rows if row.get("is_deleted") is not True)
+    return (row for row in rows if proof(row) is None)
 
 
 def _offered(definition: Definition | None) -> bool:

@@ -5,9 +5,11 @@ Prices are `x-token-cost` of the published specs (REFERENCE §11.1).
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
+from connector.crm.errors import GONE
 from connector.ports import Capabilities, Prices
 
 
@@ -49,6 +51,10 @@ class Kind:
     def v1(self) -> bool:
         """True for what only API v1 has: offset pages, no `ids=`, other spellings."""
         return self.single.version == "v1"
+
+    def may_lack(self, source: Endpoint) -> Collection[int]:
+        """Statuses that mean an empty list: an account without a further list has nothing in it."""
+        return GONE if source in self.lists[1:] else ()
 
     def capabilities(self, *, write: bool) -> Capabilities:
         """What the port may ask for this object."""

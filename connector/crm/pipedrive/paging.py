@@ -15,7 +15,7 @@ from connector.core.model import CrmId, Json, Lane
 from connector.crm.pipedrive.client import Call, Client, Reply
 from connector.crm.pipedrive.kinds import Endpoint, Kind
 from connector.crm.pipedrive.records import Rows, sort
-from connector.crm.pipedrive.spellings import moment, parse, spell
+from connector.crm.pipedrive.spellings import moment, number, parse, spell
 from connector.ports import Page
 
 LIMIT: Final = 500
@@ -57,7 +57,7 @@ async def every(client: Client, call: Call) -> list[Mapping[str, Json]]:
         params = {**(call.params or {}), "limit": str(LIMIT), **({"cursor": cursor} if cursor else {})}
         reply = await client.call(replace(call, params=params))
         rows += reply.rows
-        cursor = _next(reply)
+        cursor = _next(reply, cursor)
     return rows
 
 
@@ -68,7 +68,7 @@ async def _page_v2(client: Client, walk: Walk, cursor: str | None) -> Page:
     leg = legs[at]
     params = {**leg.params, **({"cursor": inner} if inner else {})}
     reply = await client.call(_call(walk, leg.endpoint, params))
-    following = _next(reply)
+    following = _next(reply, inner)
     more = f"{at}:{following}" if following else f"{at + 1}:" if at + 1 < len(legs) else None
     return _made(_sorted(walk, reply), more)
 
@@ -90,9 +90,10 @@ def _opened(cursor: str | None, legs: int) -> tuple[int, str]:
     return int(at), inner
 
 
-def _next(reply: Reply) -> str | None:
+def _next(reply: Reply, sent: str) -> str | None:
+    """The cursor that leads on; None at the end, and where it stands still."""
     cursor = reply.more.get("next_cursor")
-    return cursor if isinstance(cursor, str) and cursor else None
+    return cursor if isinstance(cursor, str) and cursor not in ("", sent) else None
 
 
 async def _all_v1(client: Client, walk: Walk, cursor: str | None) -> Page:
@@ -110,7 +111,7 @@ async def _all_v1(client: Client, walk: Walk, cursor: str | None) -> Page:
             break
         start = begin - BACK
     rows = Rows([each for each in rows.records if int(each.id) > last], [k for k in rows.deleted if int(k) > last])
-    following = _next_start(reply)
+    following = _next_start(reply, begin)
     return _made(rows, None if following is None else f"{following}:{max(_ids(rows), default=last)}")
 
 
@@ -123,7 +124,7 @@ async def _changed_v1(client: Client, walk: Walk, cursor: str | None) -> Page:
     began, start = _moment(cursor) if cursor else (spell(walk.since) if walk.since else "", 0)
     params = {**_offset(start, "update_time ASC"), "updated_since": began}
     reply = await client.call(_call(walk, walk.kind.lists[0], params))
-    if _next_start(reply) is None:
+    if _next_start(reply, start) is None:
         return _made(_sorted(walk, reply), None)
     reached = moment(reply.rows[-1].get("update_time")) if reply.rows else began
     following = f"{began}@{start + LIMIT - BACK}" if reached == began else f"{reached}@0"
@@ -148,12 +149,14 @@ def _moment(cursor: str) -> tuple[str, int]:
     return since, int(offset)
 
 
-def _next_start(reply: Reply) -> int | None:
-    """`next_start`, nested in `pagination` or flat (§5.1); None at the end."""
+def _next_start(reply: Reply, start: int) -> int | None:
+    """`next_start`, nested in `pagination` or flat (§5.1), else what follows from the rows; None at the end."""
     nested = reply.more.get("pagination")
     pagination = nested if isinstance(nested, dict) else reply.more
-    following = pagination.get("next_start")
-    return following if pagination.get("more_items_in_collection") and isinstance(following, int) else None
+    if not pagination.get("more_items_in_collection") or not reply.rows:
+        return None
+    following = number(pagination.get("next_start"))
+    return following if isinstance(following, int) and following > start else start + len(reply.rows)
 
 
 def _ids(rows: Rows) -> list[int]:
@@ -161,7 +164,8 @@ def _ids(rows: Rows) -> list[int]:
 
 
 def _call(walk: Walk, endpoint: Endpoint, params: Mapping[str, str]) -> Call:
-    return Call(endpoint, walk.lane, params=params, past_reserve=walk.past_reserve)
+    optional = walk.kind.may_lack(endpoint)
+    return Call(endpoint, walk.lane, params=params, past_reserve=walk.past_reserve, expected=optional)
 
 
 def _sorted(walk: Walk, reply: Reply) -> Rows:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
+from connector.core.errors import ForbiddenError
 from connector.core.model import CrmId, Gone, Lane, NotVisible, Observed
 from connector.crm.errors import GONE
 from connector.crm.pipedrive.client import Call, Client
@@ -43,8 +44,21 @@ class Reader:
             for answers in await together(self._batch(source, batch) for batch in _batches(left)):
                 found |= answers
             left = [key for key in left if isinstance(found[key], NotVisible)]
-        found |= dict(zip(left, await together(self.one(key) for key in left), strict=True))
-        return found
+        return found | await self._singly(left)
+
+    async def _singly(self, ids: Sequence[CrmId]) -> dict[CrmId, Observed]:
+        """Each by its own address. A 403 hides one record; where nothing else is answered, the object is forbidden."""
+        answers = dict(zip(ids, await together(self._admitted(key) for key in ids), strict=True))
+        refusals = [each for each in answers.values() if isinstance(each, ForbiddenError)]
+        if refusals and len(refusals) == len(answers):
+            raise refusals[0]
+        return {key: NotVisible() if isinstance(each, ForbiddenError) else each for key, each in answers.items()}
+
+    async def _admitted(self, key: CrmId) -> Observed | ForbiddenError:
+        try:
+            return await self.one(key)
+        except ForbiddenError as refusal:
+            return refusal
 
     async def one(self, key: CrmId) -> Observed:
         """A record by its own address: 404 says nothing, 410 and the body's flags prove deletion."""
@@ -57,7 +71,7 @@ class Reader:
 
     async def _batch(self, source: Endpoint, ids: Sequence[CrmId]) -> dict[CrmId, Observed]:
         params = {"ids": ",".join(ids), "limit": str(BATCH)}
-        reply = await self.client.call(Call(source, self.lane, params=params))
+        reply = await self.client.call(Call(source, self.lane, params=params, expected=self.kind.may_lack(source)))
         rows = {CrmId(str(row.get("id"))): row for row in reply.rows}
         return {key: observe(self.kind, rows[key], self.identity_key) for key in ids if key in rows}
 

@@ -40,10 +40,10 @@ def observe(kind: Kind, row: Mapping[str, Json], identity_key: str | None) -> Re
 
 
 def proof(row: Mapping[str, Json]) -> Gone | None:
-    """Positive evidence of deletion in a body (REFERENCE §4, §6.3, §7.1)."""
-    if row.get("is_deleted") is True:
+    """Positive evidence of deletion in a body (REFERENCE §4, §6.3, §7.1); v1 may say 0 and 1."""
+    if row.get("is_deleted") in (True, 1):
         return Gone("is_deleted")
-    if row.get("active_flag") is False:
+    if row.get("active_flag") in (False, 0):
         return Gone("active_flag")
     return Gone("status=deleted") if row.get("status") == "deleted" else None
 

@@ -61,8 +61,9 @@ def number(value: Json) -> Json:
 
 
 def address(value: Json) -> Json:
-    """An address object; null for an empty one. Text alone is not what a record holds."""
-    return value if isinstance(value, dict) and any(value.values()) else None
+    """An address object, also for text alone; null for an empty one."""
+    whole: dict[str, Json] = value if isinstance(value, dict) else {"value": value}
+    return whole if any(whole.values()) else None
 
 
 def participants(value: Json) -> Json:

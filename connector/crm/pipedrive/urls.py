@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -40,6 +40,11 @@ class Addresses:
         if not self.web.endswith(f".{DOMAIN}"):
             return self
         return Addresses(self.v1, self.v2, f"https://{company}.{DOMAIN}", company)
+
+    def elsewhere(self) -> Addresses:
+        """The same with v1 at its other official address: with or without `/api`."""
+        short, long = f"{self.v2.removesuffix('/api/v2')}/v1", f"{self.v2.removesuffix('v2')}v1"
+        return replace(self, v1=short if self.v1 == long else long)
 
     def page(self, name: str, crm_id: CrmId) -> str:
         """Where a person opens the record."""

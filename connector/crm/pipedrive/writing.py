@@ -8,13 +8,13 @@ from typing import Final, assert_never
 
 from connector.core.errors import ConnectorError, RefusedError
 from connector.core.model import CrmId, Json, Lane, Record
-from connector.crm.errors import GONE
+from connector.crm.errors import GONE, MISSING
 from connector.crm.http import NoAnswerError
 from connector.crm.pipedrive.bodies import Body, Types, change, creation
 from connector.crm.pipedrive.client import Call, Client
 from connector.crm.pipedrive.kinds import KINDS, Endpoint, Kind
 from connector.crm.pipedrive.reading import Reader
-from connector.crm.pipedrive.records import record
+from connector.crm.pipedrive.records import proof, record
 from connector.ports import Create, Delete, Done, Failed, Operation, Outcome, Unknown, Update
 
 WHOLE: Final = frozenset({"id", "add_time", "update_time"})
@@ -65,6 +65,8 @@ class Writer:
         call = Call(endpoint(operation), self.lane, id=key, body=self._body(kind, operation), admitted=True)
         data = (await self.client.call(call)).data
         stored = data if isinstance(data, dict) else {}
+        if key and proof(stored):
+            return Failed(RefusedError(f"{call.endpoint.name}: the record is deleted", code=MISSING))
         if stored.keys() >= WHOLE and stored["update_time"] is not None:
             return Done(record(kind, stored, self.identity.get(kind.name)))
         key = key or str(stored.get("id") or "")
