@@ -61,14 +61,34 @@ def test_money_always_has_its_currency() -> None:
     assert changed(DEAL, {"value": None}, {"currency": "USD"}) == {"value": 0, "currency": "USD"}
 
 
-def test_an_address_is_sent_whole() -> None:
-    """Parts not sent would become null; the formatted text is the server's."""
-    seen: dict[str, Json] = {
-        "address": {"value": "A 1", "country": "EE", "locality": None, "formatted_address": "A 1, EE"}
+def test_an_address_is_sent_as_given() -> None:
+    """Parts of the address before do not belong to the new one: left out, they become null (§13.5)."""
+    before: Json = {"value": "A 1", "country": "EE", "subpremise": "4", "formatted_address": "A 1, EE"}
+    seen: dict[str, Json] = {"address": before}
+    assert changed(ORGANIZATION, {"address": {"value": "A 2"}}, seen) == {"address": {"value": "A 2"}}
+    assert changed(ORGANIZATION, {"address": {"value": "A 1", "country": "EE", "subpremise": None}}, seen) == {
+        "address": {"value": "A 1", "country": "EE"}
     }
-    assert changed(ORGANIZATION, {"address": {"value": "A 2"}}, seen) == {"address": {"value": "A 2", "country": "EE"}}
+    assert changed(ORGANIZATION, {"address": before}, {}) == {
+        "address": {"value": "A 1", "country": "EE", "subpremise": "4"}
+    }
     assert changed(ORGANIZATION, {"address": "B 3"}, {}) == {"address": {"value": "B 3"}}
     assert changed(ORGANIZATION, {"address": None}, seen) == {"address": None}
+
+
+def test_addresses_of_persons_take_the_documented_keys_only() -> None:
+    """What the server added to an e-mail comes back as a refusal; without a label it gives one itself."""
+    emails: Json = [
+        {"value": "a@x.test", "primary": True, "label": None, "id": 5},
+        {"value": "b@x.test", "primary": False, "label": "home"},
+    ]
+    assert changed(PERSON, {"emails": emails, "phones": []}) == {
+        "emails": [
+            {"value": "a@x.test", "primary": True},
+            {"value": "b@x.test", "primary": False, "label": "home"},
+        ],
+        "phones": [],
+    }
 
 
 def test_name_parts_go_together() -> None:

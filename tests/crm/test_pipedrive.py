@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -17,17 +17,7 @@ from connector.crm.http import Timeouts
 from connector.ports import CRM, Create, Page, Unknown, Update
 from connector.sandbox.faults import Kind, Rule
 from tests.crm.conformance import LANE, all_of, created, seen, stored, write
-from tests.crm.openapi import Specs, watch
 from tests.crm.sandboxed import PipedriveSubject, account
-
-
-@pytest.fixture
-async def crm(specs: Specs | None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PipedriveSubject]:
-    """A sandboxed account; every request is held against the published API."""
-    async with account() as one:
-        complaints = watch(one.sandbox, specs, monkeypatch)
-        yield one
-        assert complaints == []
 
 
 def spent(subject: PipedriveSubject) -> int:

@@ -1,12 +1,12 @@
 """Request bodies: field values by key become what a create or an update takes.
 
-Unknown keys, text for numbers and half an address are refused or destroy data (REFERENCE §4, §6, §13), so everything is
-completed from the record as seen and typed by the field definitions.
+Unknown keys and text for numbers are refused, half a name or an amount without its currency destroys data (REFERENCE §4,
+§6, §13), so what belongs together is completed from the record as seen, and all is typed by the field definitions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from connector.core.model import Json, Record
@@ -31,7 +31,9 @@ _NUMBERED: Final = frozenset(
         FieldType.INTEGER,
     }
 )
-_COLLECTIONS: Final = frozenset({FieldType.EMAILS, FieldType.PHONES, FieldType.SET})
+_CONTACTS: Final = frozenset({FieldType.EMAILS, FieldType.PHONES})
+_CONTACT_PARTS: Final = ("value", "primary", "label")
+_COLLECTIONS: Final = _CONTACTS | {FieldType.SET}
 _ADDRESS_PARTS: Final = (
     "value",
     "country",
@@ -65,16 +67,16 @@ def change(kind: Kind, fields: Fields, seen: Record, types: Types) -> Body:
 
 def _body(kind: Kind, fields: Fields, seen: Fields, types: Types) -> Body:
     known = BUILT_IN[kind.name]
-    built_in = {k: _built_in(known[k].type, v, seen.get(k)) for k, v in fields.items() if k in known}
+    built_in = {k: _built_in(known[k].type, v) for k, v in fields.items() if k in known}
     body = _ODD.get(kind.name, _plain)(built_in, seen)
     custom = {k: _custom(types.get(k, FieldType.OTHER), v, seen.get(k)) for k, v in fields.items() if k not in known}
     return {**body, "custom_fields": custom} if custom else body
 
 
-def _built_in(type_: FieldType, value: Json, seen: Json) -> Json:
+def _built_in(type_: FieldType, value: Json) -> Json:
     if value is None:
         return [] if type_ in _COLLECTIONS else None
-    return _typed(type_, value, seen)
+    return _typed(type_, value)
 
 
 def _custom(type_: FieldType, value: Json, seen: Json) -> Json:
@@ -83,22 +85,24 @@ def _custom(type_: FieldType, value: Json, seen: Json) -> Json:
         return None
     if type_ is FieldType.MONEY:
         return _money(value, seen)
-    return {"value": value} if type_ is FieldType.TIME and isinstance(value, str) else _typed(type_, value, seen)
+    return {"value": value} if type_ is FieldType.TIME and isinstance(value, str) else _typed(type_, value)
 
 
-def _typed(type_: FieldType, value: Json, seen: Json) -> Json:
+def _typed(type_: FieldType, value: Json) -> Json:
     if type_ in _NUMBERED:
         return number(value)
-    if type_ is FieldType.SET and isinstance(value, list):
+    if type_ is FieldType.ADDRESS:
+        return _only(_ADDRESS_PARTS, value if isinstance(value, dict) else {"value": value})
+    if not isinstance(value, list):
+        return value
+    if type_ is FieldType.SET:
         return [number(each) for each in value]
-    return _address(value, seen) if type_ is FieldType.ADDRESS else value
+    return [_only(_CONTACT_PARTS, each) for each in value if isinstance(each, dict)] if type_ in _CONTACTS else value
 
 
-def _address(value: Json, seen: Json) -> Json:
-    """All parts that are known: those not sent would become null."""
-    given = value if isinstance(value, dict) else {"value": value}
-    whole = {**(seen if isinstance(seen, dict) else {}), **given}
-    return {part: whole[part] for part in _ADDRESS_PARTS if whole.get(part) is not None}
+def _only(keys: Iterable[str], value: Fields) -> Json:
+    """The parts of a value that a body takes and that say something; of an address, those not sent become null."""
+    return {key: value[key] for key in keys if value.get(key) is not None}
 
 
 def _money(value: Json, seen: Json) -> Json:
