@@ -54,7 +54,8 @@ class Hooks:
 
     async def ensure(self, address: Address) -> None:
         """One active subscription to our address with our password; our own that are dead or double go."""
-        ours = [s for s in await self.context.crm.subscriptions(lane=Lane.LIVE) if s.url == address.url]
+        listed = await self.context.crm.subscriptions(lane=Lane.LIVE)
+        ours = [s for s in listed if s.url == address.url or s.id == self.context.subscribed]
         active = [s for s in ours if s.active]
         if self.context.subscribed is None or self.context.subscribed not in {s.id for s in active}:
             made = await self.context.crm.subscribe(address.url, address.user, address.password, lane=Lane.LIVE)
