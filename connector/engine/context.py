@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from hashlib import blake2b
 
 from connector.core import match
@@ -16,10 +17,11 @@ from connector.core.errors import (
     UnauthorisedError,
     UnavailableError,
 )
+from connector.core.fingerprint import Resemblance, resemblance
 from connector.core.line import Bound, BoundMapping
 from connector.core.mapping import MappingSet
 from connector.core.match import MatchKey
-from connector.core.model import CrmId, Json, LinkId
+from connector.core.model import Base, CrmId, Json, LinkId, Record
 from connector.core.schema import Metadata
 from connector.engine.clock import Clock
 from connector.local.tables import Shape
@@ -161,6 +163,15 @@ class Context:
     ) -> Sequence[bytes]:
         """The keyed hashes under which a record can be matched."""
         return [self.hash_of(m.name, key) for m in mappings for key in match.crm_keys(m, fields, crm_id)]
+
+    def resemblance(self, mapping: str | None, sent: Base, record: Record, sent_at: datetime) -> Resemblance:
+        """How like a record is to a create that was sent at `sent_at` of our clock."""
+        bound = self.rules.bound.mappings.get(mapping or "")
+        return resemblance(bound, sent, record, self.crm_time(sent_at)) if bound is not None else Resemblance()
+
+    def crm_time(self, at: datetime) -> datetime:
+        """A time of our clock by the CRM's."""
+        return at + timedelta(seconds=self.clock_offset)
 
     def capabilities(self, name: str) -> Capabilities:
         """What the CRM can do with an object."""

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from connector.core.errors import ConnectorError, RefusedError
+from connector.core.fingerprint import UNKNOWN_FOR
 from connector.core.merge import Decision, Reason, Verdict
 from connector.core.model import ABSENT, Base, LinkState, Pair, Record, Sent, Side
 from connector.core.plan import CreateRecord, DeleteRecord, Effect, Plan, Step, UpdateRecord, plan
 from connector.engine.case import Case
 from connector.engine.context import Context, identity_text
-from connector.engine.observe import UNKNOWN_FOR
 from connector.engine.putback import call_parents, deferral, retry, undone, unfinished, waiting
 from connector.engine.resolve import stored_base
 from connector.engine.result import Result
