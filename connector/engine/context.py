@@ -169,6 +169,11 @@ class Context:
         bound = self.rules.bound.mappings.get(mapping or "")
         return resemblance(bound, sent, record, self.crm_time(sent_at)) if bound is not None else Resemblance()
 
+    async def hear_clock(self) -> None:
+        """Asks for the CRM's time as its answers have told it so far; raises what a call raises."""
+        account = await self.crm.account()
+        self.clock_offset, self.clock_error = account.clock_offset, account.clock_error
+
     def crm_time(self, at: datetime) -> datetime:
         """A time of our clock by the CRM's."""
         return at + timedelta(seconds=self.clock_offset)

@@ -99,7 +99,8 @@ class Resolver:
         return settled
 
     async def _list(self, intent: Intent, case: Case) -> Listing:
-        """By listing, not by search: the search index lags behind writes."""
+        """By listing, not by search: the search index lags behind writes. By the CRM's clock as it goes now."""
+        await self.context.hear_clock()
         began = self.context.clock.now()
         async with self.context.database.session() as db:
             open_ones = await intents.open_creates(db, self.context.name, intent.object)

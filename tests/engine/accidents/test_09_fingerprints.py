@@ -105,6 +105,24 @@ async def test_an_older_record_that_looks_alike(database: str, tmp_path: Path) -
         assert [crm_id for _, crm_id, _ in await links(world)] == ["2"]
 
 
+@pytest.mark.parametrize("offset", [-40, 40])
+async def test_the_clock_of_the_crm_is_set(database: str, tmp_path: Path, offset: int) -> None:
+    """A note is ours although it seems to be older than its sending, for the CRM's clock was set meanwhile.
+
+    Fails when the times of both sides are compared by what was known of the clocks long ago: it is made again.
+    """
+    async with rig(database, tmp_path / "set", NOTE, COMMENTS) as world:
+        await _begin(world)
+        await world.control("POST", "clock", {"offset": offset})
+        await fault_many(world, "disconnect_after", method="POST", path="notes$")
+        await world.db.execute(ALIKE["note"], 1)
+        await stopped(world, ("waiting", "unknown_outcome"))
+        world.clock.leap(MINUTE)
+        await world.idle()
+        assert len(await living(world, "note")) == 1
+        assert [crm_id for _, crm_id, _ in await links(world)] == ["1"]
+
+
 async def test_death_after_the_change_that_followed_the_doubt(database: str, tmp_path: Path) -> None:
     """A call is found again although its row has changed, the change was sent, and the daemon died then: there is one.
 
