@@ -60,7 +60,7 @@ class Answer:
 
 
 class Http:
-    """Sends requests with the given headers over kept connections.
+    """Sends requests with the given headers over kept connections; a change leaves once, whatever becomes of it.
 
     Redirects are not followed: they would carry the credentials elsewhere.
     """
@@ -103,8 +103,19 @@ class Http:
                 connector=aiohttp.TCPConnector(limit=self._connections),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trace_configs=[trace],
+                middlewares=[_change_once],
             )
         return self._session
+
+
+async def _change_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keeps aiohttp from repeating a change on a cut connection: it repeats these two errors of any PUT and DELETE."""
+    try:
+        return await send(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        if request.method == "GET":
+            raise
+        raise aiohttp.ClientConnectionError(type(error).__name__) from error
 
 
 async def _note_leaving(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:  # noqa: ANN401
