@@ -17,6 +17,7 @@ from pydantic_core import from_json
 
 from connector.core.errors import UnavailableError
 from connector.core.model import Json
+from connector.ports import WRITE_SECONDS
 
 CONNECT_SECONDS: Final = 10.0
 TOTAL_SECONDS: Final = 30.0
@@ -28,10 +29,16 @@ class NoAnswerError(UnavailableError):
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds to get a connection, and for everything from the first byte to the last."""
+    """Seconds to get a connection, and for everything together, of a read and of a change."""
 
     connect: float = CONNECT_SECONDS
     total: float = TOTAL_SECONDS
+    change: float = WRITE_SECONDS
+
+    def of(self, method: str) -> aiohttp.ClientTimeout:
+        """Those of a request."""
+        total = self.total if method == "GET" else min(self.change, self.total)
+        return aiohttp.ClientTimeout(total=total, sock_connect=self.connect)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +89,13 @@ class Http:
         data = None if body is None else json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
         try:
             async with self._open().request(
-                method, url, params=params, data=data, allow_redirects=False, trace_request_ctx=left
+                method,
+                url,
+                params=params,
+                data=data,
+                allow_redirects=False,
+                trace_request_ctx=left,
+                timeout=self._timeouts.of(method),
             ) as response:
                 return Answer(response.status, response.headers, await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -99,7 +112,6 @@ class Http:
             trace.on_request_headers_sent.append(_note_leaving)
             self._session = aiohttp.ClientSession(
                 headers={"Accept": "application/json", "Content-Type": "application/json", **self._headers},
-                timeout=aiohttp.ClientTimeout(total=self._timeouts.total, sock_connect=self._timeouts.connect),
                 connector=aiohttp.TCPConnector(limit=self._connections),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trace_configs=[trace],

@@ -24,6 +24,7 @@ from connector.core.match import MatchKey
 from connector.core.model import Base, CrmId, Json, LinkId, Record
 from connector.core.schema import Metadata
 from connector.engine.clock import Clock
+from connector.engine.tenure import Tenure
 from connector.local.tables import Shape
 from connector.obs.metrics import Metrics
 from connector.ports import CRM, Capabilities
@@ -126,6 +127,7 @@ class Context:
     rules: Rules
     fence: Fence
     salt: bytes
+    tenure: Tenure = field(init=False)
     gates: Gates = field(default_factory=Gates)
     failures: Failures = field(default_factory=Failures)
     flight: Flight = field(default_factory=Flight)
@@ -142,6 +144,10 @@ class Context:
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
     schema_moved: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the CRM's definitions changed and must be read anew."""
+
+    def __post_init__(self) -> None:
+        """Nothing is known of the lease before it is renewed."""
+        self.tenure = Tenure(self.database, self.clock, self.fence)
 
     @asynccontextmanager
     async def change(self) -> AsyncIterator[Connection]:
