@@ -10,11 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from connector.core.errors import ConnectorError
 from connector.core.model import CrmId, Json, Lane, Observed, Record
 from connector.core.schema import Metadata
+
+WRITE_SECONDS: Final = 8.0
+"""After so many seconds at most, a write has its outcome or is given up as unknown."""
 
 
 class HintKind(StrEnum):

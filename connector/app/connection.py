@@ -291,8 +291,7 @@ class Running:
 
     async def _sync_clock(self, context: Context) -> None:
         try:
-            account = await self.crm.account()
-            context.clock_offset, context.clock_error = account.clock_offset, account.clock_error
+            await context.hear_clock()
         except ConnectorError as error:
             context.failures.note(error)
 

@@ -17,6 +17,7 @@ from pydantic_core import from_json
 
 from connector.core.errors import UnavailableError
 from connector.core.model import Json
+from connector.ports import WRITE_SECONDS
 
 CONNECT_SECONDS: Final = 10.0
 TOTAL_SECONDS: Final = 30.0
@@ -30,10 +31,16 @@ class NoAnswerError(UnavailableError):
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds to get a connection, and for everything from the first byte to the last."""
+    """Seconds to get a connection, and for everything together, of a read and of a change."""
 
     connect: float = CONNECT_SECONDS
     total: float = TOTAL_SECONDS
+    change: float = WRITE_SECONDS
+
+    def of(self, method: str) -> aiohttp.ClientTimeout:
+        """Those of a request."""
+        total = self.total if method == "GET" else min(self.change, self.total)
+        return aiohttp.ClientTimeout(total=total, sock_connect=self.connect)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +69,7 @@ class Answer:
 
 
 class Http:
-    """Sends requests with the given headers over kept connections.
+    """Sends requests with the given headers over kept connections; a change leaves once, whatever becomes of it.
 
     Redirects are not followed: they would carry the credentials elsewhere.
     """
@@ -85,7 +92,14 @@ class Http:
         headers = None if body is None else _JSON
         try:
             async with self._open().request(
-                method, url, params=params, data=data, headers=headers, allow_redirects=False, trace_request_ctx=left
+                method,
+                url,
+                params=params,
+                data=data,
+                headers=headers,
+                allow_redirects=False,
+                trace_request_ctx=left,
+                timeout=self._timeouts.of(method),
             ) as response:
                 return Answer(response.status, response.headers, await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -103,12 +117,22 @@ class Http:
             self._session = aiohttp.ClientSession(
                 headers={"Accept": "application/json", **self._headers},
                 skip_auto_headers=("Content-Type",),
-                timeout=aiohttp.ClientTimeout(total=self._timeouts.total, sock_connect=self._timeouts.connect),
                 connector=aiohttp.TCPConnector(limit=self._connections),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trace_configs=[trace],
+                middlewares=[_change_once],
             )
         return self._session
+
+
+async def _change_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keeps aiohttp from repeating a change on a cut connection: it repeats these two errors of any PUT and DELETE."""
+    try:
+        return await send(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        if request.method == "GET":
+            raise
+        raise aiohttp.ClientConnectionError(type(error).__name__) from error
 
 
 async def _note_leaving(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:  # noqa: ANN401

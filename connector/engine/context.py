@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from hashlib import blake2b
 
 from connector.core import match
@@ -16,12 +17,14 @@ from connector.core.errors import (
     UnauthorisedError,
     UnavailableError,
 )
+from connector.core.fingerprint import Resemblance, resemblance
 from connector.core.line import Bound, BoundMapping
 from connector.core.mapping import MappingSet
 from connector.core.match import MatchKey
-from connector.core.model import CrmId, Json, LinkId
+from connector.core.model import Base, CrmId, Json, LinkId, Record
 from connector.core.schema import Metadata
 from connector.engine.clock import Clock
+from connector.engine.tenure import Tenure
 from connector.local.tables import Shape
 from connector.obs.metrics import Metrics
 from connector.ports import CRM, Capabilities
@@ -124,6 +127,7 @@ class Context:
     rules: Rules
     fence: Fence
     salt: bytes
+    tenure: Tenure = field(init=False)
     gates: Gates = field(default_factory=Gates)
     failures: Failures = field(default_factory=Failures)
     flight: Flight = field(default_factory=Flight)
@@ -140,6 +144,10 @@ class Context:
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
     schema_moved: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the CRM's definitions changed and must be read anew."""
+
+    def __post_init__(self) -> None:
+        """Nothing is known of the lease before it is renewed."""
+        self.tenure = Tenure(self.database, self.clock, self.fence)
 
     @asynccontextmanager
     async def change(self) -> AsyncIterator[Connection]:
@@ -161,6 +169,20 @@ class Context:
     ) -> Sequence[bytes]:
         """The keyed hashes under which a record can be matched."""
         return [self.hash_of(m.name, key) for m in mappings for key in match.crm_keys(m, fields, crm_id)]
+
+    def resemblance(self, mapping: str | None, sent: Base, record: Record, sent_at: datetime) -> Resemblance:
+        """How like a record is to a create that was sent at `sent_at` of our clock."""
+        bound = self.rules.bound.mappings.get(mapping or "")
+        return resemblance(bound, sent, record, self.crm_time(sent_at)) if bound is not None else Resemblance()
+
+    async def hear_clock(self) -> None:
+        """Asks for the CRM's time as its answers have told it so far; raises what a call raises."""
+        account = await self.crm.account()
+        self.clock_offset, self.clock_error = account.clock_offset, account.clock_error
+
+    def crm_time(self, at: datetime) -> datetime:
+        """A time of our clock by the CRM's."""
+        return at + timedelta(seconds=self.clock_offset)
 
     def capabilities(self, name: str) -> Capabilities:
         """What the CRM can do with an object."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from connector.core.filter import crm_reader, failing
-from connector.core.line import BoundMapping, Line, Refs
+from connector.core.fingerprint import Likeness
+from connector.core.line import BoundMapping, Refs
 from connector.core.mapping import Condition, DeletePolicy, Test
 from connector.core.merge import Parent
 from connector.core.model import (
@@ -30,17 +31,12 @@ from connector.core.plan import Readiness, Situation
 from connector.core.unseen import unseen
 from connector.engine.candidates import find_candidates
 from connector.engine.case import Case
-from connector.engine.context import Context, Rules, identity_intent
+from connector.engine.context import Context, identity_intent
 from connector.local import tables
 from connector.store import aliases, intents, links, match_keys
 from connector.store.db import Connection
 from connector.store.intents import Intent
 from connector.store.work import Item
-
-OVERLAP = timedelta(seconds=5)
-"""What the CRM's clock may be wrong, its whole seconds included, when its times are compared with our sending."""
-UNKNOWN_FOR = timedelta(seconds=60)
-"""A time-out may be applied late: only a read begun this long after sending proves that it was not."""
 
 
 @dataclass(slots=True)
@@ -264,7 +260,8 @@ class Observer:
             named = next((intent for intent in pending if intent.id == number), None)
             return (named.link_id if named else None), False
         record = case.crm
-        return None, any(may_have_made(self.context, intent, record) for intent in pending)
+        likenesses = (self.context.resemblance(i.mapping, i.base, record, i.sent_at).likeness for i in pending)
+        return None, any(likeness is not Likeness.OTHER for likeness in likenesses)
 
     def _clocks(self, case: Case, mapping: BoundMapping) -> Clocks:
         offset = timedelta(seconds=self.context.clock_offset)
@@ -325,35 +322,6 @@ def _age(case: Case) -> tuple[int, str]:
 def int_or(crm_id: CrmId) -> tuple[int, str]:
     """Sorts numeric ids as numbers."""
     return (int(crm_id), "") if crm_id.isdigit() else (0, crm_id)
-
-
-def may_have_made(context: Context, intent: Intent, record: Record) -> bool:
-    """True when the record looks like the create and is not older: the fingerprint of objects without identity."""
-    since = intent.sent_at + timedelta(seconds=context.clock_offset) - OVERLAP
-    return (record.created_at is None or record.created_at >= since) and looks_alike(context.rules, intent, record)
-
-
-def looks_alike(rules: Rules, intent: Intent, record: Record) -> bool:
-    """True when the record holds everything that a create intent sent, but for references whose target was deleted."""
-    sent = [
-        line for mapping in rules.of_object(intent.object) for line in mapping.every_line if line.name in intent.base
-    ]
-    return bool(sent) and all(_lost(line, record) or _holds(line, intent.base[line.name].crm, record) for line in sent)
-
-
-def _lost(line: Line, record: Record) -> bool:
-    return line.link is not None and line.converter.read_crm(record.fields) is None
-
-
-def holds_all(mapping: BoundMapping, intent: Intent, record: Record) -> bool:
-    """True when the record shows every value that the intent sent."""
-    lines = [line for line in mapping.every_line if line.name in intent.base]
-    return all(_holds(line, intent.base[line.name].crm, record) for line in lines)
-
-
-def _holds(line: Line, value: Json, record: Record) -> bool:
-    held = line.converter.read_crm(record.fields)
-    return held is ABSENT or line.converter.same_crm(held, value)
 
 
 def _committed_since(link: Link, began: datetime) -> bool:

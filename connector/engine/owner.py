@@ -23,7 +23,7 @@ from connector.engine.requests import Requests
 from connector.engine.schedule import Scheduler
 from connector.engine.sweep import Sweeper
 from connector.engine.worker import Worker
-from connector.store import connections, lease
+from connector.store import connections
 from connector.store.db import AWAY
 
 log = structlog.get_logger()
@@ -90,9 +90,7 @@ async def _as_coroutine(running: Awaitable[None]) -> None:
 
 async def _heartbeat(context: Context) -> None:
     while True:
-        async with context.database.session() as db:
-            if not await lease.renew(db, context.fence, context.clock.now()):
-                raise NotOwnerError(f"connection {context.name}: the lease was lost")
+        await context.tenure.renew()
         await context.clock.sleep(HEARTBEAT)
 
 

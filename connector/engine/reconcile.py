@@ -23,7 +23,7 @@ from connector.engine.case import Case
 from connector.engine.context import Context
 from connector.engine.observe import Observer
 from connector.engine.putback import call_parents, deferral, retry, undone, unfinished, waiting
-from connector.engine.resolve import Listings, Resolver, Ruling
+from connector.engine.resolve import Listing, Resolver, Ruling
 from connector.engine.result import Result
 from connector.engine.send import Sender
 from connector.ports import VersionOrder
@@ -78,7 +78,7 @@ class Reconciler:
         ready: list[Case] = []
         rulings: dict[LinkId, Ruling] = {}
         early: list[Result] = []
-        listings = Listings()
+        listings: dict[str, Listing] = {}
         for case in cases:
             result = self._early(case)
             if result is None and case.leftovers:
@@ -189,13 +189,15 @@ class Reconciler:
         stopped = await self.brake.stopped(acting, confirmed=confirmed)
         parents = await call_parents(self.context, planned)
         local: list[Result] = []
-        sending: list[tuple[Case, Plan, Ruling]] = []
+        sending: list[tuple[Case, Plan]] = []
         for position, (case, found) in enumerate(planned):
             ruling = rulings.get(case.link.id, Ruling())
             result = self._set_aside(case, found, page=page, confirmed=confirmed, stopped=position in stopped)
             if result is None and found.record is not None:
-                sending.append((case, found, ruling))
-                continue
+                if not ruling.settled:
+                    sending.append((case, found))
+                    continue
+                result = self._send_later(case)
             result = result or self._local(case, found, parents)
             result.settled, result.restated = ruling.settled, bool(ruling.settled)
             local.append(result)
@@ -205,11 +207,19 @@ class Reconciler:
         if stopped:
             return undone(case, deferral(case, WorkState.BRAKED, braked(found)))
         if page and found.record is not None:
-            return undone(case, deferral(case, WorkState.DUE, "send", self.context.clock.now()))
+            return self._send_later(case)
         if page and not confirmed and any(effect in DESTRUCTIVE for _, effect in found.effects):
             due = self.context.clock.now() + timedelta(minutes=10)
             return undone(case, deferral(case, WorkState.WAITING, "sweep", due))
         return None
+
+    def _send_later(self, case: Case) -> Result:
+        """The send comes through the queue.
+
+        What became of the last one must be on record before: the next owner would look for a record as the first write
+        made it, and find it as the second one left it.
+        """
+        return undone(case, deferral(case, WorkState.DUE, "send", self.context.clock.now()))
 
     def _local(self, case: Case, found: Plan, parents: Mapping[Parent, LinkId]) -> Result:
         match found.step:
@@ -226,11 +236,8 @@ class Reconciler:
         returns = any(d.returns for d in found.decisions)
         return Result(case, found, deferral=back, again=alive_again or returns)
 
-    async def _send(self, case: Case, found: Plan, ruling: Ruling) -> None:
-        result = await self.sender.send(case, found)
-        result.settled = [*ruling.settled, *result.settled]
-        result.restated = bool(ruling.settled)
-        await self._commit([result])
+    async def _send(self, case: Case, found: Plan) -> None:
+        await self._commit([await self.sender.send(case, found)])
 
     # --- ending ------------------------------------------------------------------------------------------------------
 

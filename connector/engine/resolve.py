@@ -7,13 +7,14 @@ show it. Until one of the two is known, that record waits and nothing is repeate
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 
+from connector.core.fingerprint import OVERLAP, UNKNOWN_FOR, Likeness, Resemblance, holds_all
 from connector.core.model import ABSENT, Base, Gone, LinkState, Pair, Record
 from connector.engine.case import Case
 from connector.engine.context import Context, identity_intent
-from connector.engine.observe import OVERLAP, UNKNOWN_FOR, holds_all, int_or, may_have_made
+from connector.engine.observe import int_or
 from connector.ports import Page
 from connector.store import intents, links
 from connector.store.intents import Intent
@@ -30,14 +31,15 @@ class Ruling:
 
 @dataclass(frozen=True, slots=True)
 class Riddle:
-    """More records look like our creates than there are creates."""
+    """Nobody can tell which record is ours: more look like our creates than there are, or one was edited since."""
 
 
-@dataclass(slots=True)
-class Listings:
-    """Records changed since the oldest open create, one listing per object and batch."""
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Records changed since the oldest open create of an object, as a read begun at `began` shows them."""
 
-    by_object: dict[str, Sequence[Record]] = field(default_factory=dict)
+    records: Sequence[Record]
+    began: datetime
 
 
 class Resolver:
@@ -46,8 +48,11 @@ class Resolver:
     def __init__(self, context: Context) -> None:
         self.context = context
 
-    async def rule(self, case: Case, listings: Listings) -> Ruling:
-        """Settles what can be settled; changes `case.link` where a create or update turns out to be applied."""
+    async def rule(self, case: Case, listings: dict[str, Listing]) -> Ruling:
+        """Settles what can be settled; changes `case.link` where a create or update turns out to be applied.
+
+        `listings` are those made for the batch so far, by object.
+        """
         ruling = Ruling()
         for intent in case.leftovers:
             ruling = await self._one(case, intent, listings, ruling)
@@ -55,12 +60,12 @@ class Resolver:
                 return ruling
         return ruling
 
-    async def _one(self, case: Case, intent: Intent, listings: Listings, ruling: Ruling) -> Ruling:
+    async def _one(self, case: Case, intent: Intent, listings: dict[str, Listing], ruling: Ruling) -> Ruling:
         settled = replace(ruling, settled=[*ruling.settled, intent.id])
         if intent.op == "create" and case.link.crm_id is None:
             return await self._create(case, intent, listings, settled)
         if intent.op == "update" and isinstance(case.crm, Record) and case.mapping is not None:
-            if not holds_all(case.mapping, intent, case.crm):
+            if not holds_all(case.mapping, intent.base, case.crm):
                 return settled if self._old(case, intent) else self._wait(intent)
             case.link = replace(case.link, base=found_base(case, intent.base, case.crm))
             return settled
@@ -74,15 +79,17 @@ class Resolver:
     def _wait(self, intent: Intent) -> Ruling:
         return Ruling(until=intent.sent_at + UNKNOWN_FOR)
 
-    async def _create(self, case: Case, intent: Intent, listings: Listings, settled: Ruling) -> Ruling:
+    async def _create(self, case: Case, intent: Intent, listings: dict[str, Listing], settled: Ruling) -> Ruling:
         if self.context.clock.now() < intent.sent_at + UNKNOWN_FOR:
             return self._wait(intent)
-        records = await self._created_since(intent, case, listings)
+        listing = listings[intent.object] = listings.get(intent.object) or await self._list(intent, case)
+        if listing.began < intent.sent_at + UNKNOWN_FOR:
+            return self._wait(intent)
         if self.context.has_identity(intent.object):
-            named = [r for r in records if identity_intent(r.identity) == intent.id]
+            named = [r for r in listing.records if identity_intent(r.identity) == intent.id]
             found: Record | Riddle | None = min(named, key=lambda r: int_or(r.id), default=None)
         else:
-            found = await self._by_fingerprint(case, intent, records)
+            found = await self._by_fingerprint(intent, listing)
             if isinstance(found, Riddle):
                 return Ruling(parked="ambiguous")
         if isinstance(found, Record):
@@ -91,17 +98,13 @@ class Resolver:
             case.link = replace(case.link, base=found_base(case, intent.base, found))
         return settled
 
-    async def _created_since(self, intent: Intent, case: Case, listings: Listings) -> Sequence[Record]:
-        """By listing, not by search: the search index lags behind writes."""
-        if intent.object not in listings.by_object:
-            listings.by_object[intent.object] = await self._list(intent, case)
-        return listings.by_object[intent.object]
-
-    async def _list(self, intent: Intent, case: Case) -> Sequence[Record]:
+    async def _list(self, intent: Intent, case: Case) -> Listing:
+        """By listing, not by search: the search index lags behind writes. By the CRM's clock as it goes now."""
+        await self.context.hear_clock()
+        began = self.context.clock.now()
         async with self.context.database.session() as db:
             open_ones = await intents.open_creates(db, self.context.name, intent.object)
-        since = min([i.sent_at for i in open_ones], default=intent.sent_at)
-        since += timedelta(seconds=self.context.clock_offset) - OVERLAP
+        since = self.context.crm_time(min([i.sent_at for i in open_ones], default=intent.sent_at)) - OVERLAP
         found: list[Record] = []
         cursor: str | None = None
         while True:
@@ -109,23 +112,38 @@ class Resolver:
             found += page.records
             cursor = page.cursor
             if cursor is None:
-                return found
+                return Listing(found, began)
 
-    async def _by_fingerprint(self, case: Case, intent: Intent, records: Sequence[Record]) -> Record | Riddle | None:
-        """N open creates that are alike against m unlinked records that look so: m ≤ n are ours, more is a riddle."""
-        alike = [r for r in records if may_have_made(self.context, intent, r)]
-        async with self.context.database.session() as db:
-            taken = await links.by_crm(db, self.context.name, intent.object, [r.id for r in alike])
+    async def _by_fingerprint(self, intent: Intent, listing: Listing) -> Record | Riddle | None:
+        """N open creates that are alike against m unlinked records that look so: m ≤ n are ours, more is a riddle.
+
+        So is one more record that somebody edited since and that may be ours.
+        """
+        async with self.context.database.session() as db, db.transaction(isolation="repeatable_read"):
             open_ones = await intents.open_creates(db, self.context.name, intent.object)
-        free = sorted(
-            (r for r in alike if r.id not in taken or taken[r.id].app_key is None), key=lambda r: int_or(r.id)
-        )
+            like = [(r, self._closest(intent, r, open_ones)) for r in listing.records]
+            like = [(r, likeness) for r, likeness in like if likeness is not Likeness.OTHER]
+            taken = await links.by_crm(db, self.context.name, intent.object, [r.id for r, _ in like])
+        free = [(r, likeness) for r, likeness in like if r.id not in taken or taken[r.id].app_key is None]
+        alike = sorted((r for r, likeness in free if likeness is Likeness.ALIKE), key=lambda r: int_or(r.id))
         twins = [i for i in open_ones if i.fields == intent.fields]
-        if len(free) > max(len(twins), 1):
+        if len(alike) > max(len(twins), 1):
             return Riddle()
-        told = [i.id for i in twins if i.sent_at + UNKNOWN_FOR <= case.read_at]
+        told = [i.id for i in twins if i.sent_at + UNKNOWN_FOR <= listing.began]
         place = told.index(intent.id) if intent.id in told else 0
-        return free[place] if place < len(free) else None
+        if place < len(alike):
+            return alike[place]
+        return Riddle() if len(free) > len(alike) else None
+
+    def _closest(self, intent: Intent, record: Record, open_ones: Sequence[Intent]) -> Likeness:
+        """How like a record is to a create, unless it is more like another one that is open."""
+        found = self._resemblance(intent, record)
+        others = (i for i in open_ones if i.fields != intent.fields)
+        nearer = found.likeness is not Likeness.OTHER and any(self._resemblance(i, record) > found for i in others)
+        return Likeness.OTHER if nearer else found.likeness
+
+    def _resemblance(self, intent: Intent, record: Record) -> Resemblance:
+        return self.context.resemblance(intent.mapping, intent.base, record, intent.sent_at)
 
 
 def found_base(case: Case, sent: Mapping[str, Pair], found: Record) -> Base:

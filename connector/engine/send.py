@@ -9,17 +9,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from connector.core.errors import ConnectorError, RefusedError
+from connector.core.errors import ConnectorError, RefusedError, UnavailableError
+from connector.core.fingerprint import UNKNOWN_FOR
 from connector.core.merge import Decision, Reason, Verdict
 from connector.core.model import ABSENT, Base, LinkState, Pair, Record, Sent, Side
 from connector.core.plan import CreateRecord, DeleteRecord, Effect, Plan, Step, UpdateRecord, plan
 from connector.engine.case import Case
 from connector.engine.context import Context, identity_text
-from connector.engine.observe import UNKNOWN_FOR
 from connector.engine.putback import call_parents, deferral, retry, undone, unfinished, waiting
 from connector.engine.resolve import stored_base
 from connector.engine.result import Result
-from connector.ports import Create, Delete, Done, Failed, Operation, Outcome, Unknown, Update
+from connector.ports import WRITE_SECONDS, Create, Delete, Done, Failed, Operation, Outcome, Unknown, Update
 from connector.store import intents
 from connector.store.group_commit import GroupCommit
 from connector.store.intents import IntentId, NewIntent
@@ -47,7 +47,11 @@ class Sender:
     async def _write(self, case: Case, found: Plan) -> Result:
         operation = _operation(case, found)
         await self.context.crm.admit(operation, lane=case.item.lane)
+        await self.context.tenure.secure(WRITE_SECONDS)
         intent = await self.book.submit(_intent(case, found))
+        if not self.context.tenure.outlives(WRITE_SECONDS):
+            error = UnavailableError("nothing was sent: the lease might end before the answer")
+            return replace(undone(case, retry(case.item, error, self.context.clock.now())), settled=[intent])
         if isinstance(operation, Create) and self.context.has_identity(operation.object) and case.mapping is not None:
             text = identity_text(case.mapping.name, str(case.link.app_key), intent)
             operation = replace(operation, identity=text)

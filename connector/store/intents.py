@@ -36,6 +36,7 @@ class Intent:
 
     id: IntentId
     link_id: LinkId
+    mapping: str | None
     epoch: int
     op: str
     object: str
@@ -82,7 +83,11 @@ async def mark_unknown(db: Connection, ids: Sequence[IntentId]) -> None:
 
 async def of_links(db: Connection, links: Sequence[LinkId]) -> Mapping[LinkId, Sequence[Intent]]:
     """Open intents of links, oldest first."""
-    rows = await db.fetch("select * from connector.intent where link_id = any($1::bigint[]) order by id", list(links))
+    rows = await db.fetch(
+        """select i.*, l.mapping from connector.intent i join connector.link l on l.id = i.link_id
+           where i.link_id = any($1::bigint[]) order by i.id""",
+        list(links),
+    )
     found: dict[LinkId, list[Intent]] = {}
     for row in rows:
         found.setdefault(LinkId(row["link_id"]), []).append(intent_of(row))
@@ -92,7 +97,7 @@ async def of_links(db: Connection, links: Sequence[LinkId]) -> Mapping[LinkId, S
 async def open_creates(db: Connection, connection: str, name: str) -> Sequence[Intent]:
     """All create intents of an object whose record is not known, oldest first."""
     rows = await db.fetch(
-        """select i.* from connector.intent i join connector.link l on l.id = i.link_id and l.crm_id is null
+        """select i.*, l.mapping from connector.intent i join connector.link l on l.id = i.link_id and l.crm_id is null
            where i.connection = $1 and i.object = $2 and i.op = 'create' order by i.id""",
         connection,
         name,
@@ -116,6 +121,7 @@ def intent_of(row: asyncpg.Record) -> Intent:
     return Intent(
         row["id"],
         LinkId(row["link_id"]),
+        row["mapping"],
         row["epoch"],
         row["op"],
         row["object"],

@@ -6,8 +6,11 @@ from datetime import datetime, timedelta
 
 from connector.store.db import Connection, Fence
 
-TERM = timedelta(seconds=8)
-"""How long a lease lives without renewal: a dead owner is replaced within this and one attempt's interval."""
+TERM = timedelta(seconds=12)
+"""How long a lease lives without renewal: a dead owner is replaced within this and one attempt's interval.
+
+Longer than a write may take (`ports.WRITE_SECONDS`) and than two renewals are apart, together.
+"""
 
 
 async def acquire(db: Connection, connection: str, owner: str, now: datetime) -> Fence | None:

@@ -212,6 +212,31 @@ async def test_a_write_without_an_answer_is_in_doubt(handler: Handler) -> None:
             await crm.account()
 
 
+@pytest.mark.parametrize(("method", "times"), [("POST", 1), ("PUT", 1), ("PATCH", 1), ("DELETE", 1), ("GET", 2)])
+async def test_a_change_on_a_connection_that_is_cut_leaves_once(method: str, times: int) -> None:
+    """A change is never repeated behind our back, whatever HTTP says of its method; a read may be.
+
+    Fails when the HTTP library repeats what it calls idempotent: an older value overtakes a newer one.
+    """
+    seen: list[str] = []
+
+    async def answer_once(request: web.Request) -> web.StreamResponse:
+        seen.append(request.method)
+        return web.json_response({}) if len(seen) == 1 else await cut(request)
+
+    app = web.Application()
+    app.router.add_route("*", "/", answer_once)
+    async with TestServer(app) as server:
+        http = Http({})
+        try:
+            await http.send("GET", str(server.make_url("/")))
+            with pytest.raises(NoAnswerError):
+                await http.send(method, str(server.make_url("/")))
+        finally:
+            await http.close()
+    assert seen == ["GET", *[method] * times]
+
+
 @pytest.fixture
 def closed_port() -> int:
     """A port on which nobody listens."""

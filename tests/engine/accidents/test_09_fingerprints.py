@@ -105,6 +105,48 @@ async def test_an_older_record_that_looks_alike(database: str, tmp_path: Path) -
         assert [crm_id for _, crm_id, _ in await links(world)] == ["2"]
 
 
+@pytest.mark.parametrize("offset", [-40, 40])
+async def test_the_clock_of_the_crm_is_set(database: str, tmp_path: Path, offset: int) -> None:
+    """A note is ours although it seems to be older than its sending, for the CRM's clock was set meanwhile.
+
+    Fails when the times of both sides are compared by what was known of the clocks long ago: it is made again.
+    """
+    async with rig(database, tmp_path / "set", NOTE, COMMENTS) as world:
+        await _begin(world)
+        await world.control("POST", "clock", {"offset": offset})
+        await fault_many(world, "disconnect_after", method="POST", path="notes$")
+        await world.db.execute(ALIKE["note"], 1)
+        await stopped(world, ("waiting", "unknown_outcome"))
+        world.clock.leap(MINUTE)
+        await world.idle()
+        assert len(await living(world, "note")) == 1
+        assert [crm_id for _, crm_id, _ in await links(world)] == ["1"]
+
+
+async def test_death_after_the_change_that_followed_the_doubt(database: str, tmp_path: Path) -> None:
+    """A call is found again although its row has changed, the change was sent, and the daemon died then: there is one.
+
+    Fails when a create is found and its record changed before it is on record which one it is: what the next owner looks
+    for, the record as it was made, is nowhere to be seen, and it is made again.
+    """
+    async with wired(database) as wire, rig(database, tmp_path / "set", ACTIVITY, COMMENTS) as world:
+        world.dsn = wire.dsn
+        await _begin(world)
+        await fault_many(world, "disconnect_after", method="POST", path="activities$")
+        await world.db.execute(ALIKE["activity"], 1)
+        await stopped(world, ("waiting", "unknown_outcome"))
+        await world.db.execute("update app.calls set subject = 'goodbye'")
+        await stopped(world, ("waiting", "unknown_outcome"))
+        await fault_many(world, "timeout_after", method="PATCH", path="activities")
+        world.clock.leap(MINUTE)
+        await die_in_doubt(world, wire)
+        world.clock.leap(MINUTE)
+        await world.idle()
+        await world.quiet()
+        assert [call["subject"] for call in await living(world, "activity")] == ["goodbye"]
+        assert [crm_id for _, crm_id, _ in await links(world)] == ["1"]
+
+
 async def _begin(world: Rig) -> None:
     await world.crm("POST", "/api/v2/deals", {"title": "One"})
     await world.start()

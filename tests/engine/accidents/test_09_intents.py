@@ -76,7 +76,7 @@ async def test_a_delete_without_an_answer(database: str, tmp_path: Path, kind: s
         await world.start()
         await add(world, "ann")
         await world.quiet()
-        await fault(world, kind, "DELETE", "persons", count=2)
+        await fault(world, kind, "DELETE", "persons")
         await world.db.execute("delete from app.people")
         await stopped(world, ("waiting", "unknown_outcome"))
         world.clock.leap(MINUTE)

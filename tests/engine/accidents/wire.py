@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import SplitResult, parse_qs, urlsplit, urlunsplit
 
+from connector.store import lease
 from tests.engine.rig import Rig
 
-LEASE = 10.0
+LEASE = lease.TERM.total_seconds() + 2.0
 """Seconds after which the lease of a dead process has run out."""
 
 

@@ -1,0 +1,42 @@
+"""Tenure: until when this process surely owns its connection, by its own clock.
+
+A send starts only if the lease outlives it. Who was stopped for a while (a suspended machine, a starved process) sends
+nothing that the next owner has already found not to be applied.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from connector.core.errors import NotOwnerError
+from connector.engine.clock import Clock
+from connector.store import lease
+from connector.store.db import Database, Fence
+
+
+class Tenure:
+    """The lease of one connection as its owner last renewed it."""
+
+    def __init__(self, database: Database, clock: Clock, fence: Fence) -> None:
+        self._database, self._clock, self._fence = database, clock, fence
+        self._until = clock.now()
+        self._renewing = asyncio.Lock()
+
+    async def renew(self) -> None:
+        """Extends the lease; NotOwnerError when somebody else has it."""
+        now = self._clock.now()
+        async with self._database.session() as db:
+            if not await lease.renew(db, self._fence, now):
+                raise NotOwnerError(f"connection {self._fence.connection}: the lease was lost")
+        self._until = now + lease.TERM
+
+    async def secure(self, seconds: float) -> None:
+        """Returns once the lease lasts for so long; renews it where it does not. NotOwnerError as in `renew`."""
+        async with self._renewing:
+            if not self.outlives(seconds):
+                await self.renew()
+
+    def outlives(self, seconds: float) -> bool:
+        """True while the lease surely lasts for so long."""
+        return self._clock.now() + timedelta(seconds=seconds) <= self._until
