@@ -158,6 +158,10 @@ class Link:
     committed_at: datetime | None = None
     version: str | None = None
     held: bool = False
+    died: Side | None = None
+    """Of a tombstone: the side that was deleted."""
+    released: bool = False
+    """Its record belongs to another mapping now; taken again when the record comes back."""
     sent: Mapping[str, Sent] = field(default_factory=dict)
 
     @property

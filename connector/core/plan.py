@@ -157,6 +157,10 @@ class Situation:
     """Another record was merged into this CRM half, and the link of its row will follow."""
     evidence: bool = False
     """A delete event was received for the CRM record."""
+    heir: str | None = None
+    """The other mapping whose record this one is now that it does not pass the filter of its own."""
+    former: LinkId | None = None
+    """The link of this mapping that the CRM half had left for another mapping: the record is back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +179,8 @@ class Plan:
     join: LinkId | None = None
     died: Side | None = None
     restore: Mapping[str, str | None] = field(default_factory=dict)
+    heir: str | None = None
+    """The mapping to which the record goes; the link only remembers it from now on."""
     deferred_sends: bool = False
     """Sends exist but wait for the mapping's first fetch-all."""
 
@@ -216,6 +222,8 @@ def plan(s: Situation) -> Plan:
     """The plan for what was observed."""
     if s.mapping.direction is Direction.NONE:
         return _excluded("direction") if s.link.half else Plan(Step.DONE, "direction", s.link.state)
+    if s.link.released:
+        return _released(s)
     if s.link.state.tombstone:
         return _tombstone(s)
     if s.link.app_key is None:
@@ -267,16 +275,24 @@ def _create(s: Situation) -> Plan:
 def _crm_half(s: Situation) -> Plan:
     if not isinstance(s.crm, Record):
         return _excluded("record_gone")
-    if s.intent_link is not None:
-        return Plan(Step.JOIN, "our_create", LinkState.LINKED, join=s.intent_link)
-    if s.intents_pending:
-        return _wait("open_intents")
-    if s.merging:
-        return _wait("merge")
+    owned = _of_another_link(s, s.crm)
+    if owned is not None:
+        return owned
     matched = _match(s)
     if matched is not None and matched.step is not Step.PARK:
         return matched
     return _record_kept_out(s, s.crm) or matched or _insert(s, s.crm)
+
+
+def _of_another_link(s: Situation, record: Record) -> Plan | None:
+    """The record is what our create made, or what a link had before, or that will be known soon."""
+    if s.intent_link is not None:
+        return Plan(Step.JOIN, "our_create", LinkState.LINKED, join=s.intent_link)
+    if s.intents_pending or s.merging:
+        return _wait("open_intents" if s.intents_pending else "merge")
+    if s.former is not None and _record_kept_out(s, record) is None:
+        return Plan(Step.JOIN, "kind_again", LinkState.LINKED, join=s.former)
+    return None
 
 
 def _record_kept_out(s: Situation, record: Record) -> Plan | None:
@@ -432,13 +448,23 @@ def _left(s: Situation, row: Row, record: Record) -> tuple[Side, Condition] | No
 
 def _leave(s: Situation, side: Side, failed: Condition) -> Plan:
     cause = f"only.{'receive' if side is Side.CRM else 'send'} {failed.name}"
+    heir = s.heir if side is Side.CRM else None
+    if heir is not None:
+        cause = f"belongs_to {heir}"
     if s.mapping.on_leave is OnLeave.FREEZE:
-        if s.link.state is LinkState.FROZEN:
+        if s.link.state is LinkState.FROZEN and heir is None:
             return Plan(Step.DONE, "frozen", LinkState.FROZEN, cause=cause)
-        return Plan(Step.APPLY, "left_filter", LinkState.FROZEN, cause=cause)
+        return Plan(Step.APPLY, "left_filter", LinkState.FROZEN, cause=cause, heir=heir)
     if s.mapping.on_leave is OnLeave.UNLINK:
-        return Plan(Step.APPLY, "left_filter", LinkState.UNLINKED, cause=cause)
-    return _record_gone(s, "left_filter") if side is Side.CRM else _row_gone(s)
+        return Plan(Step.APPLY, "left_filter", LinkState.UNLINKED, cause=cause, heir=heir)
+    return replace(_record_gone(s, "left_filter"), cause=cause, heir=heir) if side is Side.CRM else _row_gone(s)
+
+
+def _released(s: Situation) -> Plan:
+    """The record is another mapping's now: nothing flows, and nothing that happens to the row concerns it."""
+    if s.row is None and not s.link.state.tombstone:
+        return Plan(Step.DROP, "row_gone", s.link.state)
+    return Plan(Step.DONE, "other_kind", s.link.state)
 
 
 # --- tombstones ------------------------------------------------------------------------------------------------------
@@ -450,6 +476,8 @@ def _tombstone(s: Situation) -> Plan:
     `on_leave: delete` writes such a link too; one that a person or filter unlinked stays apart.
     """
     quiet = Plan(Step.DONE, "tombstone", s.link.state)
+    if s.heir is not None:
+        return replace(quiet, step=Step.APPLY, reason="other_kind", cause=f"belongs_to {s.heir}", heir=s.heir)
     if s.link.state is not LinkState.DELETED or s.link.app_key is None:
         return quiet
     if isinstance(s.crm, Moved) and s.row is not None:

@@ -104,6 +104,7 @@ class Applier:
         await self._absorb(db, batch, changed)
         if changed:
             await links.save(db, [write for _, write in changed], batch.now)
+        await self._hand_over(db, batch, changed)
         await self._join_halves(db, batch)
         await self._drop_and_wake(db, batch, [write.id for _, write in changed])
 
@@ -139,6 +140,16 @@ class Applier:
         children = await references.children(db, self.context.name, [*new, *joined]) if new or joined else ()
         if children:
             await work.mark(db, self.context.name, [work.Mark(child, Lane.LIVE) for child in children], batch.now)
+
+    async def _hand_over(self, db: Connection, batch: Batch, changed: Sequence[tuple[Result, LinkWrite]]) -> None:
+        """Records that became another mapping's are halves again, to be taken in by it."""
+        left = [(r, w) for r, w in changed if w.released and not r.case.link.released and w.crm_id is not None]
+        for name, group in grouped(left, lambda one: one[0].case.link.object).items():
+            ids = [w.crm_id for _, w in group if w.crm_id is not None]
+            await links.open_crm(db, self.context.name, name, ids, batch.now)
+            halves = await links.by_crm(db, self.context.name, name, ids)
+            marks = [work.Mark(half.id, Lane.LIVE) for half in halves.values()]
+            await work.mark(db, self.context.name, marks, batch.now)
 
     async def _join_halves(self, db: Connection, batch: Batch) -> None:
         """A CRM half that one of our creates made: the row's link takes it in, with the base that was sent."""

@@ -127,6 +127,8 @@ class Explainer:
             yield f"the connection is held: {gates.held}"
         if gates.paused or name in gates.paused_mappings:
             yield f"the {'connection' if gates.paused else 'mapping'} is paused"
+        if found.link.released and found.known is not None:
+            yield f"its CRM record is another mapping's now: {found.known.cause}"
         if unsent(planned):
             yield f"nothing is sent: {blocked_send(self.context, case)}"
         elif planned.step in (Step.WAIT, Step.PARK) or planned.state is LinkState.EXCLUDED:
@@ -150,7 +152,7 @@ def mapping_of(context: Context, args: Mapping[str, str]) -> BoundMapping:
 def revived(link: Link) -> Link:
     """The link as `links.revive` leaves it: a tombstone is seen for the first time again."""
     apart = (LinkState.UNLINKED, LinkState.DELETED, LinkState.LEFT_OUT, LinkState.EXCLUDED, LinkState.FROZEN)
-    if link.state not in apart:
+    if link.state not in apart or link.released:
         return link
     state = LinkState.OPEN if link.half else LinkState.LINKED
     return replace(link, state=state, base={} if link.state.tombstone else link.base)

@@ -51,6 +51,9 @@ class Lookup:
     merging: frozenset[tuple[str, CrmId | None]] = frozenset()
     """(object, id) of the CRM halves to which the link of a row will follow."""
 
+    former: Mapping[tuple[str, CrmId | None], LinkId] = field(default_factory=dict)
+    """(object, id) of CRM halves → the link that the record left for another mapping, and comes back to."""
+
     def linked_in(self, mapping: str, value: Json) -> bool:
         """True when the CRM id or app key belongs to a link of the mapping."""
         return (mapping, str(value)) in self.members
@@ -93,6 +96,7 @@ class Observer:
             occupied = await self._occupied(db, mapped)
             lookup.unread = await self._unread(db, mapped)
             lookup.merging = await self._merging(db, mapped)
+            lookup.former = await self._former(db, mapped)
         for case in sorted(mapped, key=_age):
             case.situation = self._situation(case, lookup, pending, occupied)
             joined = case.situation.intent_link
@@ -104,7 +108,7 @@ class Observer:
     async def _read_crm(self, cases: Sequence[Case], given: Mapping[CrmId, Record], began: datetime | None) -> None:
         wanted: dict[tuple[str, int], list[Case]] = defaultdict(list)
         for case in cases:
-            if case.link.crm_id is None:
+            if case.link.crm_id is None or case.link.released:
                 continue
             record = given.get(case.link.crm_id)
             if record is not None and began is not None and not _committed_since(case.link, began):
@@ -148,9 +152,7 @@ class Observer:
         choices = [m for m in case.rules.of_object(case.link.object) if m.hears]
         if len(choices) < 2 or not isinstance(case.crm, Record):  # noqa: PLR2004
             return choices[0] if choices else None
-        read = crm_reader(case.rules.metadata.fields.get(case.link.object, ()), case.rules.metadata, case.crm.fields)
-        passing = (m for m in choices if failing(m.only_receive, read, lambda _m, _v: True) is None)
-        return next(passing, choices[0])
+        return _taker(case.rules, choices, case.crm) or choices[0]
 
     # --- references, candidates, intents -----------------------------------------------------------------------------
 
@@ -205,6 +207,19 @@ class Observer:
             found |= {(name, key) for key in await aliases.awaited(db, self.context.name, name, ids)}
         return frozenset(found)
 
+    async def _former(self, db: Connection, cases: Sequence[Case]) -> Mapping[tuple[str, CrmId | None], LinkId]:
+        """By (object, id) of CRM halves: the link that the record left before, of the mapping to which it belongs."""
+        halves: dict[str, dict[CrmId, str]] = defaultdict(dict)
+        for case in cases:
+            shared = len(case.rules.of_object(case.link.object)) > 1
+            if shared and case.mapping is not None and case.link.app_key is None and case.link.crm_id is not None:
+                halves[case.link.object][case.link.crm_id] = case.mapping.name
+        found: dict[tuple[str, CrmId | None], LinkId] = {}
+        for name, ids in halves.items():
+            links_left = await links.former(db, self.context.name, name, ids)
+            found |= {(name, crm_id): link for crm_id, link in links_left.items()}
+        return found
+
     async def _unread(self, db: Connection, cases: Sequence[Case]) -> frozenset[str]:
         """Objects of rows that look for a match while a record of the object waits to be read."""
         names = sorted({case.link.object for case in cases if case.hashes and case.link.crm_id is None})
@@ -249,6 +264,8 @@ class Observer:
             unseen=_unseen(mapping, case),
             merging=(case.link.object, case.link.crm_id) in lookup.merging,
             evidence=case.item.evidence,
+            heir=_heir(case, mapping, lookup),
+            former=lookup.former.get((case.link.object, case.link.crm_id)),
         )
 
     def _maker(self, case: Case, pending: Sequence[Intent]) -> tuple[LinkId | None, bool]:
@@ -303,6 +320,23 @@ class Observer:
         for half in halves:
             async with self.context.change() as db:
                 await match_keys.remove(db, self.context.name, half.object, [half.crm_id] if half.crm_id else [])
+
+
+def _taker(rules: Rules, choices: Iterable[BoundMapping], record: Record) -> BoundMapping | None:
+    """The first of the mappings whose filter the record passes; where it points to is not looked at."""
+    read = crm_reader(rules.metadata.fields.get(record.object, ()), rules.metadata, record.fields)
+    return next((m for m in choices if failing(m.only_receive, read, lambda _m, _v: True) is None), None)
+
+
+def _heir(case: Case, mapping: BoundMapping, lookup: Lookup) -> str | None:
+    """The mapping that a linked record belongs to when it has left the filter of its own."""
+    others = [m for m in case.rules.of_object(case.link.object) if m.hears and m.name != mapping.name]
+    if not others or case.link.app_key is None or not isinstance(case.crm, Record):
+        return None
+    read = crm_reader(case.rules.metadata.fields.get(mapping.object, ()), case.rules.metadata, case.crm.fields)
+    left = mapping.direction.receives and failing(mapping.only_receive, read, lookup.linked_in) is not None
+    heir = _taker(case.rules, others, case.crm) if left else None
+    return heir.name if heir is not None else None
 
 
 def _unseen(mapping: BoundMapping, case: Case) -> Mapping[str, Json]:
@@ -379,7 +413,8 @@ def _resolved(
     for ref in found:
         gone = _gone_sides(mappings.get(ref.mapping), ref)
         if ref.app_key is not None and ref.crm_id is not None:
-            members |= {(ref.mapping, ref.app_key), (ref.mapping, ref.crm_id)}
+            if not ref.released:
+                members |= {(ref.mapping, ref.app_key), (ref.mapping, ref.crm_id)}
             if Side.CRM not in gone:
                 by_app[ref.mapping, ref.app_key] = ref.crm_id
             if Side.APP not in gone:

@@ -32,6 +32,8 @@ def link_write(result: Result) -> LinkWrite:
     state = plan.state if plan is not None and done else link.state
     if link.crm_id is not None and link.app_key is not None and state in (LinkState.OPEN, LinkState.EXCLUDED):
         state = LinkState.LINKED
+    died = done and plan is not None and plan.died is not None
+    still_dead = link.state.tombstone and state.tombstone
     return LinkWrite(
         link.id,
         result.case.mapping.name if result.case.mapping is not None and link.app_key is not None else link.mapping,
@@ -39,12 +41,13 @@ def link_write(result: Result) -> LinkWrite:
         link.crm_id,
         state,
         base,
-        _restorable(result, plan) if plan is not None and done and plan.died is not None else {},
+        _restorable(result) if died else (link.restore if still_dead else {}),
         plan.held if plan is not None else {},
-        plan.died if plan is not None and done else None,
+        plan.died if plan is not None and died else (link.died if still_dead else None),
         plan.cause if plan is not None and done else None,
         record.version if record is not None else None,
         _still_sent(result, base),
+        link.released or (plan is not None and done and plan.heir is not None),
     )
 
 
@@ -83,10 +86,11 @@ def constant_base(mapping: BoundMapping, crm: object) -> Base:
     return {line.name: Pair(line.converter.read_app({}), crm, line.rule) for line, crm in found if crm is not ABSENT}
 
 
-def _restorable(result: Result, plan: Plan) -> Mapping[str, str | None]:
+def _restorable(result: Result) -> Mapping[str, str | None]:
     """What `deletes.set` wrote, as the row spells it: it is compared with the row when the record lives again."""
-    held = result.row.columns if result.row is not None else plan.restore
-    return {column: held.get(column) for column in plan.restore}
+    wrote = result.plan.restore if result.plan is not None else {}
+    held = result.row.columns if result.row is not None else wrote
+    return {column: held.get(column) for column in wrote}
 
 
 def _still_sent(result: Result, base: Base) -> Mapping[str, Sent]:

@@ -108,7 +108,7 @@ def dead_ids(result: Result, batch: Batch) -> Iterable[CrmId]:
     if before is not None and link.crm_id is not None and before != link.crm_id:
         yield CrmId(before)
     died = result.drop or (result.plan is not None and result.plan.died is Side.CRM)
-    if link.crm_id is not None and died and not isinstance(result.case.crm, Record):
+    if link.crm_id is not None and died and not isinstance(result.case.crm, Record) and not link.released:
         yield link.crm_id
     if link.crm_id is not None and result.sent_action == "delete":
         yield link.crm_id

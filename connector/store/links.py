@@ -24,7 +24,7 @@ class Reference:
     """A parent as its link tells it.
 
     `reachable` is False when it will not come without a person; `died` is the side of a
-    tombstone that was deleted.
+    tombstone that was deleted; `released`: the record belongs to another mapping now.
     """
 
     mapping: str
@@ -33,6 +33,7 @@ class Reference:
     link_id: LinkId
     reachable: bool
     died: Side | None = None
+    released: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class LinkWrite:
     cause: str | None = None
     version: str | None = None
     sent: Mapping[str, Sent] = field(default_factory=dict)
+    released: bool = False
 
 
 def base_json(base: Base) -> str:
@@ -78,6 +80,8 @@ def link_of(row: asyncpg.Record) -> Link:
         committed_at=row["committed_at"],
         version=row["version"],
         held=row["held"] != "{}",
+        died=Side(row["died"]) if row["died"] else None,
+        released=row["released"],
         sent=_sent_of(row["sent"]) if row["sent"] != "{}" else {},
     )
 
@@ -107,7 +111,7 @@ async def open_crm(db: Connection, connection: str, name: str, ids: Iterable[Crm
     await db.execute(
         """insert into connector.link (connection, object, crm_id, origin, first_seen_at)
            select $1, $2, i, 'crm', $4 from unnest($3::text[]) i order by i
-           on conflict (connection, object, crm_id) where crm_id is not null do nothing""",
+           on conflict (connection, object, crm_id) where crm_id is not null and not released do nothing""",
         connection,
         name,
         sorted(ids),
@@ -116,9 +120,10 @@ async def open_crm(db: Connection, connection: str, name: str, ids: Iterable[Crm
 
 
 async def by_crm(db: Connection, connection: str, name: str, ids: Sequence[CrmId]) -> Mapping[CrmId, Link]:
-    """The links of CRM records."""
+    """The links of CRM records; those that a record left for another mapping are not among them."""
     rows = await db.fetch(
-        "select * from connector.link where connection = $1 and object = $2 and crm_id = any($3::text[])",
+        """select * from connector.link
+           where connection = $1 and object = $2 and crm_id = any($3::text[]) and not released""",
         connection,
         name,
         list(ids),
@@ -135,6 +140,28 @@ async def by_app(db: Connection, connection: str, mapping: str, keys: Sequence[A
         list(keys),
     )
     return {AppKey(row["app_key"]): link_of(row) for row in rows}
+
+
+async def former(db: Connection, connection: str, name: str, halves: Mapping[CrmId, str]) -> Mapping[CrmId, LinkId]:
+    """The links that records left when they became another mapping's, of the mapping to which each belongs again.
+
+    A record also comes back to what was left by those that were merged into it.
+    """
+    rows = await db.fetch(
+        """with recursive was (crm_id, mapping, id) as (
+               select n.crm_id, n.mapping, n.crm_id from unnest($3::text[], $4::text[]) n(crm_id, mapping)
+               union
+               select w.crm_id, w.mapping, a.loser from was w
+               join connector.alias a on a.connection = $1 and a.object = $2 and a.survivor = w.id)
+           select distinct on (w.crm_id) w.crm_id, l.id from was w
+           join connector.link l on l.connection = $1 and l.object = $2 and l.crm_id = w.id and l.mapping = w.mapping
+           where l.released order by w.crm_id, l.committed_at desc, l.id""",
+        connection,
+        name,
+        list(halves),
+        list(halves.values()),
+    )
+    return {CrmId(row["crm_id"]): LinkId(row["id"]) for row in rows}
 
 
 async def known_rows(db: Connection, connection: str, mapping: str, keys: Sequence[AppKey]) -> frozenset[AppKey]:
@@ -171,9 +198,9 @@ async def save(db: Connection, writes: Sequence[LinkWrite], now: datetime) -> No
     await db.execute(
         """update connector.link l set mapping = n.mapping, app_key = n.app_key, crm_id = n.crm_id, state = n.state,
                base = n.base, restore = n.restore, held = n.held, died = n.died, cause = n.cause, version = n.version,
-               sent = n.sent, committed_at = $2
+               sent = n.sent, released = n.released, committed_at = $2
            from json_to_recordset($1::json) n(id bigint, mapping text, app_key text, crm_id text, state text, base jsonb,
-                restore jsonb, held jsonb, died text, cause text, version text, sent jsonb)
+                restore jsonb, held jsonb, died text, cause text, version text, sent jsonb, released bool)
            where l.id = n.id""",
         dump(writes),
         now,
@@ -254,11 +281,15 @@ async def references_by_app(
 async def references_by_crm(
     db: Connection, connection: str, wanted: Iterable[tuple[str, str, CrmId]]
 ) -> Sequence[Reference]:
-    """What is known of parents named by CRM records: (target mapping, its object, CRM id)."""
+    """What is known of parents named by CRM records: (target mapping, its object, CRM id).
+
+    A record that left the target for another mapping is known by its row there as well.
+    """
     triples = sorted(set(wanted))
     rows = await db.fetch(
         f"""{_REFERENCE} join unnest($2::text[], $3::text[], $4::text[]) n(target, object, key)
-            on l.object = n.object and l.crm_id = n.key where l.connection = $1""",
+            on l.object = n.object and l.crm_id = n.key and (not l.released or l.mapping = n.target)
+            where l.connection = $1""",
         connection,
         [target for target, _, _ in triples],
         [name for _, name, _ in triples],
@@ -268,7 +299,7 @@ async def references_by_crm(
 
 
 _REFERENCE = """
-select l.id, l.mapping, l.app_key, l.crm_id, l.state, l.died, w.state as work, n.*
+select l.id, l.mapping, l.app_key, l.crm_id, l.state, l.died, l.released, w.state as work, n.*
 from connector.link l left join connector.work w on w.link_id = l.id
 """
 
@@ -278,11 +309,20 @@ def _reference(row: asyncpg.Record, target: str) -> Reference:
     hopeless = row["state"] in {"excluded", "left_out", "unlinked", "deleted"} or row["work"] == "parked" or other
     died = Side(row["died"]) if row["state"] == "deleted" and row["died"] else None
     key = row["app_key"] if not other else None
-    return Reference(target, key, row["crm_id"], LinkId(row["id"]), not hopeless, died)
+    return Reference(target, key, row["crm_id"], LinkId(row["id"]), not hopeless, died, row["released"])
 
 
 async def join(db: Connection, link: LinkId, crm_id: CrmId, now: datetime) -> None:
-    """Completes a link by what its open create intent made; the base is what that intent sent."""
+    """Completes a link by what its open create intent made; the base is what that intent sent.
+
+    One that its record had left is simply in force again.
+    """
+    await db.execute(
+        "update connector.link set released = false, crm_id = $2, committed_at = $3 where id = $1 and released",
+        link,
+        crm_id,
+        now,
+    )
     await db.execute(
         """update connector.link l set crm_id = $2, state = 'linked', committed_at = $3,
                base = coalesce((select i.seen from connector.intent i
@@ -312,7 +352,7 @@ async def call(
         db, connection, [(p.mapping, name, CrmId(p.key)) for p, name in wanted if p.side is Side.CRM]
     )
     found = {Parent(ref.mapping, Side.APP, str(ref.app_key)): ref.link_id for ref in rows}
-    return found | {Parent(ref.mapping, Side.CRM, str(ref.crm_id)): ref.link_id for ref in records}
+    return found | {Parent(r.mapping, Side.CRM, str(r.crm_id)): r.link_id for r in records if not r.released}
 
 
 async def revive(db: Connection, ids: Sequence[LinkId]) -> None:
@@ -320,6 +360,7 @@ async def revive(db: Connection, ids: Sequence[LinkId]) -> None:
     await db.execute(
         """update connector.link set state = case when app_key is null or crm_id is null then 'open' else 'linked' end,
                base = case when state in ('unlinked', 'deleted') then '{}'::jsonb else base end
-           where id = any($1::bigint[]) and state in ('unlinked', 'deleted', 'left_out', 'excluded', 'frozen')""",
+           where id = any($1::bigint[]) and not released
+             and state in ('unlinked', 'deleted', 'left_out', 'excluded', 'frozen')""",
         list(ids),
     )

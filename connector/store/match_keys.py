@@ -51,6 +51,7 @@ async def find(
         """select k.hash, k.crm_id, coalesce(l.app_key is not null, false) as linked
            from connector.match_key k
            left join connector.link l on l.connection = k.connection and l.object = k.object and l.crm_id = k.crm_id
+             and not l.released
            where k.connection = $1 and k.object = $2 and k.hash = any($3::bytea[]) order by k.crm_id""",
         connection,
         name,

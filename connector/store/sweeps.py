@@ -81,8 +81,8 @@ async def unseen(
         await db.execute("analyze connector.sweep_seen, connector.link")  # the planner knows them as they were before
     rows = await db.fetch(
         """select l.id from connector.link l
-           where l.connection = $1 and l.object = $2 and l.crm_id is not null and l.state in ('linked', 'frozen')
-             and l.first_seen_at < $3 and l.id > $4
+           where l.connection = $1 and l.object = $2 and l.crm_id is not null and not l.released
+             and l.state in ('linked', 'frozen') and l.first_seen_at < $3 and l.id > $4
              and not exists (select 1 from connector.sweep_seen s
                              where s.connection = $1 and s.object = $2 and s.crm_id = l.crm_id)
            order by l.id limit $5""",

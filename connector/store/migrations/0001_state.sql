@@ -101,10 +101,15 @@ create table connector.link (
     version       text,
     first_seen_at timestamptz not null,
     committed_at  timestamptz,
+    released      boolean not null default false,
     check (app_key is null or mapping is not null),
-    check (app_key is not null or crm_id is not null)
+    check (app_key is not null or crm_id is not null),
+    check (not released or (app_key is not null and crm_id is not null))
 );
-create unique index link_crm on connector.link (connection, object, crm_id) where crm_id is not null;
+comment on column connector.link.released is
+    'Its record became another mapping''s: the link only remembers which it was, and is taken again when the record returns.';
+create unique index link_crm on connector.link (connection, object, crm_id) where crm_id is not null and not released;
+create index link_released on connector.link (connection, object, crm_id) where released;
 create unique index link_app on connector.link (connection, mapping, app_key) where app_key is not null;
 create index link_half on connector.link (connection, object) where app_key is null and state = 'open';
 create index link_held on connector.link (connection) where held <> '{}';
