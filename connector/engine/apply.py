@@ -26,7 +26,7 @@ from connector.engine.outcome import changes_link, link_write
 from connector.engine.result import (
     Batch,
     Result,
-    becomes_a_pair,
+    changes_standing,
     dead_ids,
     grouped,
     missing_parents,
@@ -129,16 +129,20 @@ class Applier:
         await self._keep_references(db, batch, joined)
 
     async def _keep_references(self, db: Connection, batch: Batch, joined: Sequence[LinkId]) -> None:
-        """Remembers the parents without which records went on, and makes those due whose parent is linked now."""
+        """Remembers the parents without which records went on, and makes those due whose parent stands otherwise now."""
         held = {r.case.link.id: missing_parents(r) for r in batch.results if r.plan is not None and not r.drop}
         concerned = {r.case.link.id for r in batch.results if r.case.link.held}
         changed = {link: parents for link, parents in held.items() if parents or link in concerned}
+        overtaken: Sequence[LinkId] = ()
         if changed:
             await references.replace(db, changed)
-        new = [r.case.link.id for r in batch.results if becomes_a_pair(r, batch)]
-        children = await references.children(db, self.context.name, [*new, *joined]) if new or joined else ()
-        if children:
-            await work.mark(db, self.context.name, [work.Mark(child, Lane.LIVE) for child in children], batch.now)
+            seen = {r.case.link.id: r.case.read_at for r in batch.results if held.get(r.case.link.id)}
+            overtaken = await references.overtaken(db, self.context.name, seen) if seen else ()
+        moved = [r.case.link.id for r in batch.results if changes_standing(r, batch)]
+        children = await references.children(db, self.context.name, [*moved, *joined]) if moved or joined else ()
+        due = sorted({*children, *overtaken})
+        if due:
+            await work.mark(db, self.context.name, [work.Mark(child, Lane.LIVE) for child in due], batch.now)
 
     async def _join_halves(self, db: Connection, batch: Batch) -> None:
         """A CRM half that one of our creates made: the row's link takes it in, with the base that was sent."""
