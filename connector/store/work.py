@@ -231,16 +231,28 @@ async def wake(db: Connection, parents: Sequence[LinkId], now: datetime) -> None
     )
 
 
-async def rearm(db: Connection, connection: str, cause: str, now: datetime) -> int:
-    """Makes everything due that waits or was stopped for `cause`; the number of items."""
+async def rearm(db: Connection, connection: str, cause: str, now: datetime, name: str | None = None) -> int:
+    """Makes everything due that waits or was stopped for `cause` (of one object: `name`); the number of items."""
     done = await db.execute(
-        """update connector.work set state = 'due', due_at = $3, claimed_by = null, attempt = 0
-           where connection = $1 and cause = $2 and state in ('waiting', 'braked', 'retry')""",
+        """update connector.work w set state = 'due', due_at = $3, claimed_by = null, attempt = 0
+           where connection = $1 and cause = $2 and state in ('waiting', 'braked', 'retry')
+             and ($4::text is null or exists (select 1 from connector.link l where l.id = w.link_id and l.object = $4))""",
+        connection,
+        cause,
+        now,
+        name,
+    )
+    return int(done.split()[-1])
+
+
+async def hurry(db: Connection, connection: str, cause: str, now: datetime) -> None:
+    """Lets everything try now that backs off for `cause`; how often it has failed is not forgotten."""
+    await db.execute(
+        "update connector.work set due_at = $3 where connection = $1 and cause = $2 and state = 'retry' and due_at > $3",
         connection,
         cause,
         now,
     )
-    return int(done.split()[-1])
 
 
 def _times_json(times: Mapping[str, datetime]) -> str:
