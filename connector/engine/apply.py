@@ -20,6 +20,7 @@ from connector.core.model import (
     Record,
     Side,
 )
+from connector.engine.brake import Place, word
 from connector.engine.context import Context
 from connector.engine.entries import actions, entries
 from connector.engine.outcome import changes_link, link_write
@@ -29,6 +30,7 @@ from connector.engine.result import (
     changes_standing,
     dead_ids,
     grouped,
+    happened,
     missing_parents,
     moved_along,
     parks,
@@ -229,14 +231,25 @@ class Applier:
         return self.context.record_hashes(mappings, record.fields, record.id)
 
     async def _count_effects(self, db: Connection, batch: Batch) -> None:
-        found: Counter[tuple[str, str, str]] = Counter()
+        """Counts what has happened, but for what a person had let go on: that is spent instead."""
+        counted: Counter[Place] = Counter()
+        confirmed: Counter[tuple[str, Side]] = Counter()
+        spent: list[LinkId] = []
         for result in batch.results:
-            local = result.plan is not None and not result.stale and result.refused is None
-            effects = result.sent_effects + (result.plan.effects if result.plan is not None and local else Counter())
-            for (side, effect), n in effects.items():
-                found[result.case.mapping.name if result.case.mapping else "", side.value, effect.value] += n
-        if found:
-            counts = [Count(mapping, side, effect, n) for (mapping, side, effect), n in found.items()]
+            name = result.case.mapping.name if result.case.mapping else ""
+            for (side, effect), n in happened(result).items():
+                if word(side, effect) in result.case.item.released:
+                    spent.append(result.case.item.link_id)
+                elif (side, effect) in result.case.confirmed:
+                    confirmed[name, side] += n
+                else:
+                    counted[name, side, effect] += n
+        if spent:
+            await work.spend_release(db, spent)
+        for (mapping, side), n in confirmed.items():
+            await brakes.allow(db, self.context.name, mapping, side.value, -n)
+        if counted:
+            counts = [Count(mapping, side.value, effect.value, n) for (mapping, side, effect), n in counted.items()]
             await brakes.add(db, self.context.name, counts, batch.now)
 
     def _free_keys(self, result: Result) -> None:

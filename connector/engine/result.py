@@ -83,6 +83,12 @@ def parks(result: Result) -> bool:
     return result.refused is not None or (result.deferral is not None and result.deferral.state is WorkState.PARKED)
 
 
+def happened(result: Result) -> Counter[tuple[Side, Effect]]:
+    """What the brake counts of the writes that were made."""
+    local = result.plan is not None and not result.stale and result.refused is None
+    return result.sent_effects + (result.plan.effects if result.plan is not None and local else Counter())
+
+
 def put_off(group: Iterable[Result], pause: timedelta = SHORTLY) -> None:
     """Rows that cannot be had now are planned again after a pause."""
     for result in group:

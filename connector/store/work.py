@@ -46,6 +46,8 @@ class Item:
     crm_changed: Mapping[str, datetime] = field(default_factory=dict)
     cause: str | None = None
     told: Sequence[Told] = ()
+    released: frozenset[str] = frozenset()
+    """What the brake had stopped it from and a person let go on: SIDE_EFFECT words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,7 @@ def item_of(row: asyncpg.Record) -> Item:
         _times(row["crm_changed"]),
         row["cause"],
         _told(row["told"]) if row["told"] != "{}" else (),
+        frozenset(row["released"]),
     )
 
 
@@ -172,11 +175,16 @@ async def finish(db: Connection, done: Sequence[tuple[LinkId, int]], now: dateti
         generations,
     )
     await db.execute(
-        """update connector.work set claimed_by = null, state = 'due', due_at = $2, attempt = 0
+        """update connector.work set claimed_by = null, state = 'due', due_at = $2, attempt = 0, released = '{}'
            where link_id = any($1::bigint[])""",
         ids,
         now,
     )
+
+
+async def spend_release(db: Connection, links: Sequence[LinkId]) -> None:
+    """What a person let go on has happened."""
+    await db.execute("update connector.work set released = '{}' where link_id = any($1::bigint[])", list(links))
 
 
 async def defer(db: Connection, items: Sequence[Deferral], now: datetime) -> None:

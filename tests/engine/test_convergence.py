@@ -152,6 +152,12 @@ class Drama:
         await self.world.control("POST", "webhooks", CALM)
         await self.stop()
         await self.start()
+        await self.world.until(self._subscribed, PATIENCE)
+
+    async def _subscribed(self) -> bool:
+        """The webhook subscription is as it shall be: keeping it so is no part of one more pass."""
+        context = self.daemon.running["test"].context if self.daemon and self.daemon.running else None
+        return context is not None and context.pushed
 
     async def quiet(self) -> None:
         """Sweeps until nothing is left to do."""
