@@ -24,7 +24,7 @@ from connector.engine import owner
 from connector.engine.clock import Clock
 from connector.engine.context import Context, Rules
 from connector.engine.hooks import Address
-from connector.engine.rules import make_rules, prepare_tables
+from connector.engine.rules import look_again, make_rules, prepare_tables
 from connector.obs.metrics import Metrics
 from connector.ports import CRM
 from connector.service.webhooks import Door
@@ -165,14 +165,26 @@ class Running:
         """Rules from the CRM's definitions, or from those last known; tables prepared."""
         metadata = await self._definitions(row)
         async with self.shared.database.session() as db:
-            applied = await connections.applied_version(db, self.loaded.name) == self.loaded.spec.version
+            version = await connections.applied_version(db, self.loaded.name)
+        applied = version == self.loaded.spec.version
         rules = await make_rules(self.shared.database, self.loaded.spec, metadata, applied=applied)
         refuse_errors(rules)
         if await self._identities(rules):
             metadata = await self._definitions(replace(row, metadata=None))
             rules = await make_rules(self.shared.database, self.loaded.spec, metadata, applied=applied)
         await self._apply(fence, rules)
+        await self._look_again(fence, row, rules, edited=not applied and version is not None)
         return rules
+
+    async def _look_again(self, fence: Fence, row: ConnectionRow, rules: Rules, *, edited: bool) -> None:
+        """What the set or the CRM's definitions let pass that changed while nobody was here."""
+        known = METADATA.validate_json(row.metadata) if row.metadata is not None else rules.metadata
+        before = await make_rules(self.shared.database, self.loaded.spec, known, applied=True)
+        async with self.shared.database.transaction(fence) as db:
+            if edited:
+                await sweeps.ask(db, self.loaded.name, "full", self.shared.clock.now())
+            else:
+                await look_again(db, before, rules, self.shared.clock.now())
 
     async def _definitions(self, row: ConnectionRow) -> Metadata:
         while True:
@@ -287,7 +299,10 @@ class Running:
         rules = await make_rules(self.shared.database, context.rules.spec, metadata, applied=True)
         for problem in set(rules.bound.problems) - set(context.rules.bound.problems):
             log.warning("schema.moved", connection=context.name, file=problem.at.file, line=problem.at.line)
-        context.rules = rules
+        before, context.rules = context.rules, rules
+        async with context.change() as db:
+            await look_again(db, before, rules, self.shared.clock.now())
+        context.pulse.set()
 
     async def _sync_clock(self, context: Context) -> None:
         try:

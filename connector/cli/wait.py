@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -24,8 +24,8 @@ def wait(
 ) -> None:
     """Sweep for recent changes, then wait until nothing is left to do; exit 0, or 3 after the time.
 
-    What needs a person (parked, braked, held, and what waits for it) is printed and does not count. Paused and held
-    connections are not done, whatever they have left to do.
+    What needs a person (parked, braked, held, and what waits for it) is printed and does not count. Where something is
+    paused or a connection is held, it says so and exits 3 at once.
 
     Example: connector wait --timeout 60
     """
@@ -33,26 +33,54 @@ def wait(
 
 
 async def _wait(desk: Desk, seconds: float, *, as_json: bool) -> int:
+    settling = [asyncio.create_task(_settle(desk, name)) for name in desk.sets]
     try:
-        async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
-            for name in desk.sets:
-                group.create_task(_settle(desk, name))
+        code = await _all_settled(settling, seconds)
+    finally:
+        for task in settling:
+            task.cancel()
+        await asyncio.gather(*settling, return_exceptions=True)
+    return await _told(desk, code, as_json=as_json)
+
+
+async def _all_settled(settling: Sequence[asyncio.Task[bool]], seconds: float) -> int:
+    """The exit code: as soon as one connection is stopped nobody needs to wait for the others."""
+    try:
+        async with asyncio.timeout(seconds):
+            for each in asyncio.as_completed(settling):
+                if not await each:
+                    return TIMED_OUT
     except TimeoutError:
-        return await _told(desk, TIMED_OUT, as_json=as_json)
-    return await _told(desk, OK, as_json=as_json)
+        return TIMED_OUT
+    return OK
 
 
-async def _settle(desk: Desk, connection: str) -> None:
-    """Returns when the connection is open, was swept, and has nothing left to do."""
-    stops = await _stops(desk, connection)
-    for stop in stops:
-        note(f"{connection}: {stop}")
-    await desk.served(connection, lambda: _quiet(desk, connection))
+async def _settle(desk: Desk, connection: str) -> bool:
+    """True once the connection was swept and has nothing left to do; False as soon as something stops it."""
+    if await _stops(desk, connection):
+        return False
+    stopped = asyncio.create_task(_stopped(desk, connection))
+    quiet = asyncio.create_task(desk.served(connection, lambda: _quiet(desk, connection)))
+    try:
+        await asyncio.wait({stopped, quiet}, return_when=asyncio.FIRST_COMPLETED)
+        if quiet.done():
+            await quiet
+        return quiet.done()
+    finally:
+        stopped.cancel()
+        quiet.cancel()
+        await asyncio.gather(stopped, quiet, return_exceptions=True)
+
+
+async def _stopped(desk: Desk, connection: str) -> None:
+    """Returns when the connection is paused or held."""
+    while not await _stops(desk, connection):
+        await desk.clock.sleep(LOOK)
 
 
 async def _quiet(desk: Desk, connection: str) -> None:
     await desk.ask(connection, "sweep", {"kind": "recent"})
-    while await _stops(desk, connection) or any((await _left(desk, connection)).values()):
+    while any((await _left(desk, connection)).values()):
         await desk.clock.sleep(LOOK)
 
 
@@ -90,7 +118,9 @@ async def _told(desk: Desk, code: int, *, as_json: bool) -> int:
 def _say(name: str, told: Mapping[str, Any], *, done: bool) -> None:
     left = ", ".join(f"{n} {word}" for word, n in told["left"].items() if n)
     person = ", ".join(f"{n} {word}" for word, n in told["needs_person"].items() if n)
+    for stop in told["stopped_by"]:
+        note(f"{name}: {stop}")
     if not done:
-        note(f"{name}: not done in time; left: {left or 'nothing'}")
+        note(f"{name}: not done; left: {left or 'nothing'}")
     if person:
         note(f"{name}: needs a person: {person} (connector status, connector failures list)")

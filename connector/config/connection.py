@@ -14,6 +14,7 @@ from connector.config.section import Found, Key, section
 from connector.config.shapes import DURATION, INTEGER, PERCENT, SHARE, TEXT, Shape, at_least, choice, or_word
 from connector.core.mapping import (
     Access,
+    BrakeHalves,
     BrakeSpec,
     BudgetSpec,
     ConnectionSpec,
@@ -38,9 +39,8 @@ _RECORDS: Final = Key("records", at_least(INTEGER, 0))
 _PERCENT: Final = Key("percent", PERCENT)
 
 
-def _brake(found: Found) -> BrakeSpec:
-    default = BrakeSpec()
-    return BrakeSpec(records=found.of(_RECORDS, default.records), percent=found.of(_PERCENT, default.percent))
+def _brake(found: Found) -> BrakeHalves:
+    return BrakeHalves(records=found.get(_RECORDS), percent=found.get(_PERCENT))
 
 
 BRAKE: Final = Key(
@@ -95,7 +95,7 @@ def _build(directory: str, found: Found) -> ConnectionSpec:
         url=found.get(_URL),
         access=found.of(_ACCESS, Access.READ_WRITE),
         sweep=found.of(_SWEEP, SweepSpec()),
-        brake=found.of(BRAKE, BrakeSpec()),
+        brake=found.of(BRAKE, BrakeHalves()).over(BrakeSpec()),
         budget=found.of(_BUDGET, BudgetSpec()),
         identity_field=found.of(_IDENTITY, "Connector ID"),
         webhooks=found.of(_WEBHOOKS, Webhooks.AUTO),

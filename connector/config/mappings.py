@@ -17,6 +17,7 @@ from connector.config.shapes import DATE, SET_VALUE, TEXT, Shape, by_kind, choic
 from connector.core.mapping import (
     OBJECTS,
     Backfill,
+    BrakeHalves,
     Conflict,
     DeletePolicy,
     Deletes,
@@ -143,7 +144,7 @@ def _build(stem: str, found: Found) -> MappingSpec:
         set_crm=set_crm,
         set_app=set_app,
         updated_at=found.get(_UPDATED_AT),
-        brake=found.get(BRAKE),
+        brake=found.of(BRAKE, BrakeHalves()),
         keep=found.of(_KEEP, ()),
         keys=dict(_places(found)),
     )

@@ -186,6 +186,21 @@ class BrakeSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class BrakeHalves:
+    """What a file says of the brake; each half that it leaves out is inherited."""
+
+    records: int | None = None
+    percent: float | None = None
+
+    def over(self, inherited: BrakeSpec) -> BrakeSpec:
+        """The whole brake."""
+        return BrakeSpec(
+            inherited.records if self.records is None else self.records,
+            inherited.percent if self.percent is None else self.percent,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Deletes:
     """The policy per direction; `set` names the columns written when the CRM side is deleted."""
 
@@ -225,7 +240,7 @@ class MappingSpec:
     set_crm: Dict[str, SetValue] = field(default_factory=dict)
     set_app: Dict[str, SetValue] = field(default_factory=dict)
     updated_at: str | None = None
-    brake: BrakeSpec | None = None
+    brake: BrakeHalves = field(default_factory=BrakeHalves)
     keep: tuple[str, ...] = ()
     keys: Dict[str, Position] = field(default_factory=dict)
 

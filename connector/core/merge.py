@@ -50,6 +50,7 @@ class Reason(StrEnum):
     UNCONVERTIBLE = "unconvertible"
     PARENT_COMING = "parent_coming"
     PARENT_UNAVAILABLE = "parent_unavailable"
+    PARENT_GONE = "parent_gone"
 
 
 CONFLICTS = frozenset({Reason.CONFLICT_LATER, Reason.CONFLICT_TIE, Reason.CONFLICT_NO_CLOCK, Reason.CONFLICT_RULE})
@@ -105,6 +106,8 @@ class Inputs:
     clocks: Clocks
     refs: Refs
     unreachable: frozenset[Parent] = frozenset()
+    dead: frozenset[Parent] = frozenset()
+    """Those of the unreachable parents that were deleted on the side on which the line would name them."""
     sendable: bool = True
     """False while the row does not pass `only.send`."""
     receivable: bool = True
@@ -288,11 +291,23 @@ def _unconverted(line: Line, given: Inputs, error: HeldError | UnresolvedError) 
         return _decision(line, given, Verdict.HELD, Reason.UNCONVERTIBLE, cause=error.cause)
     side, key = (Side.APP, error.app_key) if error.app_key is not None else (Side.CRM, error.crm_id)
     parent = Parent(error.mapping, side, str(key))
+    if parent in given.dead and not line.required and _names_another(line, given, side.other):
+        verdict = Verdict.SEND if side is Side.APP else Verdict.RECEIVE
+        return _decision(line, given, verdict, Reason.PARENT_GONE, base=Pair(None, None, line.rule))
     if parent in given.unreachable and not line.required:
         return _decision(
             line, given, Verdict.HELD, Reason.PARENT_UNAVAILABLE, cause="parent_unavailable", parent=parent
         )
     return _decision(line, given, Verdict.WAIT, Reason.PARENT_COMING, cause="parent", parent=parent)
+
+
+def _names_another(line: Line, given: Inputs, side: Side) -> bool:
+    """True when the side still names the parent that the other side has left: naming none is nearer the truth.
+
+    The base becomes none on both sides, so the reference follows once its parent lives again.
+    """
+    known = given.base is not None and given.base.rule == line.rule
+    return known and not empty(given.app if side is Side.APP else given.crm)
 
 
 def _decision(

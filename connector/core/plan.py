@@ -140,6 +140,7 @@ class Situation:
     clocks: Clocks = field(default_factory=Clocks)
     refs: Refs = field(default_factory=Refs)
     unreachable: frozenset[Parent] = frozenset()
+    dead: frozenset[Parent] = frozenset()
     candidates: tuple[Candidate, ...] = ()
     rivals: bool = False
     """Another link is creating a record with an equal match key right now."""
@@ -511,6 +512,7 @@ def _decide(s: Situation, line: Line, record: Record | None, *, sendable: bool =
             s.clocks,
             s.refs,
             s.unreachable,
+            s.dead,
             sendable=sendable and not line.readonly_crm,
             receivable=True,
         ),

@@ -20,15 +20,17 @@ from connector.core.model import (
     Record,
     Side,
 )
+from connector.engine.brake import Place, word
 from connector.engine.context import Context
 from connector.engine.entries import actions, entries
 from connector.engine.outcome import changes_link, link_write
 from connector.engine.result import (
     Batch,
     Result,
-    becomes_a_pair,
+    changes_standing,
     dead_ids,
     grouped,
+    happened,
     missing_parents,
     moved_along,
     parks,
@@ -130,16 +132,20 @@ class Applier:
         await self._keep_references(db, batch, joined)
 
     async def _keep_references(self, db: Connection, batch: Batch, joined: Sequence[LinkId]) -> None:
-        """Remembers the parents without which records went on, and makes those due whose parent is linked now."""
+        """Remembers the parents without which records went on, and makes those due whose parent stands otherwise now."""
         held = {r.case.link.id: missing_parents(r) for r in batch.results if r.plan is not None and not r.drop}
         concerned = {r.case.link.id for r in batch.results if r.case.link.held}
         changed = {link: parents for link, parents in held.items() if parents or link in concerned}
+        overtaken: Sequence[LinkId] = ()
         if changed:
             await references.replace(db, changed)
-        new = [r.case.link.id for r in batch.results if becomes_a_pair(r, batch)]
-        children = await references.children(db, self.context.name, [*new, *joined]) if new or joined else ()
-        if children:
-            await work.mark(db, self.context.name, [work.Mark(child, Lane.LIVE) for child in children], batch.now)
+            seen = {r.case.link.id: r.case.read_at for r in batch.results if held.get(r.case.link.id)}
+            overtaken = await references.overtaken(db, self.context.name, seen) if seen else ()
+        moved = [r.case.link.id for r in batch.results if changes_standing(r, batch)]
+        children = await references.children(db, self.context.name, [*moved, *joined]) if moved or joined else ()
+        due = sorted({*children, *overtaken})
+        if due:
+            await work.mark(db, self.context.name, [work.Mark(child, Lane.LIVE) for child in due], batch.now)
 
     async def _hand_over(self, db: Connection, batch: Batch, changed: Sequence[tuple[Result, LinkWrite]]) -> None:
         """Records that became another mapping's are halves again, to be taken in by it."""
@@ -236,14 +242,25 @@ class Applier:
         return self.context.record_hashes(mappings, record.fields, record.id)
 
     async def _count_effects(self, db: Connection, batch: Batch) -> None:
-        found: Counter[tuple[str, str, str]] = Counter()
+        """Counts what has happened, but for what a person had let go on: that is spent instead."""
+        counted: Counter[Place] = Counter()
+        confirmed: Counter[tuple[str, Side]] = Counter()
+        spent: list[LinkId] = []
         for result in batch.results:
-            local = result.plan is not None and not result.stale and result.refused is None
-            effects = result.sent_effects + (result.plan.effects if result.plan is not None and local else Counter())
-            for (side, effect), n in effects.items():
-                found[result.case.mapping.name if result.case.mapping else "", side.value, effect.value] += n
-        if found:
-            counts = [Count(mapping, side, effect, n) for (mapping, side, effect), n in found.items()]
+            name = result.case.mapping.name if result.case.mapping else ""
+            for (side, effect), n in happened(result).items():
+                if word(side, effect) in result.case.item.released:
+                    spent.append(result.case.item.link_id)
+                elif (side, effect) in result.case.confirmed:
+                    confirmed[name, side] += n
+                else:
+                    counted[name, side, effect] += n
+        if spent:
+            await work.spend_release(db, spent)
+        for (mapping, side), n in confirmed.items():
+            await brakes.allow(db, self.context.name, mapping, side.value, -n)
+        if counted:
+            counts = [Count(mapping, side.value, effect.value, n) for (mapping, side, effect), n in counted.items()]
             await brakes.add(db, self.context.name, counts, batch.now)
 
     def _free_keys(self, result: Result) -> None:

@@ -16,8 +16,9 @@ from connector.core.plan import Effect, Plan
 from connector.engine.case import Case
 from connector.engine.context import Context
 from connector.store import brakes
-from connector.store.brakes import Count
 
+Place = tuple[str, Side, Effect]
+"""Mapping, side, effect: what is counted together."""
 REFRESH = 1.0
 
 
@@ -26,7 +27,7 @@ class Memory:
     """What the database says, read at most once a second."""
 
     read_at: float = float("-inf")
-    done: Counter[tuple[str, Side, Effect]] = field(default_factory=Counter)
+    done: Counter[Place] = field(default_factory=Counter)
     tripped: set[tuple[str, Side]] = field(default_factory=set)
     allowed: dict[tuple[str, Side], int] = field(default_factory=dict)
     links: Mapping[str, int] = field(default_factory=dict)
@@ -40,8 +41,8 @@ class Brake:
         self.memory = Memory()
         self.links: Mapping[str, int] = {}
         self.counted_at = float("-inf")
-        self.flying: dict[LinkId, Sequence[tuple[str, Side, Effect]]] = {}
-        """What may go on and is not on record yet: effects by link."""
+        self.flying: dict[LinkId, Sequence[tuple[Place, bool]]] = {}
+        """What may go on and is not on record yet: effects by link, and whether a person confirmed them."""
 
     def forget(self) -> None:
         """Reads the database anew before the next decision: a person allowed or released something."""
@@ -55,58 +56,64 @@ class Brake:
     async def stopped(self, planned: Sequence[tuple[Case, Plan]], *, confirmed: bool = False) -> set[int]:
         """Positions of the cases that must wait. All of a batch that goes beyond the limits waits, not its tail.
 
-        What a person `confirmed` goes on; it only uses up what was allowed.
+        What a person let go on or `confirmed` goes on, and does not count.
         """
-        wanted: dict[tuple[str, Side, Effect], list[int]] = defaultdict(list)
+        wanted: dict[Place, list[int]] = defaultdict(list)
         for position, (case, plan) in enumerate(planned):
             for side, effect in plan.effects:
-                wanted[case.mapping.name if case.mapping else "", side, effect].append(position)
+                if word(side, effect) not in case.item.released:
+                    wanted[case.mapping.name if case.mapping else "", side, effect].append(position)
         if not wanted:
             return set()
         for case, _ in planned:
             self.landed(case.link.id)
         await self._refresh()
         stopped: set[int] = set()
-        for (mapping, side, effect), positions in wanted.items():
-            if confirmed:
-                await self._use(mapping, side, effect, len(positions))
-            else:
-                stopped.update(await self._check(mapping, side, effect, positions))
-        self._take_off(planned, stopped)
+        spared = self._spared(planned, wanted)
+        for place, positions in wanted.items():
+            rest = positions[spared[place] :]
+            if rest and not confirmed and await self._trips(place, len(rest)):
+                stopped.update(rest)
+        for position in set().union(*wanted.values()) - stopped:
+            self._take_off(*planned[position])
         return stopped
 
-    def _take_off(self, planned: Sequence[tuple[Case, Plan]], stopped: set[int]) -> None:
-        for position, (case, plan) in enumerate(planned):
-            if position not in stopped and plan.effects:
-                name = case.mapping.name if case.mapping else ""
-                self.flying[case.link.id] = [(name, side, effect) for side, effect in plan.effects]
+    def _spared(self, planned: Sequence[tuple[Case, Plan]], wanted: Mapping[Place, Sequence[int]]) -> Counter[Place]:
+        """So many of each kind are covered by what a person confirmed; their cases know it."""
+        left = Counter(self.memory.allowed)
+        left.subtract(
+            (mapping, side) for flown in self.flying.values() for (mapping, side, _), spared in flown if spared
+        )
+        found: Counter[Place] = Counter()
+        for (mapping, side, effect), positions in wanted.items():
+            covered = positions[: max(left[mapping, side], 0)]
+            left[mapping, side] -= len(covered)
+            found[mapping, side, effect] = len(covered)
+            for position in covered:
+                planned[position][0].confirmed |= {(side, effect)}
+        return found
 
-    async def _use(self, mapping: str, side: Side, effect: Effect, records: int) -> int:
-        """Takes from what a person allowed, which does not count; how many of the records that covers."""
-        allowed = min(self.memory.allowed.get((mapping, side), 0), records)
-        if allowed:
-            self.memory.allowed[mapping, side] -= allowed
-            uncounted = Count(mapping, side.value, effect.value, -allowed)
-            async with self.context.database.transaction(self.context.fence) as db:
-                await brakes.allow(db, self.context.name, mapping, side.value, -allowed)
-                await brakes.add(db, self.context.name, [uncounted], self.context.clock.now())
-        return allowed
+    def _take_off(self, case: Case, plan: Plan) -> None:
+        name = case.mapping.name if case.mapping else ""
+        self.flying[case.link.id] = [
+            ((name, side, effect), (side, effect) in case.confirmed)
+            for side, effect in plan.effects
+            if word(side, effect) not in case.item.released
+        ]
 
-    async def _check(self, mapping: str, side: Side, effect: Effect, positions: Sequence[int]) -> Sequence[int]:
-        memory, place = self.memory, (mapping, side)
-        rest = positions[await self._use(mapping, side, effect, len(positions)) :]
-        if not rest:
-            return ()
-        if place not in memory.tripped and not self._exceeds(mapping, side, effect, len(rest)):
-            return ()
+    async def _trips(self, place: Place, more: int) -> bool:
+        mapping, side, _ = place
+        if (mapping, side) not in self.memory.tripped and not self._exceeds(place, more):
+            return False
         await self._trip(mapping, side)
-        return rest
+        return True
 
-    def _exceeds(self, mapping: str, side: Side, effect: Effect, more: int) -> bool:
+    def _exceeds(self, place: Place, more: int) -> bool:
+        mapping, _, effect = place
         bound = self.context.rules.bound.mappings.get(mapping)
         spec = bound.brake if bound is not None else BrakeSpec()
-        flying = sum(effects.count((mapping, side, effect)) for effects in self.flying.values())
-        total = self.memory.done[mapping, side, effect] + flying + more
+        flying = sum(flown.count((place, False)) for flown in self.flying.values())
+        total = self.memory.done[place] + flying + more
         return exceeded(spec, effect, total, self.memory.links.get(mapping, 0))
 
     async def _trip(self, mapping: str, side: Side) -> None:
@@ -139,4 +146,9 @@ class Brake:
 
 def braked(found: Plan) -> str:
     """The cause of an item that the brake stopped: which effects on which side it would have."""
-    return "brake:" + ",".join(sorted(f"{side.value}_{effect.value}" for side, effect in found.effects))
+    return "brake:" + ",".join(sorted(word(side, effect) for side, effect in found.effects))
+
+
+def word(side: Side, effect: Effect) -> str:
+    """An effect on a side as causes and releases spell it."""
+    return f"{side.value}_{effect.value}"

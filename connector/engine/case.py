@@ -9,7 +9,7 @@ from datetime import datetime
 from connector.core.line import BoundMapping
 from connector.core.match import MatchKey
 from connector.core.model import Link, Observed, Row, Side
-from connector.core.plan import Candidate, Situation
+from connector.core.plan import Candidate, Effect, Situation
 from connector.engine.context import Rules
 from connector.store.intents import Intent
 from connector.store.work import Item
@@ -33,5 +33,7 @@ class Case:
     candidates: tuple[Candidate, ...] = ()
     peers: bool = False
     adopted: Side | None = None
+    confirmed: frozenset[tuple[Side, Effect]] = frozenset()
+    """Effects that use up what a person confirmed in `fetch-all`, once they have happened."""
     fresh: bool = True
     """False when the record came from a page: it may not be the ground of a send."""

@@ -51,7 +51,6 @@ class FetchAll:
             await sweeps.save(db, self.context.name, done)
             await sweeps.save(db, self.context.name, replace(done, kind="full"))
             await work.rearm(db, self.context.name, "first_listing", self.context.clock.now())
-            await work.rearm(db, self.context.name, "sweep", self.context.clock.now())
         self.context.gates.listed.add(name)
         self.context.pulse.set()
 

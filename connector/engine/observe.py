@@ -45,6 +45,7 @@ class Lookup:
 
     refs: Refs = field(default_factory=Refs)
     unreachable: frozenset[Parent] = frozenset()
+    dead: frozenset[Parent] = frozenset()
     members: frozenset[tuple[str, str]] = frozenset()
     unread: frozenset[str] = frozenset()
     """Objects of which a record waits to be read, that may match anything."""
@@ -251,6 +252,7 @@ class Observer:
             clocks=self._clocks(case, mapping),
             refs=lookup.refs,
             unreachable=lookup.unreachable,
+            dead=lookup.dead,
             candidates=case.candidates,
             rivals=rivals,
             peers=case.peers,
@@ -408,7 +410,7 @@ def _resolved(
 ) -> Lookup:
     by_app: dict[tuple[str, AppKey], CrmId] = {}
     by_crm: dict[tuple[str, CrmId], AppKey] = {}
-    unreachable = set(never)
+    unreachable, dead = set(never), set[Parent]()
     members: set[tuple[str, str]] = set()
     for ref in found:
         gone = _gone_sides(mappings.get(ref.mapping), ref)
@@ -419,11 +421,15 @@ def _resolved(
                 by_app[ref.mapping, ref.app_key] = ref.crm_id
             if Side.APP not in gone:
                 by_crm[ref.mapping, ref.crm_id] = ref.app_key
-        if ref.app_key is not None and (Side.CRM in gone or (ref.crm_id is None and not ref.reachable)):
+        if ref.app_key is not None and Side.CRM in gone:
+            dead.add(Parent(ref.mapping, Side.APP, ref.app_key))
+        if ref.crm_id is not None and Side.APP in gone:
+            dead.add(Parent(ref.mapping, Side.CRM, ref.crm_id))
+        if ref.app_key is not None and ref.crm_id is None and not ref.reachable:
             unreachable.add(Parent(ref.mapping, Side.APP, ref.app_key))
-        if ref.crm_id is not None and (Side.APP in gone or (ref.app_key is None and not ref.reachable)):
+        if ref.crm_id is not None and ref.app_key is None and not ref.reachable:
             unreachable.add(Parent(ref.mapping, Side.CRM, ref.crm_id))
-    return Lookup(Refs(by_app, by_crm), frozenset(unreachable), frozenset(members))
+    return Lookup(Refs(by_app, by_crm), frozenset(unreachable | dead), frozenset(dead), frozenset(members))
 
 
 def _gone_sides(mapping: BoundMapping | None, ref: links.Reference) -> frozenset[Side]:

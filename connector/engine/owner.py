@@ -6,12 +6,19 @@ When the database goes away the connection is left, and taken up again once it a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import structlog
 
-from connector.core.errors import AccountExpiredError, ConnectorError, NotOwnerError, UnauthorisedError
+from connector.core.errors import (
+    AccountExpiredError,
+    ConnectorError,
+    NotOwnerError,
+    UnauthorisedError,
+    UnavailableError,
+)
 from connector.engine.context import Context
 from connector.engine.fetch_all import FetchAll
 from connector.engine.fold import Folder
@@ -24,12 +31,15 @@ from connector.engine.schedule import Scheduler
 from connector.engine.sweep import Sweeper
 from connector.engine.worker import Worker
 from connector.store import connections
+from connector.store import work as queue
 from connector.store.db import AWAY
 
 log = structlog.get_logger()
 HEARTBEAT = 2.0
 GATE = 0.25
-PROBE_UNAUTHORISED, PROBE_EXPIRED = 15.0, 60.0
+PROBE_UNAUTHORISED, PROBE_EXPIRED, PROBE_AWAY = 15.0, 60.0, 15.0
+OUTAGE = 5.0
+"""Seconds without an answer from which on it is one."""
 
 
 @dataclass(slots=True)
@@ -73,6 +83,7 @@ async def work(parts: Parts, also: Callable[[Context], Awaitable[None]]) -> None
         async with asyncio.TaskGroup() as group:
             group.create_task(_heartbeat(context))
             group.create_task(_watch_gates(context))
+            group.create_task(_watch_outages(context))
             for part in (parts.folder, parts.worker, parts.scheduler, parts.requests, parts.hooks, parts.gauges):
                 group.create_task(part.run())
             group.create_task(_as_coroutine(also(context)))
@@ -104,6 +115,39 @@ async def _watch_gates(context: Context) -> None:
         if context.gates.held is not None:
             await _probe(context)
         await context.clock.sleep(GATE)
+
+
+async def _watch_outages(context: Context) -> None:
+    """When the CRM answers again, what backs off need not wait any longer; while it is away, it is asked now and then.
+
+    A single fault among answers is no outage, and whoever fails again goes on with the back-off he had.
+    """
+    away_since: float | None = None
+    asked_at = 0.0
+    while True:
+        now = context.clock.monotonic()
+        if isinstance(context.failures.error, UnavailableError):
+            away_since = now if away_since is None else away_since
+            if now - max(away_since, asked_at) >= PROBE_AWAY:
+                asked_at = now
+                await _ask(context)
+        elif away_since is not None:
+            if now - away_since >= OUTAGE:
+                await _hurry(context)
+            away_since = None
+        await context.clock.sleep(GATE)
+
+
+async def _ask(context: Context) -> None:
+    """The cheapest call: an answer of any kind is noted by whoever hears it."""
+    with contextlib.suppress(ConnectorError):
+        await context.crm.account()
+
+
+async def _hurry(context: Context) -> None:
+    async with context.change() as db:
+        await queue.hurry(db, context.name, "unavailable", context.clock.now())
+    context.pulse.set()
 
 
 async def _hold(context: Context, error: ConnectorError) -> None:

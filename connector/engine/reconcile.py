@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from connector.core.errors import ConnectorError
-from connector.core.merge import CONFLICTS, Parent
+from connector.core.merge import CONFLICTS, Parent, Reason
 from connector.core.model import CrmId, Gone, LinkId, LinkState, Record
 from connector.core.plan import Effect, Plan, Step, plan
 from connector.engine.apply import Applier
@@ -233,8 +233,8 @@ class Reconciler:
                 return undone(case, waiting(self.context, case, found, parents))
         back = waiting(self.context, case, found, parents) if unfinished(found) else None
         alive_again = case.link.state.tombstone and not found.state.tombstone
-        returns = any(d.returns for d in found.decisions)
-        return Result(case, found, deferral=back, again=alive_again or returns)
+        more = any(d.returns or d.reason is Reason.PARENT_GONE for d in found.decisions)
+        return Result(case, found, deferral=back, again=alive_again or more)
 
     async def _send(self, case: Case, found: Plan) -> None:
         await self._commit([await self.sender.send(case, found)])

@@ -127,8 +127,6 @@ class Requests:
             else:
                 await self.sweeper.full(name, known)
                 await self.sweeper.rows(name, Lane.SWEEP)
-        async with self.context.change() as db:
-            await work.rearm(db, self.context.name, "sweep", self.context.clock.now())
         return {}
 
     async def _gates(self, _: Request) -> Result:

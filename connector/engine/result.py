@@ -12,7 +12,7 @@ import asyncpg
 
 from connector.core.line import Line
 from connector.core.merge import Decision, Parent, Verdict
-from connector.core.model import AppKey, CrmId, LinkId, LinkState, Record, Row, Side
+from connector.core.model import AppKey, CrmId, LinkId, Record, Row, Side
 from connector.core.plan import Effect, Plan
 from connector.engine.case import Case
 from connector.local.tables import RowRefusedError
@@ -83,6 +83,12 @@ def parks(result: Result) -> bool:
     return result.refused is not None or (result.deferral is not None and result.deferral.state is WorkState.PARKED)
 
 
+def happened(result: Result) -> Counter[tuple[Side, Effect]]:
+    """What the brake counts of the writes that were made."""
+    local = result.plan is not None and not result.stale and result.refused is None
+    return result.sent_effects + (result.plan.effects if result.plan is not None and local else Counter())
+
+
 def put_off(group: Iterable[Result], pause: timedelta = SHORTLY) -> None:
     """Rows that cannot be had now are planned again after a pause."""
     for result in group:
@@ -95,11 +101,12 @@ def missing_parents(result: Result) -> set[Parent]:
     return {d.parent for d in plan.decisions if d.verdict is Verdict.HELD and d.parent} if plan is not None else set()
 
 
-def becomes_a_pair(result: Result, batch: Batch) -> bool:
-    """True when the link has both sides from now on."""
-    link, before = result.case.link, batch.held[result.case.link.id]
-    whole = result.plan is not None and link.app_key is not None and link.crm_id is not None
-    return whole and (None in (before["app_key"], before["crm_id"]) or before["state"] != LinkState.LINKED)
+def changes_standing(result: Result, batch: Batch) -> bool:
+    """True when the link becomes a pair, or stops being a living one: what refers to it must look again."""
+    plan, link, before = result.plan, result.case.link, batch.held[result.case.link.id]
+    if plan is None or result.stale or result.refused is not None or link.app_key is None or link.crm_id is None:
+        return False
+    return None in (before["app_key"], before["crm_id"]) or before["state"] != plan.state
 
 
 def dead_ids(result: Result, batch: Batch) -> Iterable[CrmId]:

@@ -10,12 +10,14 @@ import asyncpg
 from connector.core.bind import bind
 from connector.core.line import BoundMapping
 from connector.core.mapping import Access, MappingSet, Rollout
+from connector.core.model import Lane
 from connector.core.schema import Metadata
 from connector.engine.context import Rules
 from connector.local import capture
 from connector.local.capture import Capture
 from connector.local.catalogue import Connection, describe, quote_ident, quote_literal
 from connector.local.tables import Shape
+from connector.store import links, sweeps, work
 from connector.store.db import Database, Fence
 
 LOCK_TRIES = 30
@@ -32,6 +34,21 @@ async def make_rules(database: Database, spec: MappingSet, metadata: Metadata, *
     name = spec.connection.name
     shapes = {m.name: _shape(name, m) for m in bound.mappings.values()}
     return Rules(spec, bound, metadata, shapes)
+
+
+def usable(rules: Rules) -> frozenset[tuple[str, str, str]]:
+    """Every line that can be worked with, and what makes its base valid."""
+    return frozenset((m.name, line.name, line.rule) for m in rules.bound.mappings.values() for line in m.every_line)
+
+
+async def look_again(db: Connection, before: Rules, after: Rules, now: datetime) -> None:
+    """Makes due what a change of definitions may let pass: everything where a line is new, else what was held."""
+    name = after.spec.connection.name
+    if usable(after) - usable(before):
+        await sweeps.ask(db, name, "full", now)
+    elif after.metadata != before.metadata:
+        held = await links.held(db, name)
+        await work.mark(db, name, [work.Mark(link, Lane.SWEEP) for link in held], now)
 
 
 def confined(spec: MappingSet) -> MappingSet:

@@ -12,7 +12,7 @@ from connector.core.mapping import Webhooks
 from connector.core.model import Lane
 from connector.engine.context import Context
 from connector.engine.sweep import Sweeper
-from connector.store import sweeps, work
+from connector.store import sweeps
 from connector.store.sweeps import Sweep
 
 log = structlog.get_logger()
@@ -65,8 +65,6 @@ class Scheduler:
         if self._full_due(full):
             await self.sweeper.full(name, full)
             await self.sweeper.rows(name, Lane.SWEEP)
-            async with self.context.change() as db:
-                await work.rearm(db, self.context.name, "sweep", self.context.clock.now())
         self._age(name, recent)
 
     def _age(self, name: str, recent: Sweep | None) -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from connector.core.errors import ConnectorError, RefusedError, UnavailableError
 from connector.core.fingerprint import UNKNOWN_FOR
-from connector.core.merge import Decision, Reason, Verdict
+from connector.core.merge import Decision, Parent, Reason, Verdict
 from connector.core.model import ABSENT, Base, LinkState, Pair, Record, Sent, Side
 from connector.core.plan import CreateRecord, DeleteRecord, Effect, Plan, Step, UpdateRecord, plan
 from connector.engine.case import Case
@@ -25,6 +25,7 @@ from connector.store.group_commit import GroupCommit
 from connector.store.intents import IntentId, NewIntent
 from connector.store.work import WorkState
 
+REFUSED = "refused"
 LOOKS = 3
 """So often a record that was not there to be written is read again: it was deleted since, and the read tells how."""
 
@@ -85,7 +86,8 @@ class Sender:
         case.link = replace(case.link, mapping=name, crm_id=record.id, base=base, state=LinkState.LINKED)
         case.link = replace(case.link, sent={**case.link.sent, **_sent(found, base)})
         case.crm = record
-        after = plan(replace(case.situation, link=case.link, crm=record, evidence=False, unseen={}))
+        stored = replace(case.situation, link=case.link, crm=record, evidence=False, unseen={})
+        after = _still_refused(found, plan(stored))
         parents = await call_parents(self.context, [(case, after)]) if after.parents else {}
         return Result(
             case,
@@ -181,5 +183,13 @@ def _without(found: Plan, bad: Sequence[Decision]) -> Plan | None:
     return replace(found, decisions=decisions, record=record)
 
 
+def _still_refused(found: Plan, after: Plan) -> Plan:
+    """What the CRM has just refused is not sent again at once."""
+    names = {d.line.name for d in found.decisions if d.cause == REFUSED}
+    return _without(after, [d for d in after.sends() if d.line.name in names]) or after
+
+
 def _refused(d: Decision) -> Decision:
-    return replace(d, verdict=Verdict.HELD, reason=Reason.UNCONVERTIBLE, cause="refused", base=None)
+    """Held. A reference is tried again as soon as what it points to stands otherwise."""
+    parent = Parent(d.line.link, Side.APP, str(d.app)) if d.line.link is not None and d.app is not None else None
+    return replace(d, verdict=Verdict.HELD, reason=Reason.UNCONVERTIBLE, cause=REFUSED, base=None, parent=parent)

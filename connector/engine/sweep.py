@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from connector.core.model import AppKey, CrmId, Lane, Link, LinkId, Record
+from connector.core.model import AppKey, CrmId, Lane, LinkId, Record
 from connector.engine.context import Context
 from connector.engine.gates import opened
 from connector.engine.glance import unsettled
@@ -55,7 +55,7 @@ class Sweeper:
             if cursor is None:
                 break
         done = Sweep(name, "recent", latest, None, began, self.context.clock.now(), seen)
-        await self._save(done)
+        await self._complete(done)
         if seen:
             self.context.metrics.sweep_found.labels(self.context.name, name).inc(seen)
 
@@ -69,7 +69,7 @@ class Sweeper:
         state = await self._work_through(state, lane)
         await self._look_for_unseen(name, state.started_at or now, lane)
         done = replace(state, finished_at=self.context.clock.now())
-        await self._save(done)
+        await self._complete(done)
         return done
 
     async def _work_through(self, state: Sweep, lane: Lane) -> Sweep:
@@ -211,11 +211,9 @@ class Sweeper:
                 return
             after = found[-1][0]
 
-    async def _save(self, sweep: Sweep) -> None:
+    async def _complete(self, sweep: Sweep) -> None:
+        """Keeps how far it came; what its pages would have destroyed may go on now."""
         async with self.context.change() as db:
             await sweeps.save(db, self.context.name, sweep)
-
-
-def _may_have_new_keys(link: Link | None, record: Record) -> bool:
-    """An e-mail that is not the primary one changes no line, but the record's version."""
-    return link is None or link.version != record.version
+            await work.rearm(db, self.context.name, "sweep", self.context.clock.now(), name=sweep.object)
+        self.context.pulse.set()

@@ -65,13 +65,13 @@ async def tripped(db: Connection, connection: str) -> Sequence[tuple[str, str, d
 
 
 async def allowances(db: Connection, connection: str) -> dict[tuple[str, str], int]:
-    """(mapping, side) → records that a person allowed beyond the limits."""
+    """(mapping, side) → records beyond the limits that a person confirmed in `fetch-all`."""
     rows = await db.fetch("select mapping, side, allowance from connector.brake where connection = $1", connection)
     return {(row["mapping"], row["side"]): row["allowance"] for row in rows}
 
 
 async def allow(db: Connection, connection: str, mapping: str, side: str, records: int) -> None:
-    """Adds to (or, negative, takes from) what a person allowed."""
+    """Adds to (or, negative, takes from) what a person confirmed in `fetch-all`."""
     await db.execute(
         """insert into connector.brake as b (connection, mapping, side, allowance) values ($1, $2, $3, greatest($4, 0))
            on conflict (connection, mapping, side) do update set allowance = greatest(b.allowance + $4, 0)""",
@@ -83,33 +83,23 @@ async def allow(db: Connection, connection: str, mapping: str, side: str, record
 
 
 async def release(db: Connection, connection: str, mapping: str | None, now: datetime) -> int:
-    """Lets everything that was stopped go on, and nothing beyond it; the number of records."""
-    rows = await db.fetch(
-        """update connector.work w set state = 'due', due_at = $3, cause = null from connector.link l
-           where l.id = w.link_id and w.connection = $1 and w.state = 'braked' and ($2::text is null or l.mapping = $2)
-           returning l.mapping""",
+    """Lets everything that is stopped now go on, and nothing beyond it; the number of records."""
+    done = await db.execute(
+        """update connector.work w set state = 'due', due_at = $3, cause = null,
+               released = string_to_array(replace(w.cause, 'brake:', ''), ',')
+           from connector.link l
+           where l.id = w.link_id and w.connection = $1 and w.state = 'braked' and ($2::text is null or l.mapping = $2)""",
         connection,
         mapping,
         now,
     )
-    held: dict[str, int] = {}
-    for row in rows:
-        held[row["mapping"]] = held.get(row["mapping"], 0) + 1
-    for name, records in held.items():
-        await db.execute(
-            """update connector.brake set tripped_at = null, allowance = allowance + $3
-               where connection = $1 and mapping = $2 and tripped_at is not null""",
-            connection,
-            name,
-            records,
-        )
     await db.execute(
         """update connector.brake set tripped_at = null
            where connection = $1 and ($2::text is null or mapping = $2) and tripped_at is not null""",
         connection,
         mapping,
     )
-    return len(rows)
+    return int(done.split()[-1])
 
 
 async def linked(db: Connection, connection: str) -> dict[str, int]:

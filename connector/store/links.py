@@ -187,6 +187,12 @@ async def unread(db: Connection, connection: str, names: Sequence[str]) -> froze
     return frozenset(row["object"] for row in rows)
 
 
+async def held(db: Connection, connection: str) -> Sequence[LinkId]:
+    """The links with a value that could not be converted or was refused."""
+    rows = await db.fetch("select id from connector.link where connection = $1 and held <> '{}'", connection)
+    return [LinkId(row["id"]) for row in rows]
+
+
 async def by_id(db: Connection, ids: Sequence[LinkId]) -> Mapping[LinkId, Link]:
     """Links by their own id."""
     rows = await db.fetch("select * from connector.link where id = any($1::bigint[])", list(ids))

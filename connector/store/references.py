@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 from connector.core.merge import Parent
 from connector.core.model import LinkId
@@ -26,5 +27,20 @@ async def children(db: Connection, connection: str, parents: Sequence[LinkId]) -
            where l.id = any($1::bigint[]) and l.connection = $2 order by 1""",
         list(parents),
         connection,
+    )
+    return [LinkId(row["link_id"]) for row in rows]
+
+
+async def overtaken(db: Connection, connection: str, seen: Mapping[LinkId, datetime]) -> Sequence[LinkId]:
+    """Which of these links miss a parent whose own link was committed since they looked at it."""
+    rows = await db.fetch(
+        """select distinct r.link_id from unnest($2::bigint[], $3::timestamptz[]) n(id, seen)
+           join connector.reference r on r.link_id = n.id
+           join connector.link l on l.connection = $1 and l.mapping = r.mapping
+             and ((r.side = 'app' and r.key = l.app_key) or (r.side = 'crm' and r.key = l.crm_id))
+           where l.committed_at >= n.seen order by 1""",
+        connection,
+        list(seen),
+        list(seen.values()),
     )
     return [LinkId(row["link_id"]) for row in rows]

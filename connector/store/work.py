@@ -46,6 +46,8 @@ class Item:
     crm_changed: Mapping[str, datetime] = field(default_factory=dict)
     cause: str | None = None
     told: Sequence[Told] = ()
+    released: frozenset[str] = frozenset()
+    """What the brake had stopped it from and a person let go on: SIDE_EFFECT words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,7 @@ def item_of(row: asyncpg.Record) -> Item:
         _times(row["crm_changed"]),
         row["cause"],
         _told(row["told"]) if row["told"] != "{}" else (),
+        frozenset(row["released"]),
     )
 
 
@@ -172,11 +175,16 @@ async def finish(db: Connection, done: Sequence[tuple[LinkId, int]], now: dateti
         generations,
     )
     await db.execute(
-        """update connector.work set claimed_by = null, state = 'due', due_at = $2, attempt = 0
+        """update connector.work set claimed_by = null, state = 'due', due_at = $2, attempt = 0, released = '{}'
            where link_id = any($1::bigint[])""",
         ids,
         now,
     )
+
+
+async def spend_release(db: Connection, links: Sequence[LinkId]) -> None:
+    """What a person let go on has happened."""
+    await db.execute("update connector.work set released = '{}' where link_id = any($1::bigint[])", list(links))
 
 
 async def defer(db: Connection, items: Sequence[Deferral], now: datetime) -> None:
@@ -231,16 +239,28 @@ async def wake(db: Connection, parents: Sequence[LinkId], now: datetime) -> None
     )
 
 
-async def rearm(db: Connection, connection: str, cause: str, now: datetime) -> int:
-    """Makes everything due that waits or was stopped for `cause`; the number of items."""
+async def rearm(db: Connection, connection: str, cause: str, now: datetime, name: str | None = None) -> int:
+    """Makes everything due that waits or was stopped for `cause` (of one object: `name`); the number of items."""
     done = await db.execute(
-        """update connector.work set state = 'due', due_at = $3, claimed_by = null, attempt = 0
-           where connection = $1 and cause = $2 and state in ('waiting', 'braked', 'retry')""",
+        """update connector.work w set state = 'due', due_at = $3, claimed_by = null, attempt = 0
+           where connection = $1 and cause = $2 and state in ('waiting', 'braked', 'retry')
+             and ($4::text is null or exists (select 1 from connector.link l where l.id = w.link_id and l.object = $4))""",
+        connection,
+        cause,
+        now,
+        name,
+    )
+    return int(done.split()[-1])
+
+
+async def hurry(db: Connection, connection: str, cause: str, now: datetime) -> None:
+    """Lets everything try now that backs off for `cause`; how often it has failed is not forgotten."""
+    await db.execute(
+        "update connector.work set due_at = $3 where connection = $1 and cause = $2 and state = 'retry' and due_at > $3",
         connection,
         cause,
         now,
     )
-    return int(done.split()[-1])
 
 
 def _times_json(times: Mapping[str, datetime]) -> str:

@@ -93,6 +93,7 @@ class Couple:
     )
     clocks: Clocks = field(default_factory=Clocks)
     unreachable: frozenset[Parent] = frozenset()
+    dead: frozenset[Parent] = frozenset()
     archived: bool = False
 
     @property
@@ -107,8 +108,9 @@ class Couple:
 
     def situation(self) -> Situation:
         """All of it, observed."""
+        away = self.unreachable | self.dead
         return Situation(
-            self.mapping, self.link, self.row, self.record, METADATA, NOW, self.clocks, REFS, self.unreachable
+            self.mapping, self.link, self.row, self.record, METADATA, NOW, self.clocks, REFS, away, self.dead
         )
 
     def plan(self) -> Plan:

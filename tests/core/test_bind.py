@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 
 from connector.core.line import BoundMapping, Line, Refs
-from connector.core.mapping import Conflict, Direction
-from tests.core.accounts import CUSTOMER_TIER, METADATA, PERSON, bound, problems
+from connector.core.mapping import BrakeSpec, Conflict, Direction
+from tests.core.accounts import CONNECTION, CUSTOMER_TIER, METADATA, PERSON, bound, problems
 
 HEAD = "object: person\ntable: app.contacts\nkey: id\ndirection: both\n"
 COMPANY = (
@@ -142,9 +142,12 @@ def test_constants_are_lines_that_only_send() -> None:
 
 
 def test_the_brake_is_the_mappings_or_the_connections() -> None:
-    """A mapping may have its own."""
-    assert _contact("{column: email, crm: emails}").brake.records == 200
-    assert _contact("{column: email, crm: emails}", head=HEAD + "brake: {records: 7}\n").brake.records == 7
+    """A mapping may have its own; the half that it leaves out is the connection's."""
+    line, whole = "{column: email, crm: emails}", CONNECTION + "brake: {records: 30, percent: 2}\n"
+    assert _contact(line).brake == BrakeSpec(200, 5.0)
+    assert _contact(line, connection=whole).brake == BrakeSpec(30, 2.0)
+    assert _contact(line, head=HEAD + "brake: {records: 7}\n", connection=whole).brake == BrakeSpec(7, 2.0)
+    assert _contact(line, head=HEAD + "brake: {percent: 9}\n", connection=whole).brake == BrakeSpec(30, 9.0)
 
 
 def test_a_reference_in_a_required_column_is_required() -> None:

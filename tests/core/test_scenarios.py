@@ -47,8 +47,12 @@ def _couple(case: Mapping[str, Any]) -> Couple:
     base = case.get("base")
     couple = couple if base is None else couple.based({column: base["app"]}, {key: base["crm"]})
     couple = couple if base is None or "rule" not in base else _of_rule(couple, base["rule"])
-    away = {Parent("company", Side(side), key_) for side, key_ in case.get("unreachable", {}).items()}
-    return replace(couple, unreachable=frozenset(away), archived=case.get("archived", False))
+    away, dead = _parents(case, "unreachable"), _parents(case, "dead")
+    return replace(couple, unreachable=away, dead=dead, archived=case.get("archived", False))
+
+
+def _parents(case: Mapping[str, Any], word: str) -> frozenset[Parent]:
+    return frozenset(Parent("company", Side(side), key) for side, key in case.get(word, {}).items())
 
 
 def _of_rule(couple: Couple, rule: str) -> Couple:

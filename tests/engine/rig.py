@@ -38,6 +38,10 @@ brake: {records: 100000, percent: 100}
 """
 
 
+class RequestFailedError(AssertionError):
+    """The daemon answered a request, and the answer is a failure."""
+
+
 @dataclass(slots=True)
 class FastClock:
     """Time that runs `speed` times as fast and can leap, so that a minute's rule costs a test no minute."""
@@ -62,6 +66,19 @@ class FastClock:
     async def sleep(self, seconds: float) -> None:
         """Returns after so many of its seconds."""
         await asyncio.sleep(seconds / self.speed)
+
+
+WAITED_FOR = (
+    "select connection, state, reason, paused, sends_paused from connector.connection",
+    "select mapping, paused from connector.mapping where paused",
+    "select owner, epoch, expires_at from connector.lease",
+    "select id, kind, state, progress, asked_at from connector.request where state in ('queued', 'running')",
+    "select id, link_id, op, object, crm_id, unknown, sent_at from connector.intent order by id limit 20",
+    """select l.id, l.mapping, l.app_key, l.crm_id, l.state as link, w.state, w.cause, w.due_at, w.attempt, w.claimed_by,
+              w.waiting_for, w.lane
+       from connector.work w join connector.link l on l.id = w.link_id order by l.id limit 20""",
+)
+"""What may keep a connection from being done: its state, its owner, requests, open intents, work."""
 
 
 @dataclass(slots=True)
@@ -123,7 +140,8 @@ class Rig:
 
         found = await self.until(answered)
         assert found is not None
-        assert found["state"] == "done", found["result"]
+        if found["state"] == "failed":
+            raise RequestFailedError(found["result"])
         result: dict[str, Any] = json.loads(found["result"])
         return result
 
@@ -161,13 +179,14 @@ class Rig:
         return value
 
     async def trouble(self) -> str:
-        """What is not done, for a failing test."""
-        rows = await self.db.fetch(
-            """select l.id, l.mapping, l.app_key, l.crm_id, l.state as link, w.state, w.cause, w.due_at, w.attempt
-               from connector.work w join connector.link l on l.id = w.link_id order by l.id limit 20"""
-        )
-        left = await report.unfinished(self.db, report.Now("test", self.clock.now()))  # type: ignore[arg-type]
-        return "\n".join([f"not in time; left: {left}", *(str(dict(row)) for row in rows)])
+        """What is not done and why, as `connector wait` tells it, and the items themselves, for a failing test."""
+        now = report.Now("test", self.clock.now())
+        left = await report.unfinished(self.db, now)  # type: ignore[arg-type]
+        person = await report.needs_person(self.db, now)  # type: ignore[arg-type]
+        lines = [f"not in time; left: {left}; needs a person: {person}; clock: {now.at}"]
+        for question in WAITED_FOR:
+            lines += [str(dict(row)) for row in await self.db.fetch(question)]
+        return "\n".join(lines)
 
     async def history(self) -> list[str]:
         """Open intents, links and the journal, for a failing test."""

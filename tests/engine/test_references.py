@@ -208,6 +208,43 @@ async def test_a_reference_to_a_deleted_parent_is_not_sent(database: str, tmp_pa
         assert await world.db.fetchval("select company_id from app.contacts") == 1
 
 
+async def _organization_of(world: Rig, name: str) -> int | None:
+    """What the person of that name refers to."""
+    found: int | None = (await _all(world, "persons"))[name]["org_id"]
+    return found
+
+
+async def test_a_child_that_moves_to_a_deleted_parent_leaves_the_old_one(database: str, tmp_path: Path) -> None:
+    """Nobody has told us that the organization is gone, so the CRM refuses it as the contact's new one.
+
+    Once we know, the person belongs to none: the old one, which the app has left, would be wrong. When the organization
+    lives again the person follows there.
+    """
+    async with rig(database, tmp_path / "set", FILES, TABLES) as world:
+        await world.start()
+        await world.db.execute("insert into app.companies (name) values ('old'), ('new')")
+        await world.db.execute("insert into app.contacts (name, company_id) values ('Ada', 1)")
+        await world.quiet()
+        new = (await _all(world, "organizations"))["new"]["id"]
+        await world.crm("DELETE", f"/api/v2/organizations/{new}")
+        await world.db.execute("update app.contacts set company_id = 2")
+
+        async def held() -> str:
+            found: str = await world.db.fetchval("select held from connector.link where mapping = 'contact'")
+            return found if found != "{}" else ""
+
+        assert json.loads(await world.until(held)) == {"org_id": "refused"}
+        await world.ask("sweep", {"kind": "full"})
+        await world.idle()
+        assert await _organization_of(world, "Ada") is None
+        assert json.loads(await held()) == {"org_id": "parent_unavailable"}
+        await world.control("POST", f"restore/organization/{new}")
+        await world.ask("sweep", {"kind": "full"})
+        await world.idle()
+        assert await _organization_of(world, "Ada") == new
+        assert await world.db.fetchval("select company_id from app.contacts") == 2
+
+
 async def test_records_that_refer_to_each_other(database: str, tmp_path: Path) -> None:
     """A cycle (a contact's boss is a contact): both are made, the references follow."""
     files = {

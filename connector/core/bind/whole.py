@@ -137,5 +137,5 @@ def _mapping(
         rollout=spec.rollout,
         set_app=spec.set_app,
         updated_at=spec.updated_at,
-        brake=spec.brake or brake,
+        brake=spec.brake.over(brake),
     )

@@ -4,9 +4,10 @@ The accidents: a mistaken DELETE or UPDATE in the app empties the CRM, a clean-u
 table creates everything anew.
 """
 
+from collections import Counter
 from pathlib import Path
 
-from tests.engine.accidents.people import TABLES, add, edit, people, persons, rows, work
+from tests.engine.accidents.people import TABLES, add, edit, fault, people, persons, rows, work
 from tests.engine.rig import CONNECTION, Rig, rig
 
 COUNT = 40
@@ -108,6 +109,49 @@ async def test_release_lets_go_on_what_was_stopped_and_no_more(database: str, tm
         assert len(await persons(world)) == COUNT - 15
 
 
+async def test_a_release_is_for_what_was_stopped_then(database: str, tmp_path: Path) -> None:
+    """The CRM is away when fifteen deletions are released; meanwhile somebody deletes fifteen others by mistake.
+
+    However often the first are tried, they go on, and the others wait. Fails when a release is a number: whoever comes
+    first uses it up, and every try a part of it.
+    """
+    async with rig(database, tmp_path / "set", CRUEL, TABLES, connection=GUARDED) as world:
+        await _begin(world)
+        await world.db.execute("delete from app.people where id <= 15")
+        await _braked(world, 15)
+        await fault(world, "status", method="DELETE", path="/api/", code=503, count=100_000)
+        await world.ask("brake_release", {"mapping": None})
+        await world.until(lambda: _states(world, waiting=15))
+        world.clock.leap(300)
+        await world.db.execute("delete from app.people where id <= 30")
+        await world.until(lambda: _states(world, waiting=15, braked=15))
+        await world.control("DELETE", "faults")
+        world.clock.leap(300)
+        await world.until(lambda: _states(world, braked=15))
+        assert len(await persons(world)) == COUNT - 15
+
+
+async def test_what_was_confirmed_is_used_up_once(database: str, tmp_path: Path) -> None:
+    """Forty creates are confirmed, and the CRM is away for more than an hour: then they are made, and no others.
+
+    Fails when a try uses up what only its success should: the next one is stopped.
+    """
+    async with rig(database, tmp_path / "set", CRUEL, TABLES, connection=GUARDED) as world:
+        await world.start(fetch_all=False)
+        await add(world, *NAMES)
+        await world.until(lambda: _states(world, waiting=COUNT))
+        await fault(world, "status", method="POST", path="/api/", code=503, count=100_000)
+        await world.ask("fetch_all", {"allow": {"people": {"crm": COUNT}}})
+        await world.until(lambda: _unknown(world))
+        await world.control("DELETE", "faults")
+        world.clock.leap(4000)
+        await world.idle()
+        assert len(await persons(world)) == COUNT
+        await add(world, *(f"m{n:02}" for n in range(COUNT)))
+        await _braked(world, COUNT)
+        assert len(await persons(world)) == COUNT
+
+
 async def test_ordinary_edits_are_never_stopped(database: str, tmp_path: Path) -> None:
     """New values for every row and person go through, though the brake is on for deletions.
 
@@ -170,6 +214,16 @@ async def _braked(world: Rig, count: int) -> None:
         return len(found) == count and all(state == "braked" for state, _ in found)
 
     await world.until(so)
+
+
+async def _states(world: Rig, **wanted: int) -> bool:
+    """True when so many items are in each state, and no other."""
+    return Counter(state for state, _ in await work(world)) == wanted
+
+
+async def _unknown(world: Rig) -> bool:
+    """True when nobody knows whether any of the forty was made."""
+    return await work(world) == [("waiting", "unknown_outcome")] * COUNT
 
 
 async def _lost(world: Rig) -> list[str]:

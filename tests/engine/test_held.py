@@ -1,0 +1,163 @@
+"""Held values: what lets one be tried again, when neither a person nor a clock insists."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.engine.rig import Rig, rig
+
+TABLES: Final = """
+create schema app;
+create table app.companies (id bigint generated always as identity primary key, name text);
+create table app.contacts (id bigint generated always as identity primary key, name text, tier text, company_id bigint);
+"""
+COMPANY: Final = """
+object: organization
+table: app.companies
+key: id
+direction: both
+fields:
+  - {column: name, crm: name}
+"""
+CONTACT: Final = """
+object: person
+table: app.contacts
+key: id
+direction: both
+fields:
+  - {column: name, crm: name}
+  - {column: tier, crm: Tier}
+  - {column: company_id, crm: org_id, link: company}
+"""
+FILES: Final = {"company.yaml": COMPANY, "contact.yaml": CONTACT}
+
+
+async def held(world: Rig) -> dict[str, str]:
+    """Line → cause of what is held of the contact."""
+    found: dict[str, str] = json.loads(
+        await world.db.fetchval("select held from connector.link where mapping = 'contact' and app_key = '1'") or "{}"
+    )
+    return found
+
+
+async def person(world: Rig) -> dict[str, Any]:
+    """The only person."""
+    found = await world.crm("GET", "/api/v2/persons")
+    assert len(found) == 1
+    one: dict[str, Any] = found[0]
+    return one
+
+
+async def tier_field(world: Rig, *labels: str) -> dict[str, Any]:
+    """The person's field Tier with these options."""
+    options = [{"label": label} for label in labels]
+    body = {"field_name": "Tier", "field_type": "enum", "options": options}
+    made: dict[str, Any] = await world.crm("POST", "/api/v2/personFields", body)
+    return made
+
+
+async def _row_changes(world: Rig) -> None:
+    await world.db.execute("update app.contacts set name = 'Ada L.'")
+    await world.idle()
+
+
+async def _record_changes(world: Rig) -> None:
+    await world.crm("PATCH", f"/api/v2/persons/{(await person(world))['id']}", {"name": "Ada L."})
+    await world.quiet()
+
+
+async def _full_sweep(world: Rig) -> None:
+    await world.ask("sweep", {"kind": "full"})
+    await world.idle()
+
+
+async def _sync(world: Rig) -> None:
+    await world.ask("sync", {"mapping": "contact", "key": "1"})
+    await world.idle()
+
+
+@pytest.mark.parametrize("happens", [_row_changes, _record_changes, _full_sweep, _sync])
+async def test_a_refused_value_is_tried_again(
+    database: str, tmp_path: Path, happens: Callable[[Rig], Awaitable[None]]
+) -> None:
+    """The CRM refused the contact's organization, which was deleted and is back: the next look at the contact sends it."""
+    async with rig(database, tmp_path / "set", FILES, TABLES) as world:
+        await tier_field(world, "Gold")
+        await world.start()
+        await world.db.execute("insert into app.companies (name) values ('old'), ('new')")
+        await world.db.execute("insert into app.contacts (name, company_id) values ('Ada', 1)")
+        await world.quiet()
+        new = await world.db.fetchval("select crm_id from connector.link where mapping = 'company' and app_key = '2'")
+        await world.crm("DELETE", f"/api/v2/organizations/{new}")
+        await world.db.execute("update app.contacts set company_id = 2")
+        await world.until(lambda: held(world))
+        assert await held(world) == {"org_id": "refused"}
+        await world.idle()
+        await world.control("POST", f"restore/organization/{new}")
+        await happens(world)
+        assert (await person(world))["org_id"] == int(new)
+        assert await held(world) == {}
+
+
+async def test_a_new_option_of_the_crm_lets_held_values_pass(database: str, tmp_path: Path) -> None:
+    """The row says a word that is no option of the field: when somebody adds the option, the value follows by itself."""
+    async with rig(database, tmp_path / "set", FILES, TABLES) as world:
+        field = await tier_field(world, "Gold")
+        await world.start()
+        await world.db.execute("insert into app.contacts (name, tier) values ('Ada', 'Silver')")
+        await world.until(lambda: held(world))
+        await world.idle()
+        code = field["field_code"]
+        await world.crm("POST", f"/api/v2/personFields/{code}/options", [{"label": "Silver"}])
+        world.clock.leap(600)
+        await world.until(lambda: _is_free(world))
+        await world.idle()
+        assert (await person(world))["custom_fields"][code] is not None
+
+
+async def test_a_new_option_is_noticed_by_the_next_start(database: str, tmp_path: Path) -> None:
+    """The option was added while no daemon ran: the held value follows all the same."""
+    async with rig(database, tmp_path / "set", FILES, TABLES) as world:
+        field = await tier_field(world, "Gold")
+        await world.start()
+        await world.db.execute("insert into app.contacts (name, tier) values ('Ada', 'Silver')")
+        await world.until(lambda: held(world))
+        await _goes_by(world)
+        await world.stop()
+        await world.crm("POST", f"/api/v2/personFields/{field['field_code']}/options", [{"label": "Silver"}])
+        await world.start(fetch_all=False)
+        await world.until(lambda: _is_free(world))
+
+
+async def test_a_mapping_edited_while_nobody_ran(database: str, tmp_path: Path) -> None:
+    """The file now says what the row's word means: the next start looks at everything again."""
+    files = {**FILES, "contact.yaml": CONTACT.replace("crm: Tier}", "crm: Tier, values: {gold: Gold}}")}
+    async with rig(database, tmp_path / "set", files, TABLES) as world:
+        await tier_field(world, "Gold", "Silver")
+        await world.start()
+        await world.db.execute("insert into app.contacts (name, tier) values ('Ada', 'silver')")
+        await world.until(lambda: held(world))
+        await _goes_by(world)
+        await world.stop()
+        edited = CONTACT.replace("crm: Tier}", "crm: Tier, values: {gold: Gold, silver: Silver}}")
+        (tmp_path / "set" / "contact.yaml").write_text(edited, encoding="utf-8")
+        await world.start(fetch_all=False)
+        await world.until(lambda: _is_free(world))
+
+
+async def _goes_by(world: Rig) -> None:
+    """Time passes and others change: the recent sweep of the next start does not look at the contact by itself."""
+    await world.idle()
+    world.clock.leap(60)
+    await world.db.execute("insert into app.contacts (name) values ('Bob')")
+    await world.idle()
+    await world.quiet()
+
+
+async def _is_free(world: Rig) -> bool:
+    return not await held(world)
