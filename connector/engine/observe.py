@@ -31,7 +31,7 @@ from connector.core.plan import Readiness, Situation
 from connector.core.unseen import unseen
 from connector.engine.candidates import find_candidates
 from connector.engine.case import Case
-from connector.engine.context import Context, identity_intent
+from connector.engine.context import Context, Rules, identity_intent
 from connector.local import tables
 from connector.store import aliases, intents, links, match_keys
 from connector.store.db import Connection

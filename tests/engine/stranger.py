@@ -2,9 +2,9 @@
 
 API v1 at `/v1` only; ids in the billions; pages of three rows whatever the limit; `ids=` answered backwards; receipts
 for creates; milliseconds in times; `custom_fields` null where none is set; 250 custom fields; deleted records are 404;
-no list of archived deals; subscriptions listed without their address; no rate headers, and one 429 that says nothing; unknown keys, unknown query parameters and a
-Content-Type without a body are refused. Webhooks come twice and the newest first, with numbers for ids, unix times,
-custom fields as the API spells them and the whole state before as `previous`.
+no list of archived deals; subscriptions listed without their address; no rate headers, and one 429 that says nothing;
+unknown keys, unknown query parameters and a Content-Type without a body are refused. Webhooks come twice and the newest
+first, with numbers for ids, unix times, custom fields as the API spells them and the whole state before as `previous`.
 """
 
 from __future__ import annotations
