@@ -19,11 +19,14 @@ import docker
 import pytest
 import pytest_asyncio
 from docker.errors import DockerException
+from hypothesis import HealthCheck, settings
 from testcontainers.community.postgres import PostgresContainer
 
 from connector.obs.logs import configure
 from connector.postgres.cluster import EmbeddedCluster
 
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")  # a busy machine is no defect
 IMAGE = "postgres:17-alpine"
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 CLEAN = """

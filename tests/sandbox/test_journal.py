@@ -107,7 +107,7 @@ def _run(world: World, steps: list[tuple[str, tuple[Any, ...]]], keep: Callable[
 
 
 @given(steps=st.lists(COMMANDS, max_size=25))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_a_replayed_world_is_the_same_world(tmp_path: Path, steps: list[tuple[str, tuple[Any, ...]]]) -> None:
     """Equal in records, definitions, history, webhooks and in the ids to come; refused commands changed nothing."""
     path = tmp_path / "sandbox.jsonl"
@@ -122,7 +122,7 @@ def test_a_replayed_world_is_the_same_world(tmp_path: Path, steps: list[tuple[st
 
 
 @given(steps=st.lists(COMMANDS, min_size=1, max_size=8), cut=st.integers(1, 40))
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_a_torn_last_line_is_cut_off(tmp_path: Path, steps: list[tuple[str, tuple[Any, ...]]], cut: int) -> None:
     """What was whole is replayed, and the file can be appended to again."""
     path = tmp_path / "sandbox.jsonl"

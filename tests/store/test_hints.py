@@ -6,7 +6,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector.core.model import CrmId
@@ -53,7 +53,7 @@ async def test_a_hint_survives_jsonb(database: str) -> None:
     """PostgreSQL takes every text that `hint_json` lets pass, and gives an equal hint back."""
     db = await asyncpg.connect(database)
 
-    @settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+    @settings(max_examples=50)
     @given(hints)
     def encode(hint: Hint) -> None:
         seen.append(hint)
