@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TypeAlias
 
-from connector.sandbox import data, definitions, merging, notes, records, refusals, subscriptions
+from connector.sandbox import data, definitions, merging, notes, records, refusals, subscriptions, users
 from connector.sandbox.activities import ACTIVITY
 from connector.sandbox.deals import DEAL
 from connector.sandbox.model import Actor, Context, Entity, Event, Switches
@@ -136,6 +136,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "webhook.create": subscriptions.create,
     "webhook.delete": subscriptions.delete,
     "webhook.remove": lambda world, _context, key: world.subscriptions.pop(key, None) and None,
+    "user.update": users.update,
     "activity_type.create": _create_type,
     "activity_type.delete": _delete_type,
     "sandbox.found": data.found,

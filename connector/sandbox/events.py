@@ -36,10 +36,14 @@ def _envelope(world: World, event: Event, webhook: Subscription, correlation: st
         "host": f"{world.domain}.pipedrive.com",
         "permitted_user_ids": [str(user) for user in world.users],
     }
+    if event.entity == "user":
+        del meta["permitted_user_ids"]
     merged = {"merged_to_id": event.merged_to, "merged_from_id": event.merged_from}
     meta.update({key: str(other) for key, other in merged.items() if other is not None})
     return {"meta": meta, "data": event.data, "previous": event.previous}
 
 
 def _stamp(world: World, event: Event) -> Json:
-    return int(event.at.timestamp()) if world.switches.unix_timestamps else wire.millis(event.at)
+    """ISO in milliseconds; unix seconds of user events, and of all where that is switched on."""
+    unix = world.switches.unix_timestamps or event.entity == "user"
+    return int(event.at.timestamp()) if unix else wire.millis(event.at)

@@ -97,6 +97,7 @@ class User:
     timezone_offset: str
     locale: str
     currency: str = "EUR"
+    active: bool = True
 
 
 @dataclass(slots=True)

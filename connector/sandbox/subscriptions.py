@@ -11,8 +11,8 @@ from connector.sandbox.world import COMPANY_ID, World
 LIMIT = 40
 ACTIONS = ("create", "change", "delete", "*")
 OBJECTS = (
-    "activity", "board", "deal", "deal_product", "lead", "note", "organization", "person", "phase", "pipeline",
-    "product", "project", "stage", "task", "user", "*",
+    "activity", "board", "deal", "deal_installment", "deal_product", "lead", "note", "organization", "person", "phase",
+    "pipeline", "product", "project", "stage", "task", "user", "*",
 )  # fmt: skip
 
 

@@ -4,10 +4,9 @@ import base64
 import re
 from collections.abc import Callable, Iterator, Mapping
 
-from connector.sandbox import notes, refusals, subscriptions
+from connector.sandbox import notes, refusals, subscriptions, users
 from connector.sandbox.calls import Answer, Call, Endpoint, Handler, fields_of, ok
 from connector.sandbox.listing import integer, moment
-from connector.sandbox.model import User
 from connector.sandbox.refusals import bad_request, not_found
 from connector.sandbox.table import LIVE, Query
 from connector.sandbox.wire import Json, Record, dumps, spaced
@@ -17,7 +16,6 @@ _MAX = 500
 _SORT = re.compile(
     r"(id|user_id|deal_id|person_id|org_id|content|add_time|update_time)(?:[ +](ASC|DESC))?", re.IGNORECASE
 )
-_CREATED = "2024-01-15 08:00:00"
 _CURRENCIES = (("EUR", "Euro", "€"), ("USD", "US Dollar", "$"), ("GBP", "Pound sterling", "£"), ("PLN", "Złoty", "zł"))
 
 
@@ -88,37 +86,9 @@ def _update_note(call: Call) -> Answer:
     return ok(notes.show(call.world, call.do("note.update", call.key, call.lenient_body()), call.user.id))
 
 
-def show_user(user: User, caller: int) -> Record:
-    """Give a user as v1 does."""
-    apps = ("sales", "global", "account_settings")
-    return {
-        "id": user.id,
-        "name": user.name,
-        "default_currency": user.currency,
-        "timezone_name": user.timezone_name,
-        "timezone_offset": user.timezone_offset,
-        "locale": user.locale,
-        "email": user.email,
-        "phone": None,
-        "created": _CREATED,
-        "modified": _CREATED,
-        "lang": 1,
-        "active_flag": True,
-        "activated": True,
-        "is_deleted": False,
-        "is_admin": int(user.is_admin),
-        "role_id": 1,
-        "icon_url": None,
-        "is_you": user.id == caller,
-        "last_login": _CREATED,
-        "has_created_company": user.is_admin,
-        "access": [{"app": app, "admin": user.is_admin, "permission_set_id": f"62cc4d7f-{app}"} for app in apps],
-    }
-
-
 def _users(call: Call) -> Answer:
-    users = [show_user(user, call.user.id) for user in call.world.users.values()]
-    return ok(users, additional_data={"company_id": COMPANY_ID})
+    found = [users.show(user, call.user.id) for user in call.world.users.values()]
+    return ok(found, additional_data={"company_id": COMPANY_ID})
 
 
 def _me(call: Call) -> Answer:
@@ -130,21 +100,26 @@ def _me(call: Call) -> Answer:
         "company_industry": "IT Services",
         "language": {"language_code": "en", "country_code": "US"},
     }
-    return ok({**show_user(call.user, call.user.id), **company})
+    return ok({**users.show(call.user, call.user.id), **company})
 
 
 def _user(call: Call) -> Answer:
     user = call.world.users.get(call.key)
     if user is None:
         raise not_found("user")
-    return ok(show_user(user, call.user.id))
+    return ok(users.show(user, call.user.id))
+
+
+def _update_user(call: Call) -> Answer:
+    call.do("user.update", call.key, call.lenient_body())
+    return _user(call)
 
 
 def _find_users(call: Call) -> Answer:
     term = call.query.get("term", "").lower()
     by_email = call.query.get("search_by_email") in ("1", "true")
     found = [u for u in call.world.users.values() if term and term in (u.email if by_email else u.name).lower()]
-    return ok([show_user(user, call.user.id) for user in found])
+    return ok([users.show(user, call.user.id) for user in found])
 
 
 def _types(call: Call) -> Answer:
@@ -293,6 +268,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/users/me", 2, _me),
     Endpoint("GET", "/users/find", 40, _find_users),
     Endpoint("GET", "/users/{id}", 2, _user),
+    Endpoint("PUT", "/users/{id}", 10, _update_user),
     Endpoint("GET", "/activityTypes", 20, _types),
     Endpoint(
         "POST", "/activityTypes", 10, lambda call: ok(_show_type(call.do("activity_type.create", call.lenient_body())))

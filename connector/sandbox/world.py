@@ -55,8 +55,8 @@ class World:
         return str(uuid5(NAMESPACE_URL, f"sandbox:{self.seed}:{self._events}"))
 
     def user_of(self, token: str) -> User | None:
-        """Find the user whose token this is."""
-        return next((user for user in self.users.values() if user.token == token), None)
+        """Find the active user whose token this is."""
+        return next((user for user in self.users.values() if user.token == token and user.active), None)
 
     def get(self, entity: str, key: int) -> Record | None:
         """Find a record, deleted ones included."""

@@ -3,7 +3,7 @@
 import pytest
 
 from connector.sandbox.server import Sandbox
-from tests.sandbox.conftest import Client, Ticker
+from tests.sandbox.conftest import Client, Receiver, Ticker, subscribe
 
 
 async def test_the_primary_participant_is_the_person(crm: Client) -> None:
@@ -139,6 +139,25 @@ async def test_users(crm: Client, sandbox: Sandbox) -> None:
     assert [user["id"] for user in found] == [8800002]
     assert (await crm.get("/v1/users/8800003")).data["name"] == "Chloé Dubois"
     assert (await crm.get("/v1/users/1")).status == 404
+
+
+async def test_an_admin_deactivates_a_user(crm: Client, sandbox: Sandbox, receiver: Receiver) -> None:
+    """Only `active_flag` can be changed; it arrives as a change of a user, whose token is of no use any more."""
+    await subscribe(crm, receiver, event_object="user")
+    ana, ben = list(sandbox.world.users.values())[:2]
+    assert (await crm.as_(ben.token).put(f"/v1/users/{ana.id}", {"active_flag": False})).status == 403
+    assert (await crm.put(f"/v1/users/{ben.id}", {})).status == 400
+    assert (await crm.put("/v1/users/999", {"active_flag": False})).status == 404
+    assert (await crm.put(f"/v1/users/{ben.id}", {"active_flag": False})).data["active_flag"] is False
+    (hook,) = await receiver.wait(1)
+    assert (hook.meta["action"], hook.meta["entity"], hook.meta["entity_id"]) == ("change", "user", str(ben.id))
+    assert (hook.body["data"]["id"], hook.body["data"]["active_flag"]) == (str(ben.id), False)
+    assert hook.body["previous"] == {"active_flag": True}
+    assert isinstance(hook.meta["timestamp"], int)
+    assert hook.meta["id"] == str(ben.id)
+    assert "permitted_user_ids" not in hook.meta
+    assert [each["active_flag"] for each in (await crm.get("/v1/users")).data][:2] == [True, False]
+    assert (await crm.as_(ben.token).get("/v1/users")).status == 401
 
 
 async def test_activity_types_and_currencies(crm: Client) -> None:
