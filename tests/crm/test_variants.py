@@ -5,6 +5,7 @@ Each is fed to the adapter over real HTTP; none of them may lose, double or misr
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -79,6 +80,23 @@ async def test_a_receipt_is_read_back(body: dict[str, Any]) -> None:
     assert isinstance(made, Done)
     assert made.record is not None
     assert made.record.fields["name"] == "Stored"
+
+
+async def test_an_answer_without_what_was_written_is_read_back() -> None:
+    """Part of a record is no statement about the rest; what the record itself leaves out is not asked for for ever."""
+    operation = replace(UPDATE, fields={"name": "Ada", HASH: "gold"})
+    bare = {key: value for key, value in person().items() if key != "custom_fields"}
+    whole = person(custom_fields={HASH: "gold"})
+    for answered, read_back in ((bare, whole), (bare, bare)):
+        async with scripted({PATCH: ok(answered), GET: ok(read_back)}) as (crm, script):
+            (done,) = await crm.write([operation], lane=LANE)
+        assert isinstance(done, Done)
+        assert done.record is not None
+        assert done.record.fields.get(HASH) == (read_back.get("custom_fields") or {}).get(HASH)
+        assert script.lines == [PATCH, GET]
+    async with scripted({PATCH: ok(whole)}) as (crm, script):
+        await crm.write([operation], lane=LANE)
+    assert script.lines == [PATCH]
 
 
 async def test_a_deletion_may_answer_nothing() -> None:

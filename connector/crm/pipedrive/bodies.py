@@ -65,6 +65,12 @@ def change(kind: Kind, fields: Fields, seen: Record, types: Types) -> Body:
     return _body(kind, fields, seen.fields, types)
 
 
+def written(body: Fields) -> set[str]:
+    """The keys of records that a body writes, those of custom fields among them."""
+    custom = body.get("custom_fields")
+    return {*(body.keys() - {"custom_fields"}), *(custom if isinstance(custom, dict) else {})}
+
+
 def _body(kind: Kind, fields: Fields, seen: Fields, types: Types) -> Body:
     known = BUILT_IN[kind.name]
     built_in = {k: _built_in(known[k].type, v) for k, v in fields.items() if k in known}

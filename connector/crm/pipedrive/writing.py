@@ -10,7 +10,7 @@ from connector.core.errors import ConnectorError, RefusedError
 from connector.core.model import CrmId, Json, Lane, Record
 from connector.crm.errors import GONE, MISSING
 from connector.crm.http import NoAnswerError
-from connector.crm.pipedrive.bodies import Body, Types, change, creation
+from connector.crm.pipedrive.bodies import Body, Types, change, creation, written
 from connector.crm.pipedrive.client import Call, Client
 from connector.crm.pipedrive.kinds import KINDS, Endpoint, Kind
 from connector.crm.pipedrive.reading import Reader
@@ -18,7 +18,7 @@ from connector.crm.pipedrive.records import proof, record
 from connector.ports import Create, Delete, Done, Failed, Operation, Outcome, Unknown, Update
 
 WHOLE: Final = frozenset({"id", "add_time", "update_time"})
-"""A body with these is the record, not a receipt."""
+"""A body with these, and all that was written, is the record, not a receipt."""
 
 
 def endpoint(operation: Operation) -> Endpoint:
@@ -62,13 +62,16 @@ class Writer:
     async def _store(self, operation: Create | Update) -> Outcome:
         kind = KINDS[operation.object]
         key = operation.id if isinstance(operation, Update) else ""
-        call = Call(endpoint(operation), self.lane, id=key, body=self._body(kind, operation), admitted=True)
+        body = self._body(kind, operation)
+        call = Call(endpoint(operation), self.lane, id=key, body=body, admitted=True)
         data = (await self.client.call(call)).data
         stored = data if isinstance(data, dict) else {}
         if key and proof(stored):
             return Failed(RefusedError(f"{call.endpoint.name}: the record is deleted", code=MISSING))
         if stored.keys() >= WHOLE and stored["update_time"] is not None:
-            return Done(record(kind, stored, self.identity.get(kind.name)))
+            made = record(kind, stored, self.identity.get(kind.name))
+            if written(body) <= made.fields.keys():
+                return Done(made)
         key = key or str(stored.get("id") or "")
         return await self._read_back(kind, CrmId(key)) if key else Unknown("applied, no id in the answer")
 
