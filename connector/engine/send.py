@@ -80,6 +80,7 @@ class Sender:
         sent = found.sends()
         base = {
             **_defaults(found, record),
+            **_left_out(found, record),
             **stored_base(case, {d.line.name: d.base for d in sent if d.base is not None}, record),
         }
         name = case.mapping.name if case.mapping is not None else case.link.mapping
@@ -116,6 +117,16 @@ class Sender:
     async def _open_intents(self, wanted: Sequence[NewIntent]) -> Sequence[IntentId]:
         async with self.context.database.transaction(self.context.fence) as db:
             return await intents.open_many(db, self.context.fence, wanted, self.context.clock.now())
+
+
+def _left_out(found: Plan, record: Record) -> Base:
+    """What we created empty is empty there, also where the CRM does not show empty fields: a later value goes out."""
+    if not isinstance(found.record, CreateRecord):
+        return {}
+    agreed = {
+        d.line.name: (d.line, d.base) for d in found.decisions if d.verdict is Verdict.AGREE and d.base is not None
+    }
+    return {name: base for name, (line, base) in agreed.items() if line.converter.read_crm(record.fields) is ABSENT}
 
 
 def _defaults(found: Plan, record: Record) -> Base:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -19,10 +19,12 @@ from tests.engine.test_activities import CALL, FILES, PEOPLE, TABLES
 
 
 @asynccontextmanager
-async def meeting(dsn: str, directory: Path) -> AsyncIterator[tuple[Rig, Stranger]]:
+async def meeting(
+    dsn: str, directory: Path, files: Mapping[str, str] | None = None
+) -> AsyncIterator[tuple[Rig, Stranger]]:
     """The daemon and the stranger, not yet started."""
     directory.mkdir(parents=True)
-    for name, text in {"connection.yaml": CONNECTION, **FILES}.items():
+    for name, text in {"connection.yaml": CONNECTION, **FILES, **(files or {})}.items():
         (directory / name).write_text(text, encoding="utf-8")
     clock, colleague = FastClock(4.0), {"x-api-token": TOKEN, "x-colleague": "1"}
     async with stranger(clock.now) as other, aiohttp.ClientSession(headers=colleague) as http:
@@ -110,6 +112,26 @@ async def test_a_stranger_in_agreement_is_left_alone(database: str, tmp_path: Pa
         assert other.writes == writes
         assert await world.db.fetchval("select count(*) from connector.journal") == entries
         assert other.refused == []
+
+
+async def test_a_custom_field_that_a_stranger_leaves_out_while_it_is_empty(database: str, tmp_path: Path) -> None:
+    """The first value may come from the app, on a record of either origin; the next one from the CRM."""
+    contact = f"{FILES['contact.yaml']}\n  - {{column: tier, crm: person field 3}}\n"
+    async with meeting(database, tmp_path / "set", {"contact.yaml": contact}) as (world, other):
+        await world.db.execute("alter table app.contacts add tier text")
+        code = other.fields["person"][3]["field_code"]
+        await world.crm("POST", "/api/v2/persons", {"name": "Ada Byron"})
+        await world.start()
+        await world.db.execute("insert into app.contacts (first_name, last_name) values ('Bo', 'Ek')")
+        await world.idle()
+        await world.db.execute("update app.contacts set tier = 'gold'")
+        await world.idle()
+        people = other.tables["persons"].values()
+        assert [(each["custom_fields"] or {}).get(code) for each in people] == ["gold", "gold"]
+        for each in people:
+            await world.crm("PATCH", f"/api/v2/persons/{each['id']}", {"custom_fields": {code: "silver"}})
+        await world.idle()
+        assert [row["tier"] for row in await world.db.fetch("select tier from app.contacts")] == ["silver", "silver"]
 
 
 async def test_a_stranger_is_subscribed_to_once(database: str, tmp_path: Path) -> None:
