@@ -434,6 +434,13 @@ async def test_an_empty_answer_to_a_create_leaves_doubt() -> None:
     assert isinstance(await outcome(CREATE, {POST: ok()}), Unknown)
 
 
+async def test_answers_without_a_date() -> None:
+    """Nobody knows the CRM's clock then, but the doubt is a number: it is stored and printed."""
+    async with scripted({"GET /api/v1/users/me": replace(ok(ME), headers={"Date": "nonsense"})}) as (crm, _):
+        found = await crm.account()
+    assert (found.clock_offset, found.clock_error) == (0.0, 60.0)
+
+
 async def test_only_a_body_is_announced_as_json() -> None:
     """Some servers refuse a Content-Type without a body."""
     answers: Answers = {GET: ok(person()), PATCH: ok(person()), "DELETE /api/v2/persons/7": ok({"id": 7})}

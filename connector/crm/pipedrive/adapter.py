@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
 from connector.core.errors import ForbiddenError, RefusedError
 from connector.core.mapping import Access, BudgetSpec
@@ -35,6 +36,9 @@ from connector.crm.pipedrive.urls import addresses
 from connector.crm.pipedrive.writing import Writer, endpoint
 from connector.crm.together import together
 from connector.ports import Account, Capabilities, Hint, Operation, Outcome, Page, Subscription, VersionOrder, Window
+
+UNKNOWN_CLOCK: Final = 60.0
+"""How wrong the offset of the clocks may be in seconds where answers carry no date."""
 
 
 def unobserved(_endpoint: str, _status: int, _seconds: float, _tokens: float, _lane: Lane) -> None:
@@ -91,7 +95,7 @@ class PipedriveCRM:
             user=str(data.get("id") or ""),
             url=self._client.addresses.web,
             clock_offset=clock.offset,
-            clock_error=clock.error,
+            clock_error=min(clock.error, UNKNOWN_CLOCK),
         )
 
     async def metadata(self, *, lane: Lane) -> Metadata:
