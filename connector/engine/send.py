@@ -12,12 +12,12 @@ from dataclasses import replace
 from connector.core.errors import ConnectorError, RefusedError, UnavailableError
 from connector.core.fingerprint import UNKNOWN_FOR
 from connector.core.merge import Decision, Parent, Reason, Verdict
-from connector.core.model import ABSENT, Base, LinkState, Pair, Record, Sent, Side
+from connector.core.model import ABSENT, Base, Json, LinkState, Pair, Record, Side
 from connector.core.plan import CreateRecord, DeleteRecord, Effect, Plan, Step, UpdateRecord, plan
 from connector.engine.case import Case
 from connector.engine.context import Context, identity_text
 from connector.engine.putback import call_parents, deferral, retry, undone, unfinished, waiting
-from connector.engine.resolve import stored_base
+from connector.engine.resolve import last_sent, stored_base
 from connector.engine.result import Result
 from connector.ports import WRITE_SECONDS, Create, Delete, Done, Failed, Operation, Outcome, Unknown, Update
 from connector.store import intents
@@ -84,7 +84,7 @@ class Sender:
         }
         name = case.mapping.name if case.mapping is not None else case.link.mapping
         case.link = replace(case.link, mapping=name, crm_id=record.id, base=base, state=LinkState.LINKED)
-        case.link = replace(case.link, sent={**case.link.sent, **_sent(found, base)})
+        case.link = replace(case.link, sent={**case.link.sent, **last_sent(_replaced(found), base)})
         case.crm = record
         stored = replace(case.situation, link=case.link, crm=record, evidence=False, unseen={})
         after = _still_refused(found, plan(stored))
@@ -141,7 +141,8 @@ def _operation(case: Case, found: Plan) -> Operation:
 def _intent(case: Case, found: Plan) -> NewIntent:
     fields = found.record.fields if isinstance(found.record, CreateRecord | UpdateRecord) else {}
     base = {d.line.name: d.base for d in found.sends() if d.base is not None}
-    return NewIntent(case.link.id, _name_of(found), case.link.object, case.link.crm_id, fields, base, case.hashes)
+    head = (case.link.id, _name_of(found), case.link.object, case.link.crm_id)
+    return NewIntent(*head, fields, base, case.hashes, _replaced(found))
 
 
 def _name_of(found: Plan) -> str:
@@ -155,15 +156,11 @@ def _effects(found: Plan) -> Counter[tuple[Side, Effect]]:
     return Counter({place: n for place, n in found.effects.items() if place[0] is Side.CRM})
 
 
-def _sent(found: Plan, base: Base) -> Mapping[str, Sent]:
-    """What an update put in the place of what: its echo will tell whether that was still so."""
+def _replaced(found: Plan) -> Mapping[str, Json]:
+    """By line, the values whose place an update takes."""
     if not isinstance(found.record, UpdateRecord):
         return {}
-    return {
-        d.line.name: Sent(d.crm, base[d.line.name].crm)
-        for d in found.sends()
-        if d.crm is not ABSENT and d.line.name in base
-    }
+    return {d.line.name: d.crm for d in found.sends() if d.crm is not ABSENT}
 
 
 def _named_lines(found: Plan, error: RefusedError) -> Sequence[Decision]:
