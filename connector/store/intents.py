@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -113,6 +113,18 @@ async def open_creates(db: Connection, connection: str, name: str) -> Sequence[I
         name,
     )
     return [intent_of(row) for row in rows]
+
+
+async def named(db: Connection, connection: str, name: str, ids: Collection[IntentId]) -> Mapping[IntentId, LinkId]:
+    """The links of those of the create intents whose record is not known."""
+    rows = await db.fetch(
+        """select i.id, i.link_id from connector.intent i join connector.link l on l.id = i.link_id and l.crm_id is null
+           where i.connection = $1 and i.object = $2 and i.op = 'create' and i.id = any($3::bigint[])""",
+        connection,
+        name,
+        list(ids),
+    )
+    return {row["id"]: LinkId(row["link_id"]) for row in rows}
 
 
 async def occupied(db: Connection, connection: str, hashes: Sequence[bytes]) -> Mapping[bytes, LinkId]:

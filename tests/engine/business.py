@@ -94,7 +94,6 @@ fields:
 }
 MAPPINGS = ("company", "contact", "deal", "call")
 STATES = ("open", "won", "lost")
-TABLE_OF = {"persons": "contacts", "organizations": "companies", "deals": "deals"}
 OBJECTS = {"persons": "person", "organizations": "organization", "deals": "deal"}
 
 
@@ -278,11 +277,8 @@ class Business:
         await self._delete("organizations")
 
     async def _delete(self, path: str) -> None:
-        """Only what the connector knows of: its own create of which it has no answer yet is not listed once deleted."""
-        rows = {row["crm_id"] for row in await self._rows(TABLE_OF[path])}
-        known = [record["id"] for record in self.live(OBJECTS[path]) if record["id"] in rows]
-        if known:
-            await self.crm("DELETE", f"{path}/{self.chance.choice(known)}")
+        if key := self.record(path):
+            await self.crm("DELETE", f"{path}/{key}")
 
     async def restore_organization(self) -> None:
         """A deleted firm comes back."""
