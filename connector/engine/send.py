@@ -53,9 +53,9 @@ class Sender:
         if not self.context.tenure.outlives(WRITE_SECONDS):
             error = UnavailableError("nothing was sent: the lease might end before the answer")
             return replace(undone(case, retry(case.item, error, self.context.clock.now())), settled=[intent])
-        if isinstance(operation, Create) and self.context.has_identity(operation.object) and case.mapping is not None:
+        if _keyed(found) and self.context.has_identity(operation.object) and case.mapping is not None:
             text = identity_text(case.mapping.name, str(case.link.app_key), intent)
-            operation = replace(operation, identity=text)
+            operation = replace(operation, identity=text) if not isinstance(operation, Delete) else operation
         (outcome,) = await self.context.crm.write([operation], lane=case.item.lane)
         return await self._answered(case, found, outcome, intent)
 
@@ -86,7 +86,7 @@ class Sender:
         case.link = replace(case.link, mapping=name, crm_id=record.id, base=base, state=LinkState.LINKED)
         case.link = replace(case.link, sent={**case.link.sent, **last_sent(_replaced(found), base)})
         case.crm = record
-        stored = replace(case.situation, link=case.link, crm=record, evidence=False, unseen={})
+        stored = replace(case.situation, link=case.link, crm=record, evidence=False, unseen={}, kin=None)
         after = _still_refused(found, plan(stored))
         parents = await call_parents(self.context, [(case, after)]) if after.parents else {}
         return Result(
@@ -94,6 +94,7 @@ class Sender:
             replace(after, record=None) if after.step in (Step.APPLY, Step.DONE) else None,
             sent=sent,
             sent_action="create" if isinstance(found.record, CreateRecord) else "update",
+            sent_reason=found.reason,
             settled=[intent],
             sent_effects=_effects(found),
             again=after.record is not None,
@@ -138,6 +139,11 @@ def _operation(case: Case, found: Plan) -> Operation:
     raise ConnectorError("a plan without a CRM write was sent")
 
 
+def _keyed(found: Plan) -> bool:
+    """True when the write puts our key into the record."""
+    return isinstance(found.record, CreateRecord) or (isinstance(found.record, UpdateRecord) and found.record.rekey)
+
+
 def _intent(case: Case, found: Plan) -> NewIntent:
     fields = found.record.fields if isinstance(found.record, CreateRecord | UpdateRecord) else {}
     base = {d.line.name: d.base for d in found.sends() if d.base is not None}
@@ -176,7 +182,7 @@ def _without(found: Plan, bad: Sequence[Decision]) -> Plan | None:
     fields = {key: value for key, value in found.record.fields.items() if key not in keys}
     if len(fields) == len(found.record.fields):
         return None
-    record = replace(found.record, fields=fields) if fields or isinstance(found.record, CreateRecord) else None
+    record = replace(found.record, fields=fields) if fields or _keyed(found) else None
     return replace(found, decisions=decisions, record=record)
 
 
