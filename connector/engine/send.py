@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 from connector.core.errors import ConnectorError, RefusedError, UnavailableError
 from connector.core.fingerprint import UNKNOWN_FOR
@@ -28,6 +29,8 @@ from connector.store.work import WorkState
 REFUSED = "refused"
 LOOKS = 3
 """So often a record that was not there to be written is read again: it was deleted since, and the read tells how."""
+FRESH = timedelta(seconds=20)
+"""So old at most is an intent when its call starts: the minute after which a read tells counts from the intent."""
 
 
 class Sender:
@@ -48,10 +51,11 @@ class Sender:
     async def _write(self, case: Case, found: Plan) -> Result:
         operation = _operation(case, found)
         await self.context.crm.admit(operation, lane=case.item.lane)
-        await self.context.tenure.secure(WRITE_SECONDS)
+        began = self.context.clock.now()
         intent = await self.book.submit(_intent(case, found))
-        if not self.context.tenure.outlives(WRITE_SECONDS):
-            error = UnavailableError("nothing was sent: the lease might end before the answer")
+        await self.context.tenure.secure(WRITE_SECONDS)
+        if self.context.clock.now() > began + FRESH:
+            error = UnavailableError("nothing was sent: too long after its intent, by which its outcome is found out")
             return replace(undone(case, retry(case.item, error, self.context.clock.now())), settled=[intent])
         if _keyed(found) and self.context.has_identity(operation.object) and case.mapping is not None:
             text = identity_text(case.mapping.name, str(case.link.app_key), intent)

@@ -12,7 +12,7 @@ import asyncpg
 from connector.engine.owner import HEARTBEAT
 from connector.ports import WRITE_SECONDS
 from connector.store import lease
-from tests.engine.accidents.people import TABLES, add, people, persons, requests, stopped
+from tests.engine.accidents.people import TABLES, add, people, persons, requests, stopped, turns
 from tests.engine.rig import Rig, rig
 
 SLOW_INTENTS = """
@@ -28,7 +28,7 @@ def test_a_lease_is_longer_than_a_write() -> None:
 
 
 async def test_a_process_that_slept_after_its_intent(database: str, tmp_path: Path) -> None:
-    """It sends nothing while it does not know that it still owns the connection, and goes on when it does.
+    """It sends nothing while it does not know that it still owns the connection; then it begins anew.
 
     Fails when whoever has an intent may send: the next owner may have settled it.
     """
@@ -44,9 +44,11 @@ async def test_a_process_that_slept_after_its_intent(database: str, tmp_path: Pa
                 await other.execute("select * from connector.lease for no key update")  # nor can the lease be renewed
                 world.clock.leap(30)
                 await other.execute("select pg_advisory_unlock(77)")
-                await stopped(world, ("retry", "unavailable"))
+                await world.until(lambda: world.db.fetchval("select count(*) = 1 from connector.intent"))
+                await world.until(turns(30))
                 assert await requests(world, "POST") == 1  # the identity field
-                assert await world.db.fetchval("select count(*) from connector.intent") == 0
+            await stopped(world, ("retry", "unavailable"))  # too old by now to be sent
+            assert await world.db.fetchval("select count(*) from connector.intent") == 0
         finally:
             await other.close()
         world.clock.leap(30)
