@@ -52,6 +52,16 @@ class Step(StrEnum):
     DROP = "drop"
 
 
+class Kin(StrEnum):
+    """What a record is that carries the key of a row which is linked to another record.
+
+    copy: a person duplicated that record · twin: an earlier create of ours for that row, late or restored.
+    """
+
+    COPY = "copy"
+    TWIN = "twin"
+
+
 class Effect(StrEnum):
     """What the brake counts."""
 
@@ -89,9 +99,10 @@ class CreateRecord:
 
 @dataclass(frozen=True, slots=True)
 class UpdateRecord:
-    """New values for some fields of a CRM record."""
+    """New values for some fields of a CRM record. `rekey`: it gets the key of its own row in the place of another's."""
 
     fields: Mapping[str, Json]
+    rekey: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +165,7 @@ class Situation:
     ready: Readiness = field(default_factory=Readiness)
     unseen: Mapping[str, Json] = field(default_factory=dict)
     """By line: a value of the CRM that our last write put away before anybody had seen it."""
+    kin: Kin | None = None
     merging: bool = False
     """Another record was merged into this CRM half, and the link of its row will follow."""
     evidence: bool = False
@@ -282,7 +294,8 @@ def _crm_half(s: Situation) -> Plan:
     matched = _match(s)
     if matched is not None and matched.step is not Step.PARK:
         return matched
-    return _record_kept_out(s, s.crm) or matched or _insert(s, s.crm)
+    twin = _park("duplicate") if s.kin is Kin.TWIN else None
+    return _record_kept_out(s, s.crm) or twin or matched or _insert(s, s.crm)
 
 
 def _of_another_link(s: Situation, record: Record) -> Plan | None:
@@ -312,7 +325,8 @@ def _insert(s: Situation, record: Record) -> Plan:
     for d in decisions:
         if d.verdict is Verdict.RECEIVE and d.base is not None and not empty(d.base.app):
             columns.update(d.line.converter.write_app(d.base.app))
-    return Plan(Step.APPLY, "insert", LinkState.LINKED, decisions, row=InsertRow(columns))
+    reason = "copy" if s.kin is Kin.COPY else "insert"
+    return Plan(Step.APPLY, reason, LinkState.LINKED, decisions, row=InsertRow(columns))
 
 
 def _match(s: Situation) -> Plan | None:
@@ -420,17 +434,18 @@ def _write(s: Situation, decisions: tuple[Decision, ...], row: Row, record: Reco
     changed = {name: value for name, value in columns.items() if row.columns.get(name) != value}
     moved = changed or fields or any(d.base is not None for d in decisions) or s.link.state is not LinkState.LINKED
     parents = tuple(d.parent for d in decisions if d.verdict is Verdict.WAIT and d.parent)
-    sends = bool(fields) and s.ready.sends
+    rekey = s.kin is Kin.COPY and s.mapping.direction.sends and not record.archived
+    sends = (bool(fields) or rekey) and s.ready.sends
     return Plan(
-        Step.APPLY if moved else (Step.WAIT if parents else Step.DONE),
-        "merge" if moved else ("parent" if parents else "in_agreement"),
+        Step.APPLY if moved or rekey else (Step.WAIT if parents else Step.DONE),
+        "merge" if moved else "copy" if rekey else ("parent" if parents else "in_agreement"),
         LinkState.LINKED,
         decisions,
         row=UpdateRow(changed) if changed else None,
-        record=UpdateRecord(fields) if sends else None,
+        record=UpdateRecord(fields, rekey) if sends else None,
         cause="parent" if parents else None,
         parents=parents,
-        deferred_sends=bool(fields) and not sends,
+        deferred_sends=(bool(fields) or rekey) and not sends,
     )
 
 

@@ -21,7 +21,7 @@ from connector.core.fingerprint import Resemblance, resemblance
 from connector.core.line import Bound, BoundMapping
 from connector.core.mapping import MappingSet
 from connector.core.match import MatchKey
-from connector.core.model import Base, CrmId, Json, LinkId, Record
+from connector.core.model import AppKey, Base, CrmId, Json, LinkId, Record
 from connector.core.schema import Metadata
 from connector.engine.clock import Clock
 from connector.engine.tenure import Tenure
@@ -200,6 +200,13 @@ class Context:
 def identity_text(mapping: str, key: str, intent: int) -> str:
     """What the identity field of a record we create holds: our key and the intent."""
     return f"{mapping}:{key}#{intent}"
+
+
+def identity_row(text: str | None) -> tuple[str, AppKey] | None:
+    """The mapping and the key that an identity names."""
+    row, _, number = (text or "").rpartition("#")
+    mapping, _, key = row.partition(":")
+    return (mapping, AppKey(key)) if number.isdigit() and key else None
 
 
 def identity_intent(text: str | None) -> int | None:

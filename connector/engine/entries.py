@@ -18,7 +18,7 @@ def entries(result: Result) -> Iterable[Entry]:
     head = (link.id, link.object, name, link.app_key, link.crm_id)
     if result.sent_action is not None:
         lines = {d.line.name: _line_entry(d, Side.CRM) for d in result.sent}
-        reason = "merge" if result.sent_action == "update" else result.sent_action
+        reason = result.sent_reason or result.sent_action
         yield Entry(*head, Side.CRM, result.sent_action, cause, reason, lines)
     if plan is None or result.stale or result.refused is not None:
         return

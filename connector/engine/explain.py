@@ -15,7 +15,7 @@ from connector.core.errors import ConnectorError
 from connector.core.line import BoundMapping, Line
 from connector.core.merge import Decision
 from connector.core.model import ABSENT, AppKey, Clocks, CrmId, Lane, Link, LinkId, LinkState, Record, Side
-from connector.core.plan import Plan, Step
+from connector.core.plan import Kin, Plan, Step
 from connector.engine.case import Case
 from connector.engine.context import Context
 from connector.engine.preview import app_half, crm_half
@@ -137,6 +137,8 @@ class Explainer:
             yield f"waits for {parent.mapping} {parent.key} ({'row' if parent.side is Side.APP else 'CRM id'})"
         if found.standing is not None and found.standing.state in ("parked", "braked", "retry"):
             yield f"{found.standing.state}: {found.standing.cause}"
+        if case.situation is not None and case.situation.kin is Kin.COPY and not case.situation.mapping.direction.sends:
+            yield "the record is a copy: it keeps the key of the one it was copied from, for the mapping only receives"
         for line, cause in planned.held.items():
             yield f"held value {line}: {cause}"
 

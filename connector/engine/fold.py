@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 from connector.core.model import CrmId, Lane, Link
 from connector.core.schema import FieldType
 from connector.core.unseen import Told
-from connector.engine.context import Context, Rules
+from connector.engine.context import Context, Rules, identity_intent
 from connector.engine.echo import is_echo
+from connector.engine.observe import int_or
 from connector.ports import Hint, HintKind
-from connector.store import aliases, links, match_keys, notes, sweeps, work
+from connector.store import aliases, intents, links, match_keys, notes, references, sweeps, work
 from connector.store.db import Connection
 from connector.store.hints import hint_from_json
 from connector.store.work import Mark
@@ -79,6 +80,7 @@ class Folder:
         merges = {hint.crm_id: hint.merged_to for hint in hints if hint.merged_to is not None}
         if merges:
             await aliases.add(db, self.context.name, name, merges, now)
+        await self._join_ours(db, name, hints, now)
         known = await links.by_crm(db, self.context.name, name, sorted({hint.crm_id for hint in hints}))
         fresh = [hint for hint in hints if self._matters(known.get(hint.crm_id), hint)]
         await self._keep_keys(db, name, [hint for hint in hints if hint not in fresh and hint.crm_id in known])
@@ -90,6 +92,27 @@ class Folder:
         marks = _marks(fresh, known, now + timedelta(seconds=self.context.clock_offset) + SKEW)
         if marks:
             await work.mark(db, self.context.name, marks, now)
+
+    async def _join_ours(self, db: Connection, name: str, hints: Sequence[Hint], now: datetime) -> None:
+        """An event that names an open create shows what it made, whatever became of that since.
+
+        Of a copy and its original, the older one is ours.
+        """
+        made: dict[int, CrmId] = {}
+        for hint in sorted(hints, key=lambda h: int_or(h.crm_id), reverse=True):
+            number = identity_intent(hint.identity)
+            made |= {number: hint.crm_id} if number is not None else {}
+        waiting = await intents.named(db, self.context.name, name, made) if made else {}
+        known = await links.by_crm(db, self.context.name, name, [made[number] for number in waiting])
+        taken = {crm_id for crm_id, link in known.items() if link.app_key is not None}
+        joined = {made[number]: link for number, link in waiting.items() if made[number] not in taken}
+        await links.absorb(db, self.context.name, name, joined)
+        for crm_id, link in joined.items():
+            await links.join(db, link, crm_id, now)
+        if joined:
+            await work.wake(db, list(joined.values()), now)
+            children = await references.children(db, self.context.name, list(joined.values()))
+            await work.mark(db, self.context.name, [Mark(child, Lane.LIVE) for child in children], now)
 
     async def _keep_keys(self, db: Connection, name: str, echoes: Sequence[Hint]) -> None:
         """An event that is no news for any line may still say a second e-mail: a key by which the record is matched."""

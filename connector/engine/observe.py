@@ -32,6 +32,7 @@ from connector.core.unseen import unseen
 from connector.engine.candidates import find_candidates
 from connector.engine.case import Case
 from connector.engine.context import Context, Rules, identity_intent
+from connector.engine.kinship import find_kin
 from connector.local import tables
 from connector.store import aliases, intents, links, match_keys
 from connector.store.db import Connection
@@ -90,6 +91,7 @@ class Observer:
     async def situations(self, cases: Sequence[Case]) -> None:
         """Gives every case with a mapping its situation."""
         mapped = [case for case in cases if case.mapping is not None]
+        kin = await find_kin(self.context, mapped)
         async with self.context.database.session() as db:
             lookup = await self._lookup(db, mapped)
             await find_candidates(self.context, db, mapped, lookup.refs)
@@ -99,7 +101,7 @@ class Observer:
             lookup.merging = await self._merging(db, mapped)
             lookup.former = await self._former(db, mapped)
         for case in sorted(mapped, key=_age):
-            case.situation = self._situation(case, lookup, pending, occupied)
+            case.situation = replace(self._situation(case, lookup, pending, occupied), kin=kin.get(case.link.id))
             joined = case.situation.intent_link
             if joined is not None:  # a second record with that identity is a copy
                 pending = {name: [i for i in open_ if i.link_id != joined] for name, open_ in pending.items()}

@@ -16,7 +16,7 @@ import structlog
 from connector.core.errors import ConnectorError
 from connector.core.merge import CONFLICTS, Parent, Reason
 from connector.core.model import CrmId, Gone, LinkId, LinkState, Record
-from connector.core.plan import Effect, Plan, Step, plan
+from connector.core.plan import Effect, InsertRow, Kin, Plan, Step, plan
 from connector.engine.apply import Applier
 from connector.engine.brake import Brake, braked
 from connector.engine.case import Case
@@ -234,7 +234,8 @@ class Reconciler:
         back = waiting(self.context, case, found, parents) if unfinished(found) else None
         alive_again = case.link.state.tombstone and not found.state.tombstone
         more = any(d.returns or d.reason is Reason.PARENT_GONE for d in found.decisions)
-        return Result(case, found, deferral=back, again=alive_again or more)
+        keyless = isinstance(found.row, InsertRow) and case.situation is not None and case.situation.kin is Kin.COPY
+        return Result(case, found, deferral=back, again=alive_again or more or keyless)
 
     async def _send(self, case: Case, found: Plan) -> None:
         await self._commit([await self.sender.send(case, found)])

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from connector.core.fingerprint import OVERLAP, UNKNOWN_FOR, Likeness, Resemblance, holds_all
-from connector.core.model import ABSENT, Base, Gone, LinkState, Pair, Record
+from connector.core.model import ABSENT, Base, Gone, Json, LinkState, Pair, Record, Sent
 from connector.engine.case import Case
 from connector.engine.context import Context, identity_intent
 from connector.engine.observe import int_or
@@ -67,7 +67,9 @@ class Resolver:
         if intent.op == "update" and isinstance(case.crm, Record) and case.mapping is not None:
             if not holds_all(case.mapping, intent.base, case.crm):
                 return settled if self._old(case, intent) else self._wait(intent)
-            case.link = replace(case.link, base=found_base(case, intent.base, case.crm))
+            base = found_base(case, intent.base, case.crm)
+            sent = {**case.link.sent, **last_sent(intent.replaced, base)}
+            case.link = replace(case.link, base=base, sent=sent)
             return settled
         if intent.op == "delete" and not isinstance(case.crm, Gone):
             return settled if self._old(case, intent) else self._wait(intent)
@@ -156,6 +158,11 @@ def found_base(case: Case, sent: Mapping[str, Pair], found: Record) -> Base:
         if name not in lines or not lines[name].converter.same_crm(stored[name].crm, pair.crm)
     }
     return {**stored, **changed}
+
+
+def last_sent(replaced: Mapping[str, Json], base: Base) -> Mapping[str, Sent]:
+    """What an update put in the place of what: its echo will tell whether that was still so."""
+    return {name: Sent(seen, base[name].crm) for name, seen in replaced.items() if name in base}
 
 
 def stored_base(case: Case, sent: Mapping[str, Pair], stored: Record) -> Base:

@@ -33,6 +33,7 @@ class Result:
     plan: Plan | None = None
     sent: Sequence[Decision] = ()
     sent_action: str | None = None
+    sent_reason: str | None = None
     sent_effects: Counter[tuple[Side, Effect]] = field(default_factory=Counter)
     """What the brake counts of the write to the CRM."""
     settled: Sequence[int] = ()

@@ -8,16 +8,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 from connector.core.errors import ConnectorError, RefusedError, UnavailableError
 from connector.core.fingerprint import UNKNOWN_FOR
 from connector.core.merge import Decision, Parent, Reason, Verdict
-from connector.core.model import ABSENT, Base, LinkState, Pair, Record, Sent, Side
+from connector.core.model import ABSENT, Base, Json, LinkState, Pair, Record, Side
 from connector.core.plan import CreateRecord, DeleteRecord, Effect, Plan, Step, UpdateRecord, plan
 from connector.engine.case import Case
 from connector.engine.context import Context, identity_text
 from connector.engine.putback import call_parents, deferral, retry, undone, unfinished, waiting
-from connector.engine.resolve import stored_base
+from connector.engine.resolve import last_sent, stored_base
 from connector.engine.result import Result
 from connector.ports import WRITE_SECONDS, Create, Delete, Done, Failed, Operation, Outcome, Unknown, Update
 from connector.store import intents
@@ -28,6 +29,8 @@ from connector.store.work import WorkState
 REFUSED = "refused"
 LOOKS = 3
 """So often a record that was not there to be written is read again: it was deleted since, and the read tells how."""
+FRESH = timedelta(seconds=20)
+"""So old at most is an intent when its call starts: the minute after which a read tells counts from the intent."""
 
 
 class Sender:
@@ -48,14 +51,15 @@ class Sender:
     async def _write(self, case: Case, found: Plan) -> Result:
         operation = _operation(case, found)
         await self.context.crm.admit(operation, lane=case.item.lane)
-        await self.context.tenure.secure(WRITE_SECONDS)
+        began = self.context.clock.now()
         intent = await self.book.submit(_intent(case, found))
-        if not self.context.tenure.outlives(WRITE_SECONDS):
-            error = UnavailableError("nothing was sent: the lease might end before the answer")
+        await self.context.tenure.secure(WRITE_SECONDS)
+        if self.context.clock.now() > began + FRESH:
+            error = UnavailableError("nothing was sent: too long after its intent, by which its outcome is found out")
             return replace(undone(case, retry(case.item, error, self.context.clock.now())), settled=[intent])
-        if isinstance(operation, Create) and self.context.has_identity(operation.object) and case.mapping is not None:
+        if _keyed(found) and self.context.has_identity(operation.object) and case.mapping is not None:
             text = identity_text(case.mapping.name, str(case.link.app_key), intent)
-            operation = replace(operation, identity=text)
+            operation = replace(operation, identity=text) if not isinstance(operation, Delete) else operation
         (outcome,) = await self.context.crm.write([operation], lane=case.item.lane)
         return await self._answered(case, found, outcome, intent)
 
@@ -85,9 +89,9 @@ class Sender:
         }
         name = case.mapping.name if case.mapping is not None else case.link.mapping
         case.link = replace(case.link, mapping=name, crm_id=record.id, base=base, state=LinkState.LINKED)
-        case.link = replace(case.link, sent={**case.link.sent, **_sent(found, base)})
+        case.link = replace(case.link, sent={**case.link.sent, **last_sent(_replaced(found), base)})
         case.crm = record
-        stored = replace(case.situation, link=case.link, crm=record, evidence=False, unseen={})
+        stored = replace(case.situation, link=case.link, crm=record, evidence=False, unseen={}, kin=None)
         after = _still_refused(found, plan(stored))
         parents = await call_parents(self.context, [(case, after)]) if after.parents else {}
         return Result(
@@ -95,6 +99,7 @@ class Sender:
             replace(after, record=None) if after.step in (Step.APPLY, Step.DONE) else None,
             sent=sent,
             sent_action="create" if isinstance(found.record, CreateRecord) else "update",
+            sent_reason=found.reason,
             settled=[intent],
             sent_effects=_effects(found),
             again=after.record is not None,
@@ -149,10 +154,16 @@ def _operation(case: Case, found: Plan) -> Operation:
     raise ConnectorError("a plan without a CRM write was sent")
 
 
+def _keyed(found: Plan) -> bool:
+    """True when the write puts our key into the record."""
+    return isinstance(found.record, CreateRecord) or (isinstance(found.record, UpdateRecord) and found.record.rekey)
+
+
 def _intent(case: Case, found: Plan) -> NewIntent:
     fields = found.record.fields if isinstance(found.record, CreateRecord | UpdateRecord) else {}
     base = {d.line.name: d.base for d in found.sends() if d.base is not None}
-    return NewIntent(case.link.id, _name_of(found), case.link.object, case.link.crm_id, fields, base, case.hashes)
+    head = (case.link.id, _name_of(found), case.link.object, case.link.crm_id)
+    return NewIntent(*head, fields, base, case.hashes, _replaced(found))
 
 
 def _name_of(found: Plan) -> str:
@@ -166,15 +177,11 @@ def _effects(found: Plan) -> Counter[tuple[Side, Effect]]:
     return Counter({place: n for place, n in found.effects.items() if place[0] is Side.CRM})
 
 
-def _sent(found: Plan, base: Base) -> Mapping[str, Sent]:
-    """What an update put in the place of what: its echo will tell whether that was still so."""
+def _replaced(found: Plan) -> Mapping[str, Json]:
+    """By line, the values whose place an update takes."""
     if not isinstance(found.record, UpdateRecord):
         return {}
-    return {
-        d.line.name: Sent(d.crm, base[d.line.name].crm)
-        for d in found.sends()
-        if d.crm is not ABSENT and d.line.name in base
-    }
+    return {d.line.name: d.crm for d in found.sends() if d.crm is not ABSENT}
 
 
 def _named_lines(found: Plan, error: RefusedError) -> Sequence[Decision]:
@@ -190,7 +197,7 @@ def _without(found: Plan, bad: Sequence[Decision]) -> Plan | None:
     fields = {key: value for key, value in found.record.fields.items() if key not in keys}
     if len(fields) == len(found.record.fields):
         return None
-    record = replace(found.record, fields=fields) if fields or isinstance(found.record, CreateRecord) else None
+    record = replace(found.record, fields=fields) if fields or _keyed(found) else None
     return replace(found, decisions=decisions, record=record)
 
 

@@ -1,7 +1,7 @@
 """Tenure: until when this process surely owns its connection, by its own clock.
 
-A send starts only if the lease outlives it. Who was stopped for a while (a suspended machine, a starved process) sends
-nothing that the next owner has already found not to be applied.
+A send starts only if the lease outlives it. Who was stopped for a while (a suspended machine, a starved process) asks
+first whether he still owns the connection, and sends nothing that the next owner has already found not to be applied.
 """
 
 from __future__ import annotations
@@ -34,9 +34,5 @@ class Tenure:
     async def secure(self, seconds: float) -> None:
         """Returns once the lease lasts for so long; renews it where it does not. NotOwnerError as in `renew`."""
         async with self._renewing:
-            if not self.outlives(seconds):
+            while self._clock.now() + timedelta(seconds=seconds) > self._until:
                 await self.renew()
-
-    def outlives(self, seconds: float) -> bool:
-        """True while the lease surely lasts for so long."""
-        return self._clock.now() + timedelta(seconds=seconds) <= self._until

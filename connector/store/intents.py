@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import asyncpg
@@ -19,7 +19,11 @@ IntentId = int
 
 @dataclass(frozen=True, slots=True)
 class NewIntent:
-    """A write about to be sent. `base` is what sides will have agreed on; `hashes` are the match keys it occupies."""
+    """A write about to be sent.
+
+    `base` is what sides will have agreed on; `hashes` are the match keys it occupies; `replaced` is by line what the CRM
+    showed before.
+    """
 
     link_id: LinkId
     op: str
@@ -28,6 +32,7 @@ class NewIntent:
     fields: Mapping[str, Json]
     base: Base
     hashes: Sequence[bytes] = ()
+    replaced: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +50,20 @@ class Intent:
     base: Base
     unknown: bool
     sent_at: datetime
+    replaced: Mapping[str, Json] = field(default_factory=dict)
 
 
 async def open_many(db: Connection, fence: Fence, intents: Sequence[NewIntent], now: datetime) -> Sequence[IntentId]:
     """Puts intents on record, in order; their ids. The time of this commit is when they count as sent."""
     rows = await db.fetch(
-        """insert into connector.intent (connection, link_id, epoch, op, object, crm_id, fields, seen, hashes, sent_at)
+        """insert into connector.intent
+               (connection, link_id, epoch, op, object, crm_id, fields, seen, hashes, replaced, sent_at)
            select $1, n.link, $2, n.op, n.object, n.crm_id, n.fields, n.seen,
-                  coalesce((select array_agg(decode(h, 'hex')) from jsonb_array_elements_text(n.hashes) h), '{}'), $3
-           from unnest($4::bigint[], $5::text[], $6::text[], $7::text[], $8::jsonb[], $9::jsonb[], $10::jsonb[])
-                with ordinality n(link, op, object, crm_id, fields, seen, hashes, position)
+                  coalesce((select array_agg(decode(h, 'hex')) from jsonb_array_elements_text(n.hashes) h), '{}'),
+                  n.replaced, $3
+           from unnest($4::bigint[], $5::text[], $6::text[], $7::text[], $8::jsonb[], $9::jsonb[], $10::jsonb[],
+                       $11::jsonb[])
+                with ordinality n(link, op, object, crm_id, fields, seen, hashes, replaced, position)
            order by n.position
            returning id""",
         fence.connection,
@@ -67,6 +76,7 @@ async def open_many(db: Connection, fence: Fence, intents: Sequence[NewIntent], 
         [dump(dict(i.fields)) for i in intents],
         [base_json(i.base) for i in intents],
         [dump([h.hex() for h in i.hashes]) for i in intents],
+        [dump(dict(i.replaced)) for i in intents],
     )
     return [row["id"] for row in rows]
 
@@ -105,6 +115,18 @@ async def open_creates(db: Connection, connection: str, name: str) -> Sequence[I
     return [intent_of(row) for row in rows]
 
 
+async def named(db: Connection, connection: str, name: str, ids: Collection[IntentId]) -> Mapping[IntentId, LinkId]:
+    """The links of those of the create intents whose record is not known."""
+    rows = await db.fetch(
+        """select i.id, i.link_id from connector.intent i join connector.link l on l.id = i.link_id and l.crm_id is null
+           where i.connection = $1 and i.object = $2 and i.op = 'create' and i.id = any($3::bigint[])""",
+        connection,
+        name,
+        list(ids),
+    )
+    return {row["id"]: LinkId(row["link_id"]) for row in rows}
+
+
 async def occupied(db: Connection, connection: str, hashes: Sequence[bytes]) -> Mapping[bytes, LinkId]:
     """Match keys that open create intents occupy, with the link each is for."""
     rows = await db.fetch(
@@ -130,4 +152,5 @@ def intent_of(row: asyncpg.Record) -> Intent:
         base_of(row["seen"]),
         row["unknown"],
         row["sent_at"],
+        from_json(row["replaced"]) if row["replaced"] != "{}" else {},
     )

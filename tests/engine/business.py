@@ -94,7 +94,6 @@ fields:
 }
 MAPPINGS = ("company", "contact", "deal", "call")
 STATES = ("open", "won", "lost")
-TABLE_OF = {"persons": "contacts", "organizations": "companies", "deals": "deals"}
 OBJECTS = {"persons": "person", "organizations": "organization", "deals": "deal"}
 
 
@@ -278,16 +277,14 @@ class Business:
         await self._delete("organizations")
 
     async def _delete(self, path: str) -> None:
-        """Only what the connector knows of: its own create of which it has no answer yet is not listed once deleted."""
-        rows = {row["crm_id"] for row in await self._rows(TABLE_OF[path])}
-        known = [record["id"] for record in self.live(OBJECTS[path]) if record["id"] in rows]
-        if known:
-            await self.crm("DELETE", f"{path}/{self.chance.choice(known)}")
+        if key := self.record(path):
+            await self.crm("DELETE", f"{path}/{key}")
 
     async def restore_organization(self) -> None:
-        """A deleted firm comes back."""
+        """A deleted firm comes back, unless it is there already: where no event told of its first record, it was made again."""
         table = self.sandbox.world.tables["organization"]
-        gone = sorted({r["id"] for r in table.records()} - {r["id"] for r in table.live()})
+        there = {r["name"] for r in table.live()}
+        gone = sorted(r["id"] for r in table.records() if r["name"] not in there)
         if gone:
             company = self.sandbox.api.company
             company.do(company.admin(), "organization.restore", self.chance.choice(gone))

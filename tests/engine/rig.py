@@ -14,13 +14,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import aiohttp
 import asyncpg
 
 from connector.app.daemon import Daemon, Options
 from connector.app.sets import Account, load_directory
+from connector.crm.http import Timeouts
 from connector.sandbox.company import Clock as SandboxClock
 from connector.sandbox.server import Sandbox, Settings, running
 from connector.service.server import Address
@@ -151,6 +152,12 @@ class Rig:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         self.daemon = self._task = None
+
+    def impatient(self) -> None:
+        """From now on the daemon waits a second for an answer, so that one that never comes costs a test no more."""
+        assert self.daemon is not None
+        for each in self.daemon.running.values():
+            cast("Any", each.crm)._client._http._timeouts = Timeouts(connect=1.0, total=1.0)
 
     async def quiet(self) -> None:
         """Sweeps, then waits until nothing is unfolded, due, running, waiting, backing off or unresolved."""

@@ -73,7 +73,7 @@ def hint(body: bytes, identity_keys: Mapping[str, str]) -> Hint:
         merged_from=_id(meta.get("merged_from_id")),
         values=values,
         previous=_values(entity, previous) if kind in (HintKind.CHANGED, HintKind.RESTORED) else {},
-        identity=identity_of(values, identity_keys.get(entity)),
+        identity=identity_of(values if data else _values(entity, previous), identity_keys.get(entity)),
     )
 
 

@@ -7,6 +7,8 @@ overwritten that nobody of us had seen.
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.engine.accidents.people import TABLES, add, channel, edit, fault, people, persons, requests, rows
 from tests.engine.rig import Rig, rig
 
@@ -91,6 +93,19 @@ async def test_the_echo_alone_tells_what_we_overwrote(database: str, tmp_path: P
         assert "+44 2" in await _losers(world)
 
 
+@pytest.mark.parametrize("drop", [0.0, 1.0], ids=["both events come", "only our echo comes"])
+async def test_what_a_write_without_an_answer_overwrote(database: str, tmp_path: Path, drop: float) -> None:
+    """The answer of our write is lost as well: its echo tells all the same what it put away.
+
+    Fails when what a write replaced is forgotten with its answer.
+    """
+    async with rig(database, tmp_path / "set", people(), TABLES, webhooks=True) as world:
+        await _overwrite(world, drop=drop, delay=0.3, kind="applied_late")
+        (row,), (person,) = await rows(world), await persons(world)
+        assert row["phone"] == person["phones"][0]["value"] == "+44 1"
+        assert "+44 2" in await _losers(world)
+
+
 async def test_what_the_app_may_overwrite_is_kept(database: str, tmp_path: Path) -> None:
     """Where the app always wins, the value that gave way unseen is in the journal.
 
@@ -103,12 +118,13 @@ async def test_what_the_app_may_overwrite_is_kept(database: str, tmp_path: Path)
         assert await _losers(world) == ["+44 1"]
 
 
-async def _overwrite(world: Rig, *, drop: float = 0.0, delay: float = 0.0) -> None:
+async def _overwrite(world: Rig, *, drop: float = 0.0, delay: float = 0.0, kind: str = "slow") -> None:
     """The row's phone is sent; between our read and our write somebody edits it in the CRM."""
     await world.start()
+    world.impatient()
     await add(world, "ann")
     await world.idle()
-    await fault(world, "slow", "PATCH", "persons", seconds=0.5)
+    await fault(world, kind, "PATCH", "persons", seconds=0.5)
     await world.db.execute("update app.people set phone = '+44 2'")
     await world.until(lambda: _faulted(world))
     await world.control("POST", "webhooks", {"drop": drop})

@@ -157,6 +157,31 @@ async def test_only_the_record_in_doubt_waits(database: str, tmp_path: Path) -> 
         assert await world.db.fetchval("select count(*) from connector.intent where unknown") == 1
 
 
+@pytest.mark.parametrize("drop", ["", "create"], ids=["told of both", "told of the deletion"])
+async def test_a_create_without_an_answer_that_somebody_deletes(database: str, tmp_path: Path, drop: str) -> None:
+    """A person whom we made without knowing it is deleted within the minute: the row follows, and comes back with it.
+
+    Fails when only a read shows that a create was applied: nobody is listed, so the person is made again, and there are
+    two when the first one is restored.
+    """
+    async with rig(database, tmp_path / "set", people(match=""), TABLES, webhooks=True) as world:
+        await world.start()
+        await world.control("POST", "webhooks", {"drop": float(drop == "create")})
+        await fault(world, "disconnect_after", "POST", "persons$")
+        await add(world, "ann")
+        await world.until(lambda: _count(world, 1))
+        await world.control("POST", "webhooks", {"drop": 0.0})
+        await world.crm("DELETE", "/api/v2/persons/1")
+        world.clock.leap(MINUTE)
+        await world.quiet()
+        assert (await rows(world))[0]["archived_at"] is not None
+        assert await persons(world) == []
+        await world.control("POST", "restore/persons/1")
+        await world.quiet()
+        assert (await rows(world))[0]["archived_at"] is None
+        assert len(await persons(world)) == len(await rows(world)) == 1
+
+
 async def test_the_copy_of_a_person_that_we_made(database: str, tmp_path: Path) -> None:
     """The CRM's own copying copies our key: the copy is a new person, and the row stays with the first.
 

@@ -8,11 +8,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
+import pytest
 
 from connector.engine.owner import HEARTBEAT
+from connector.engine.send import FRESH
 from connector.ports import WRITE_SECONDS
 from connector.store import lease
-from tests.engine.accidents.people import TABLES, add, people, persons, requests, stopped
+from tests.engine.accidents.people import TABLES, add, people, persons, requests, stopped, turns
 from tests.engine.rig import Rig, rig
 
 SLOW_INTENTS = """
@@ -27,8 +29,9 @@ def test_a_lease_is_longer_than_a_write() -> None:
     assert timedelta(seconds=WRITE_SECONDS + HEARTBEAT) < lease.TERM
 
 
-async def test_a_process_that_slept_after_its_intent(database: str, tmp_path: Path) -> None:
-    """It sends nothing while it does not know that it still owns the connection, and goes on when it does.
+@pytest.mark.parametrize("seconds", [16.0, 30.0], ids=["the lease ran out", "the intent is too old as well"])
+async def test_a_process_that_slept_after_its_intent(database: str, tmp_path: Path, seconds: float) -> None:
+    """It sends nothing while it does not know that it still owns the connection; then it goes on, or begins anew.
 
     Fails when whoever has an intent may send: the next owner may have settled it.
     """
@@ -42,14 +45,15 @@ async def test_a_process_that_slept_after_its_intent(database: str, tmp_path: Pa
                 await add(world, "ann")
                 await world.until(lambda: _asleep(world))
                 await other.execute("select * from connector.lease for no key update")  # nor can the lease be renewed
-                world.clock.leap(30)
+                world.clock.leap(seconds)
                 await other.execute("select pg_advisory_unlock(77)")
-                await stopped(world, ("retry", "unavailable"))
+                await world.until(lambda: world.db.fetchval("select count(*) = 1 from connector.intent"))
+                await world.until(turns(30))
                 assert await requests(world, "POST") == 1  # the identity field
-                assert await world.db.fetchval("select count(*) from connector.intent") == 0
+            if timedelta(seconds=seconds) > FRESH:
+                await stopped(world, ("retry", "unavailable"))
         finally:
             await other.close()
-        world.clock.leap(30)
         await world.quiet()
         assert len(await persons(world)) == 1
 
