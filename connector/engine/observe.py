@@ -112,11 +112,16 @@ class Observer:
             if case.link.crm_id is None or case.link.released:
                 continue
             record = given.get(case.link.crm_id)
-            if record is not None and began is not None and not _committed_since(case.link, began):
+            if record is not None and began is not None and not self._moved_since(case, began):
                 case.crm, case.fresh, case.read_at = record, False, began
             else:
                 wanted[case.link.object, case.item.lane].append(case)
         await asyncio.gather(*(self._read_object(name, group) for (name, _), group in wanted.items()))
+
+    def _moved_since(self, case: Case, began: datetime) -> bool:
+        """True when a page that was read from `began` on may be older than what is known of the record."""
+        since = began + timedelta(seconds=self.context.clock_offset - self.context.clock_error)
+        return _committed_since(case.link, began) or any(t.at is None or t.at >= since for t in case.item.told)
 
     async def _read_object(self, name: str, cases: Sequence[Case]) -> None:
         ids = [case.link.crm_id for case in cases if case.link.crm_id is not None]

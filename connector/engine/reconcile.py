@@ -17,6 +17,7 @@ from connector.core.errors import ConnectorError
 from connector.core.merge import CONFLICTS, Parent, Reason
 from connector.core.model import CrmId, Gone, LinkId, LinkState, Record
 from connector.core.plan import Effect, Plan, Step, plan
+from connector.core.unseen import overtaken
 from connector.engine.apply import Applier
 from connector.engine.brake import Brake, braked
 from connector.engine.case import Case
@@ -102,10 +103,14 @@ class Reconciler:
         return None
 
     def _is_stale(self, case: Case) -> bool:
-        """A webhook named a newer version than was read: read again, up to five times."""
+        """A webhook told of something newer than what was read: read again, up to five times."""
         if not isinstance(case.crm, Record) or case.item.crm_version is None or case.item.attempt >= STALE_READS:
             return False
-        return self.context.crm.compare(case.crm.version, case.item.crm_version) is VersionOrder.OLDER
+        order = self.context.crm.compare(case.crm.version, case.item.crm_version)
+        if order is VersionOrder.SAME and case.mapping is not None:
+            record, told = case.crm, case.item.told
+            return any(overtaken(line, record, told) for line in case.mapping.lines)
+        return order is VersionOrder.OLDER
 
     def _ruled(self, case: Case, ruling: Ruling) -> Result | None:
         if ruling.until is not None:
