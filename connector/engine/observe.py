@@ -20,6 +20,7 @@ from connector.core.model import (
     CrmId,
     CrmValue,
     Json,
+    Lane,
     Link,
     LinkId,
     Moved,
@@ -301,6 +302,22 @@ class Observer:
             crm_record=record.modified_at - offset if record is not None and record.modified_at else None,
             band=self.context.clock_error + 1.0,
         )
+
+    async def date(self, cases: Sequence[Case]) -> None:
+        """Asks the CRM when each field of these records changed, where it can tell; an event's own time is kept."""
+        offset = timedelta(seconds=self.context.clock_offset)
+        groups: dict[tuple[str, Lane], dict[CrmId, Case]] = defaultdict(dict)
+        for case in cases:
+            if case.link.crm_id is not None:
+                groups[case.link.object, case.item.lane][case.link.crm_id] = case
+        for (name, lane), group in groups.items():
+            told = await self.context.crm.history(name, list(group), lane=lane)
+            for crm_id, times in told.items():
+                case = group[crm_id]
+                assert case.situation is not None  # noqa: S101 (only planned cases are dated)
+                clocks = case.situation.clocks
+                crm = {**{key: at - offset for key, at in times.items()}, **clocks.crm}
+                case.situation = replace(case.situation, clocks=replace(clocks, crm=crm))
 
     # --- adopting ----------------------------------------------------------------------------------------------------
 
