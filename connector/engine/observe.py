@@ -121,7 +121,7 @@ class Observer:
 
     def _moved_since(self, case: Case, began: datetime) -> bool:
         """True when a page that was read from `began` on may be older than what is known of the record."""
-        since = began + timedelta(seconds=self.context.clock_offset - self.context.clock_error)
+        since = self.context.crm_time(began) - timedelta(seconds=self.context.clock_error)
         return _committed_since(case.link, began) or any(t.at is None or t.at >= since for t in case.item.told)
 
     async def _read_object(self, name: str, cases: Sequence[Case]) -> None:
