@@ -150,6 +150,8 @@ class Capabilities:
     push: bool = True
     identity: bool = True
     conditional_write: bool = False
+    history: bool = False
+    """`history` can tell when each field changed."""
     clock_step: float = 1.0
     """Resolution of `modified_at` in seconds."""
     prices: Prices = Prices()
@@ -230,6 +232,10 @@ class CRM(Protocol):
 
     async def changed(self, name: str, since: datetime, cursor: str | None, *, lane: Lane) -> Page:
         """Records modified at or after `since` (the CRM's clock), oldest first; `deleted` where the CRM can tell."""
+        ...
+
+    async def history(self, name: str, ids: Sequence[CrmId], *, lane: Lane) -> Mapping[CrmId, Mapping[str, datetime]]:
+        """Field key → when it last changed (the CRM's clock), of records; what cannot be told is left out. Dear."""
         ...
 
     async def admit(self, operation: Operation, *, lane: Lane) -> None:

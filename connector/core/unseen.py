@@ -2,6 +2,8 @@
 
 Where the CRM writes without condition, somebody may edit between our read and our write. The echo's previous value
 tells: when it is not what was seen, there was a conflict. That edit came after our read, so it is the later one.
+
+And before: a read that is older than what an event tells of, though its version does not say so.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from connector.core.line import Line
-from connector.core.model import ABSENT, CrmValue, Json, Sent
+from connector.core.model import ABSENT, CrmValue, Json, Record, Sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +30,31 @@ def unseen(line: Line, sent: Sent, told: Iterable[Told]) -> CrmValue:
 
     An event that begins with what we had sent comes after the echo.
     """
-    keys = {field.key for field in line.fields}
-    for event in sorted(told, key=lambda e: e.at.timestamp() if e.at else 0.0):
-        if not keys & event.was.keys():
-            continue
-        now, was = line.converter.read_crm(event.now), line.converter.read_crm({**event.now, **event.was})
+    for now, was in _changes(line, told):
         if now is ABSENT or was is ABSENT or line.converter.same_crm(was, sent.sent):
             return ABSENT
         if line.converter.same_crm(now, sent.sent):
             return ABSENT if line.converter.same_crm(was, sent.seen) else was
     return ABSENT
+
+
+def overtaken(line: Line, record: Record, told: Iterable[Told]) -> bool:
+    """True when the record, as new as its events by its version, shows what one of them says was replaced.
+
+    Two edits within one step of the CRM's clock have one version, and a replica may not have the second yet.
+    """
+    step = record.modified_at
+    changes = list(_changes(line, (e for e in told if step is None or e.at is None or e.at >= step)))
+    held = line.converter.read_crm(record.fields)
+    last = changes[-1][0] if changes else ABSENT
+    if held is ABSENT or last is ABSENT or line.converter.same_crm(held, last):
+        return False
+    return any(was is not ABSENT and line.converter.same_crm(held, was) for _, was in changes)
+
+
+def _changes(line: Line, told: Iterable[Told]) -> Iterable[tuple[CrmValue, CrmValue]]:
+    """The line's values after and before each event that changed them, in the order of the events."""
+    keys = {field.key for field in line.fields}
+    for event in sorted(told, key=lambda e: e.at.timestamp() if e.at else 0.0):
+        if keys & event.was.keys():
+            yield line.converter.read_crm(event.now), line.converter.read_crm({**event.now, **event.was})

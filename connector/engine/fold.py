@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from connector.core.model import CrmId, Lane, Link
+from connector.core.model import CrmId, Lane, Link, LinkId
 from connector.core.schema import FieldType
 from connector.core.unseen import Told
 from connector.engine.context import Context, Rules, identity_intent
 from connector.engine.echo import is_echo
 from connector.engine.observe import int_or
-from connector.ports import Hint, HintKind
+from connector.ports import Hint, HintKind, VersionOrder
 from connector.store import aliases, intents, links, match_keys, notes, references, sweeps, work
 from connector.store.db import Connection
 from connector.store.hints import hint_from_json
@@ -82,7 +82,7 @@ class Folder:
             await aliases.add(db, self.context.name, name, merges, now)
         await self._join_ours(db, name, hints, now)
         known = await links.by_crm(db, self.context.name, name, sorted({hint.crm_id for hint in hints}))
-        fresh = [hint for hint in hints if self._matters(known.get(hint.crm_id), hint)]
+        fresh = await self._news(db, hints, known)
         await self._keep_keys(db, name, [hint for hint in hints if hint not in fresh and hint.crm_id in known])
         missing = {hint.crm_id for hint in fresh if hint.crm_id not in known}
         if missing:
@@ -123,6 +123,24 @@ class Folder:
         if told:
             hashes = {h.crm_id: self.context.record_hashes(mappings, h.values, h.crm_id) for h in told}
             await match_keys.replace(db, self.context.name, name, hashes)
+
+    async def _news(self, db: Connection, hints: Sequence[Hint], known: Mapping[CrmId, Link]) -> Sequence[Hint]:
+        """The hints that matter. What a record is being compared with while it is worked on is no longer its base.
+
+        Somebody may have put back what the base says just after the read that is under way, within the step of the
+        CRM's clock: only an event with an older version is certainly an echo then.
+        """
+        news = [hint for hint in hints if self._matters(known.get(hint.crm_id), hint)]
+        spent = [known[hint.crm_id] for hint in hints if hint not in news and hint.crm_id in known]
+        running = await work.running(db, [link.id for link in spent]) if spent else frozenset()
+        if not running:
+            return news
+        return [hint for hint in hints if hint in news or self._may_be_new(known.get(hint.crm_id), hint, running)]
+
+    def _may_be_new(self, link: Link | None, hint: Hint, running: frozenset[LinkId]) -> bool:
+        if link is None or link.id not in running or hint.kind is HintKind.SCHEMA:
+            return False
+        return self.context.crm.compare(hint.version, link.version) is not VersionOrder.OLDER
 
     def _matters(self, link: Link | None, hint: Hint) -> bool:
         if hint.kind is HintKind.SCHEMA:

@@ -20,6 +20,7 @@ from connector.core.model import (
     CrmId,
     CrmValue,
     Json,
+    Lane,
     Link,
     LinkId,
     Moved,
@@ -114,11 +115,16 @@ class Observer:
             if case.link.crm_id is None or case.link.released:
                 continue
             record = given.get(case.link.crm_id)
-            if record is not None and began is not None and not _committed_since(case.link, began):
+            if record is not None and began is not None and not self._moved_since(case, began):
                 case.crm, case.fresh, case.read_at = record, False, began
             else:
                 wanted[case.link.object, case.item.lane].append(case)
         await asyncio.gather(*(self._read_object(name, group) for (name, _), group in wanted.items()))
+
+    def _moved_since(self, case: Case, began: datetime) -> bool:
+        """True when a page that was read from `began` on may be older than what is known of the record."""
+        since = self.context.crm_time(began) - timedelta(seconds=self.context.clock_error)
+        return _committed_since(case.link, began) or any(t.at is None or t.at >= since for t in case.item.told)
 
     async def _read_object(self, name: str, cases: Sequence[Case]) -> None:
         ids = [case.link.crm_id for case in cases if case.link.crm_id is not None]
@@ -298,6 +304,22 @@ class Observer:
             crm_record=record.modified_at - offset if record is not None and record.modified_at else None,
             band=self.context.clock_error + 1.0,
         )
+
+    async def date(self, cases: Sequence[Case]) -> None:
+        """Asks the CRM when each field of these records changed, where it can tell; an event's own time is kept."""
+        offset = timedelta(seconds=self.context.clock_offset)
+        groups: dict[tuple[str, Lane], dict[CrmId, Case]] = defaultdict(dict)
+        for case in cases:
+            if case.link.crm_id is not None:
+                groups[case.link.object, case.item.lane][case.link.crm_id] = case
+        for (name, lane), group in groups.items():
+            told = await self.context.crm.history(name, list(group), lane=lane)
+            for crm_id, times in told.items():
+                case = group[crm_id]
+                assert case.situation is not None  # noqa: S101 (only planned cases are dated)
+                clocks = case.situation.clocks
+                crm = {**{key: at - offset for key, at in times.items()}, **clocks.crm}
+                case.situation = replace(case.situation, clocks=replace(clocks, crm=crm))
 
     # --- adopting ----------------------------------------------------------------------------------------------------
 

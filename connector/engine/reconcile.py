@@ -15,8 +15,9 @@ import structlog
 
 from connector.core.errors import ConnectorError
 from connector.core.merge import CONFLICTS, Parent, Reason
-from connector.core.model import CrmId, Gone, LinkId, LinkState, Record
+from connector.core.model import CrmId, Gone, LinkId, LinkState, Record, Side
 from connector.core.plan import Effect, InsertRow, Kin, Plan, Step, plan
+from connector.core.unseen import overtaken
 from connector.engine.apply import Applier
 from connector.engine.brake import Brake, braked
 from connector.engine.case import Case
@@ -102,10 +103,14 @@ class Reconciler:
         return None
 
     def _is_stale(self, case: Case) -> bool:
-        """A webhook named a newer version than was read: read again, up to five times."""
+        """A webhook told of something newer than what was read: read again, up to five times."""
         if not isinstance(case.crm, Record) or case.item.crm_version is None or case.item.attempt >= STALE_READS:
             return False
-        return self.context.crm.compare(case.crm.version, case.item.crm_version) is VersionOrder.OLDER
+        order = self.context.crm.compare(case.crm.version, case.item.crm_version)
+        if order is VersionOrder.SAME and case.mapping is not None:
+            record, told = case.crm, case.item.told
+            return any(overtaken(line, record, told) for line in case.mapping.lines)
+        return order is VersionOrder.OLDER
 
     def _ruled(self, case: Case, ruling: Ruling) -> Result | None:
         if ruling.until is not None:
@@ -119,10 +124,14 @@ class Reconciler:
     # --- planning ----------------------------------------------------------------------------------------------------
 
     async def _plan(self, cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
-        planned = await self._with_clocks(await self.foresee(cases))
+        planned = await self._dated(await self._folded(await self._follow(_planned(cases))))
         return [(case, self._hold_keys(case, found)) for case, found in planned]
 
-    async def _with_clocks(self, planned: Sequence[tuple[Case, Plan]]) -> list[tuple[Case, Plan]]:
+    async def foresee(self, cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
+        """The plans of observed cases as they would be carried out now; nothing is held or written."""
+        return await self._dated(await self._follow(_planned(cases)))
+
+    async def _folded(self, planned: Sequence[tuple[Case, Plan]]) -> list[tuple[Case, Plan]]:
         """A conflict is settled by times: who has a note waiting to be folded is planned again with it."""
         conflicts = [case.link.id for case, found in planned if any(d.reason in CONFLICTS for d in found.decisions)]
         if not conflicts:
@@ -132,9 +141,24 @@ class Reconciler:
         wait = Plan(Step.WAIT, "unfolded", LinkState.OPEN, cause="unfolded")
         return [(case, wait if case.link.id in late else found) for case, found in planned]
 
-    async def foresee(self, cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
-        """The plans of observed cases as they would be carried out now; nothing is held or written."""
-        return await self._follow([(case, plan(case.situation)) for case in cases if case.situation is not None])
+    async def _dated(self, planned: Sequence[tuple[Case, Plan]]) -> list[tuple[Case, Plan]]:
+        """Where only the record's last change speaks for the CRM, its history tells when the field itself changed."""
+        doubtful = [case for case, found in planned if self._undated(case, found)]
+        await self.observer.date(doubtful)
+        again = {case.link.id: plan(case.situation) for case in doubtful if case.situation is not None}
+        return [(case, again.get(case.link.id, found)) for case, found in planned]
+
+    def _undated(self, case: Case, found: Plan) -> bool:
+        """True when the time of the record decides a conflict for the CRM, which the time of the field may turn round."""
+        if case.situation is None or not self.context.capabilities(case.link.object).history:
+            return False
+        clocks = case.situation.clocks
+        return any(
+            d.reason in (Reason.CONFLICT_LATER, Reason.CONFLICT_TIE)
+            and d.loser is Side.APP
+            and not (d.overwrites or d.returns or any(f.key in clocks.crm for f in d.line.fields))
+            for d in found.decisions
+        )
 
     async def _follow(self, planned: Sequence[tuple[Case, Plan]]) -> list[tuple[Case, Plan]]:
         """Reads the other half where a plan asks for it, and plans again as a pair."""
@@ -265,6 +289,10 @@ async def all_done(*work_: Awaitable[None]) -> None:
     for outcome in await asyncio.gather(*work_, return_exceptions=True):
         if isinstance(outcome, BaseException):
             raise outcome
+
+
+def _planned(cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
+    return [(case, plan(case.situation)) for case in cases if case.situation is not None]
 
 
 def _say(result: Result) -> None:

@@ -139,6 +139,14 @@ async def claim_links(db: Connection, fence: Fence, ids: Sequence[LinkId], lane:
     return [item_of(row) for row in rows]
 
 
+async def running(db: Connection, links: Sequence[LinkId]) -> frozenset[LinkId]:
+    """Which of these links are being worked on."""
+    rows = await db.fetch(
+        "select link_id from connector.work where link_id = any($1::bigint[]) and claimed_by is not null", list(links)
+    )
+    return frozenset(LinkId(row["link_id"]) for row in rows)
+
+
 def item_of(row: asyncpg.Record) -> Item:
     """A row of `connector.work` as a value."""
     return Item(

@@ -289,6 +289,14 @@ class Laws:
         assert subject.crm.compare(version, None) is VersionOrder.UNKNOWN
         assert subject.crm.compare(None, None) is VersionOrder.UNKNOWN
 
+    async def test_the_history_dates_the_last_change_of_a_field(self, subject: Subject) -> None:
+        """The field that somebody changed is dated by that change, in the CRM's own time; what nobody knows is left out."""
+        require(able(subject).history)
+        (key,) = await subject.make("first")
+        await subject.edit(key, "second")
+        told = (await subject.crm.history(subject.object, [key], lane=LANE))[key]
+        assert told[subject.text] == (await seen(subject, key)).modified_at
+
     async def test_deliveries_tell_what_a_read_tells(self, subject: Subject) -> None:
         """Hints of a creation, an edit and a deletion name the record and spell values as a read does."""
         require(able(subject).push)

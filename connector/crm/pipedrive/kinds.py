@@ -46,6 +46,7 @@ class Kind:
     fields: Endpoint | None = None
     identity: Endpoint | None = None
     lists_deleted: bool = False
+    history: Endpoint | None = None
 
     @property
     def v1(self) -> bool:
@@ -65,11 +66,13 @@ class Kind:
             read_batch_from=2 if self.v1 else self.lists[0].tokens // self.single.tokens,
             deleted_listing=self.lists_deleted,
             identity=self.identity is not None,
+            history=self.history is not None,
             prices=Prices(self.lists[0].tokens, self.single.tokens, self.create.tokens, self.update.tokens),
         )
 
 
-def _v2(name: str, path: str, *more: Endpoint, fields: str, identity: bool = True, lists_deleted: bool = False) -> Kind:
+def _v2(name: str, path: str, *more: Endpoint, fields: str, bare: bool = False, lists_deleted: bool = False) -> Kind:
+    """`bare`: without identity field and changelog."""
     return Kind(
         name,
         single=Endpoint("GET", "v2", f"{path}/{{id}}", 1),
@@ -78,15 +81,16 @@ def _v2(name: str, path: str, *more: Endpoint, fields: str, identity: bool = Tru
         delete=Endpoint("DELETE", "v2", f"{path}/{{id}}", 3),
         lists=(Endpoint("GET", "v2", path, 10), *more),
         fields=Endpoint("GET", "v2", fields, 10),
-        identity=Endpoint("POST", "v2", fields, 5) if identity else None,
+        identity=None if bare else Endpoint("POST", "v2", fields, 5),
         lists_deleted=lists_deleted,
+        history=None if bare else Endpoint("GET", "v1", f"{path}/{{id}}/changelog", 20),
     )
 
 
 PERSON: Final = _v2("person", "persons", fields="personFields")
 ORGANIZATION: Final = _v2("organization", "organizations", fields="organizationFields")
 DEAL: Final = _v2("deal", "deals", Endpoint("GET", "v2", "deals/archived", 20), fields="dealFields", lists_deleted=True)
-ACTIVITY: Final = _v2("activity", "activities", fields="activityFields", identity=False)
+ACTIVITY: Final = _v2("activity", "activities", fields="activityFields", bare=True)
 NOTE: Final = Kind(
     "note",
     single=Endpoint("GET", "v1", "notes/{id}", 2),

@@ -110,6 +110,69 @@ async def test_a_later_edit_of_another_column_in_the_app(database: str, tmp_path
         assert (await persons(world))[0]["last_name"] == "App"
 
 
+async def test_no_event_tells_when_the_field_was_edited(database: str, tmp_path: Path) -> None:
+    """Without webhooks, the phone was edited on both sides, in the app later; then somebody edits another field.
+
+    The record's changelog tells. Fails when its last change stands for every field of it.
+    """
+    async with rig(database, tmp_path / "set", people(), TABLES) as world:
+        await _conflict(world, "app")
+        await edit(world, 1, last_name="Crm")
+        await _pause(world, paused=False)
+        await world.quiet()
+        assert await _phones(world) == ("+44 app", "+44 app")
+        assert (await rows(world))[0]["last"] == "Crm"
+        assert await _changelogs(world) == 1
+        assert await _losers(world) == ["+44 crm"]
+
+
+async def test_the_changelog_is_read_only_where_it_may_decide(database: str, tmp_path: Path) -> None:
+    """It is dear: not for the edits of one side, and not where even the record's last change is the earlier one.
+
+    Fails when every change or every conflict is looked up.
+    """
+    async with rig(database, tmp_path / "set", people(), TABLES) as world:
+        await _conflict(world, "app")
+        await _pause(world, paused=False)
+        await world.quiet()
+        await edit(world, 1, last_name="Crm")
+        await world.quiet()
+        assert await _phones(world) == ("+44 app", "+44 app")
+        assert await _changelogs(world) == 0
+
+
+async def test_the_changelog_is_not_read_where_an_event_told(database: str, tmp_path: Path) -> None:
+    """The event that named the field has dated it already. Fails when every conflict is looked up."""
+    async with rig(database, tmp_path / "set", people(), TABLES, webhooks=True) as world:
+        await _conflict(world, "crm")
+        await world.until(lambda: _folded(world))
+        await _pause(world, paused=False)
+        await world.idle()
+        assert await _phones(world) == ("+44 crm", "+44 crm")
+        assert await _changelogs(world) == 0
+
+
+async def _conflict(world: Rig, later: str) -> None:
+    """Both sides edit the phone of one person, the later one half a minute after the other; nothing is synchronised."""
+    await world.start()
+    await add(world, "ann")
+    await world.quiet()
+    await _pause(world, paused=True)
+    for side in ("crm", "app") if later == "app" else ("app", "crm"):
+        world.clock.leap(30)
+        if side == "crm":
+            await edit(world, 1, phones=channel("+44 crm"))
+        else:
+            await world.db.execute("update app.people set phone = '+44 app'")
+            await world.until(lambda: _folded(world))
+    world.clock.leap(30)
+
+
+async def _changelogs(world: Rig) -> int:
+    stats = await world.control("GET", "stats")
+    return sum(count for name, count in stats["requests"].items() if "changelog" in name)
+
+
 async def _both_edit(world: Rig, *, first: str) -> None:
     """Both sides edit the phone, half a minute apart, before anything is synchronised."""
     await world.start()

@@ -5,6 +5,7 @@ version from the future that no read can ever show.
 """
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
@@ -61,6 +62,59 @@ async def test_a_version_from_the_future(database: str, tmp_path: Path) -> None:
         await world.idle()
         assert await requests(world, "GET") == before + 1
         assert await _last(world, "Test")
+
+
+async def test_two_edits_within_a_second_and_a_stale_read(database: str, tmp_path: Path) -> None:
+    """The version of the stale answer is that of the event, but it shows what the event says was replaced.
+
+    Fails when the same version is taken for the same content: the second edit is lost.
+    """
+    async with rig(database, tmp_path / "set", people(), TABLES, webhooks=True) as world:
+        await world.start()
+        await add(world, "ann")
+        await world.idle()
+        _one_second(world)
+        await edit(world, 1, last_name="First")
+        await world.until(lambda: _last(world, "First"))
+        await world.idle()
+        await world.control("POST", "faults", {"kind": "stale", "method": "GET", "path": "persons/1$", "count": 2})
+        await world.crm("GET", "/api/v2/persons/1")
+        await edit(world, 1, last_name="Second")
+        await world.until(lambda: _last(world, "Second"))
+
+
+async def test_an_edit_that_is_taken_back_while_it_is_read(database: str, tmp_path: Path) -> None:
+    """While we read the edit somebody takes it back, within the second: what the event says equals our base once more.
+
+    Fails when that event is spent as an echo: the row gets what was read, and keeps it.
+    """
+    async with rig(database, tmp_path / "set", people(), TABLES, webhooks=True) as world:
+        await world.start()
+        await add(world, "ann")
+        await world.idle()
+        _one_second(world)
+        await edit(world, 1, last_name="Kept")
+        await world.until(lambda: _last(world, "Kept"))
+        await world.idle()
+        rule = {"kind": "slow_after", "method": "GET", "path": "persons/1$", "count": 1, "seconds": 2.0}
+        await world.control("POST", "faults", rule)
+        await edit(world, 1, last_name="Mistaken")
+        await world.until(lambda: _taken(world))
+        await edit(world, 1, last_name="Kept")
+        await world.idle()
+        assert await _last(world, "Kept")
+
+
+def _one_second(world: Rig) -> None:
+    """Whatever happens from now on happens within one second of the CRM's clock."""
+    clock, began = world.sandbox.api.company.clock, world.clock.now()
+    second = began.replace(microsecond=0) + timedelta(seconds=1)
+    clock.source = lambda: second + (world.clock.now() - began) / 40
+
+
+async def _taken(world: Rig) -> bool:
+    """True once the fault has met its request: the answer is made, and on its way."""
+    return all(rule["hits"] for rule in await world.control("GET", "faults"))
 
 
 async def _stale(world: Rig, count: int | None) -> None:
