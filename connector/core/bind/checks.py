@@ -61,7 +61,6 @@ def _check_link(scope: Scope, line: Joined) -> None:
     target = scope.mappings.get(line.spec.link)
     place = f"{line.path}.link"
     if target is None:
-        scope.wrong(f"this set has no mapping {line.spec.link!r}{meant(line.spec.link, scope.mappings)}", place)
         return
     _check_object(scope, line, target, place)
     key = scope.keys.get(target.name)

@@ -9,9 +9,8 @@ from connector.core.bind.lines import Joined
 from connector.core.bind.scope import Scope
 from connector.core.convert import columns
 from connector.core.line import HeldError
-from connector.core.mapping import Keyword, SetValue, Test
+from connector.core.mapping import Keyword, SetValue
 from connector.core.schema import Column, Table
-from connector.core.spelling import meant
 
 _KEY_KINDS: Final = ("integer", "uuid", "text")
 _TIME_KINDS: Final = ("timestamp", "timestamptz")
@@ -29,7 +28,6 @@ def check_table(scope: Scope, table: Table, lines: Iterable[Joined]) -> None:
         _check_assigned(scope, path)
     for condition in scope.spec.only_send:
         scope.column(condition.name, f"only.send.{condition.name}", "only")
-        _check_pointer(scope, condition.operands if condition.test is Test.IN else (), f"only.send.{condition.name}")
     _check_updated_at(scope)
     if scope.spec.direction.receives:
         _check_filled(scope, table, set(_filled(scope, lines)))
@@ -70,12 +68,6 @@ def _unassignable(column: Column, value: SetValue) -> str | None:
         labels = f"; labels: {', '.join(column.labels)}" if column.labels else ""
         return f"({column.type}) cannot hold {value!r}: {error.cause}{labels}"
     return None
-
-
-def _check_pointer(scope: Scope, operands: Iterable[object], path: str) -> None:
-    for name in operands:
-        if name not in scope.mappings:
-            scope.wrong(f"this set has no mapping {name!r}{meant(str(name), scope.mappings)}", f"{path}.in", path)
 
 
 def _check_updated_at(scope: Scope) -> None:
