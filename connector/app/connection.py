@@ -18,6 +18,7 @@ from connector.core.errors import (
     RateLimitedError,
     UnavailableError,
 )
+from connector.core.mapping import Problem
 from connector.core.model import Lane
 from connector.core.schema import Metadata
 from connector.engine import owner
@@ -36,6 +37,7 @@ from connector.store.db import AWAY, Database, Fence
 log = structlog.get_logger()
 METADATA = TypeAdapter(Metadata)
 TRY_LEASE, TRY_CRM = 1.0, 2.0
+LAND_WITHIN = 5.0
 RELOAD, REFRESH = 1.0, 600.0
 USER = "connector"
 
@@ -69,6 +71,8 @@ class Running:
     refused: str | None = None
     """The version of edited files that was looked at already."""
     complaint: str = ""
+    renewed: bool = False
+    """Set when connection.yaml was edited so that the connection begins anew, with another client."""
     ending: bool = False
     """Set at shutdown: a session that is cut while its task is cancelled raises its own error instead, and the task must
     end all the same. `Task.cancelling` cannot tell: before Python 3.13 a failed TaskGroup leaves it raised.
@@ -92,18 +96,30 @@ class Running:
                     self.context = None
                     if self.ending:
                         raise asyncio.CancelledError from None
-                    await self.shared.clock.sleep(TRY_LEASE)
+                    if self.renewed:
+                        await self._renew()
+                    else:
+                        await self.shared.clock.sleep(TRY_LEASE)
         finally:
             await self.crm.close()
+
+    async def _renew(self) -> None:
+        """Another client for the CRM, as the edited connection.yaml wants it."""
+        await self.crm.close()
+        self.crm = make_crm(self.loaded, self.account, self.shared.clock, self.shared.metrics, self.answers)
+        self.renewed = False
 
     async def drain(self, seconds: float) -> None:
         """Takes up nothing more and waits for what is in flight, so that no CRM write stays without its answer."""
         self.ending = True
         if self.context is not None:
-            self.context.gates.draining = True
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self.context.flight.landed()
+            await self._land(self.context, seconds)
+
+    async def _land(self, context: Context, seconds: float) -> None:
+        context.gates.draining = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await context.flight.landed()
 
     async def _once(self) -> None:
         row = await self.register()
@@ -271,23 +287,37 @@ class Running:
             if edited.spec.version in (self.loaded.spec.version, self.refused):
                 return
             self.refused = edited.spec.version
-            rules = await make_rules(self.shared.database, edited.spec, context.rules.metadata)
-            refuse_errors(rules)
+            refuse_move(self.loaded, edited)
+            rules = await self._edited_rules(context, edited)
         except MappingSetError as error:
             self._complain(error)
             return
-        self.loaded = LoadedSet(edited.spec, edited.files, edited.directory, edited.warnings)
+        self.renewed = not same_client(self.loaded, edited)
+        self.loaded, self.complaint = edited, ""
         await self._apply(context.fence, rules)
         context.rules = rules
         async with self.shared.database.transaction(context.fence) as db:
             await sweeps.ask(db, context.name, "full", self.shared.clock.now())
         log.info("mappings.reloaded", connection=context.name)
+        if self.renewed:
+            await self._land(context, LAND_WITHIN)
+            raise NotOwnerError("connection.yaml changed: the connection begins anew")
+
+    async def _edited_rules(self, context: Context, edited: LoadedSet) -> Rules:
+        """The rules of edited files; what they name may be younger than the definitions that we know."""
+        rules = await make_rules(self.shared.database, edited.spec, context.rules.metadata)
+        if errors_of(rules):
+            with contextlib.suppress(ConnectorError):
+                metadata = await self.crm.metadata(lane=Lane.LIVE)
+                rules = await make_rules(self.shared.database, edited.spec, metadata)
+        refuse_errors(rules)
+        return rules
 
     def _complain(self, error: MappingSetError) -> None:
         if error.message != self.complaint:
             self.complaint = error.message
             for problem in error.problems:
-                log.error("mappings.refused", connection=self.loaded.name, file=problem.at.file, line=problem.at.line)
+                log.error("mappings.refused", connection=self.loaded.name, error=MappingSetError((problem,)))
 
     async def _refresh(self, context: Context) -> None:
         try:
@@ -313,6 +343,26 @@ class Running:
 
 def refuse_errors(rules: Rules) -> None:
     """MappingSetError when the set does not fit the two schemas."""
-    errors = tuple(problem for problem in rules.bound.problems if not problem.warning)
-    if errors:
+    if errors := errors_of(rules):
         raise MappingSetError(errors)
+
+
+def errors_of(rules: Rules) -> tuple[Problem, ...]:
+    """What keeps the set from running."""
+    return tuple(problem for problem in rules.bound.problems if not problem.warning)
+
+
+def refuse_move(old: LoadedSet, new: LoadedSet) -> None:
+    """MappingSetError when the edited file means another account: its links would be read as this one's."""
+    was, becomes = old.spec.connection, new.spec.connection
+    moved = [key for key in ("name", "crm", "url", "credentials") if getattr(was, key) != getattr(becomes, key)]
+    if moved:
+        message = f"{' and '.join(moved)} cannot change while the connection runs; restart it"
+        raise MappingSetError((Problem(becomes.at, message),))
+
+
+def same_client(old: LoadedSet, new: LoadedSet) -> bool:
+    """False when what the CRM's client and its webhooks were made with has changed."""
+    was, becomes = old.spec.connection, new.spec.connection
+    made_with = ("access", "budget", "identity_field", "webhooks")
+    return all(getattr(was, key) == getattr(becomes, key) for key in made_with)

@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 
 from connector.config.loader import load, parse_set, read_files
-from connector.config.references import resolve
-from connector.core.errors import ConnectorError
+from connector.config.references import UnresolvedReferenceError, resolve
+from connector.core.errors import MappingSetError
 from connector.core.mapping import MappingSet, Problem
 from connector.core.model import Lane
 from connector.crm.clock import Clock as CrmClock
@@ -58,15 +58,19 @@ def load_stored(files: Mapping[str, str], directory: str) -> LoadedSet:
 
 
 def account_of(loaded: LoadedSet, environ: Mapping[str, str]) -> Account:
-    """Resolves the references of connection.yaml; ConnectorError names what is missing."""
+    """Resolves the references of connection.yaml; MappingSetError with all that lead nowhere."""
     spec = loaded.spec.connection
-    if spec.crm != "pipedrive":
-        raise ConnectorError(f"connection {spec.name}: crm {spec.crm} is not supported", "crm: pipedrive")
-    url = resolve(spec.url, environ, loaded.directory) if spec.url is not None else None
-    token = spec.credentials.get("api_token")
-    if token is None:
-        raise ConnectorError(f"connection {spec.name}: no api_token", "credentials: {api_token: env:NAME}")
-    return Account(url, resolve(token, environ, loaded.directory))
+    references = {"url": spec.url, "credentials.api_token": spec.credentials["api_token"]}
+    found: dict[str, str | None] = {}
+    problems: list[Problem] = []
+    for path, reference in references.items():
+        try:
+            found[path] = resolve(reference, environ, loaded.directory) if reference is not None else None
+        except UnresolvedReferenceError as error:
+            problems.append(Problem(spec.keys.get(path, spec.at), f"{error.message}; {error.advice}"))
+    if problems:
+        raise MappingSetError(tuple(problems))
+    return Account(found["url"], str(found["credentials.api_token"]))
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from connector.app.sets import Account, LoadedSet, account_of, load_directory
 from connector.cli.place import AsJson, Data, Place, place_of, run
 from connector.cli.talk import ERROR, OK, guarded, note, say_json
 from connector.config.settings import environ, load_settings
+from connector.core.bind import alone
 from connector.core.errors import MappingSetError
 from connector.core.mapping import Problem
 from connector.engine.clock import SystemClock
@@ -46,7 +47,8 @@ def _check(directory: Path, data: Path | None, *, offline: bool, as_json: bool) 
     except MappingSetError as error:
         return _say(directory.name, Diagnosis(error.problems, ()), as_json=as_json)
     if offline:
-        return _say(loaded.name, Diagnosis(loaded.warnings, ()), as_json=as_json)
+        mistakes = (problem for _mapping, problem in alone(loaded.spec))
+        return _say(loaded.name, Diagnosis(tuple(sorted({*loaded.warnings, *mistakes})), ()), as_json=as_json)
     return _say(loaded.name, run(_examine(loaded, place_of(data), demo=data is not None)), as_json=as_json)
 
 

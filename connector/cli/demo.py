@@ -60,8 +60,23 @@ def demo(  # noqa: PLR0917 (one parameter per option)
 
     Example: connector demo --records 200
     """
-    choices = Choices(Address.parse(listen), sandbox_listen, data, mappings, records, seed, as_json)
+    choices = Choices(
+        _address(listen, "--listen"),
+        str(_address(sandbox_listen, "--sandbox-listen")),
+        data,
+        mappings,
+        records,
+        seed,
+        as_json,
+    )
     guarded(lambda: _demo(choices))
+
+
+def _address(listen: str, option: str) -> Address:
+    try:
+        return Address.parse(listen)
+    except ValueError as error:
+        raise typer.BadParameter("must be HOST:PORT", param_hint=option) from error
 
 
 def _demo(choices: Choices) -> None:

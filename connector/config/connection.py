@@ -9,10 +9,11 @@ from typing import Final
 
 from ruamel.yaml.nodes import Node, ScalarNode
 
-from connector.config.nodes import MistakeError, pairs, position
+from connector.config.nodes import MistakeError, pairs, position, wrong
 from connector.config.section import Found, Key, section
-from connector.config.shapes import DURATION, INTEGER, PERCENT, SHARE, TEXT, Shape, at_least, choice, or_word
+from connector.config.shapes import DURATION, INTEGER, PERCENT, SHARE, TEXT, Shape, at_least, choice, or_word, word
 from connector.core.mapping import (
+    CRMS,
     Access,
     BrakeHalves,
     BrakeSpec,
@@ -64,9 +65,22 @@ _CREDENTIALS: Final = Key(
     "How to log in to the CRM; secrets as env:NAME or file:/path.",
     required=True,
 )
-_CRM: Final = Key("crm", TEXT, "The CRM, for example pipedrive.", required=True)
+_CRM: Final = Key("crm", word(CRMS), "The CRM, for example pipedrive.", required=True)
+
+
+def _name(node: Node) -> str:
+    name = TEXT.read(node)
+    if not NAME.fullmatch(name):
+        raise wrong(node, _bad_name(name))
+    return name
+
+
+def _bad_name(name: str) -> str:
+    return f"the name {name!r} may hold letters, digits, '_' and '-' only"
+
+
 _NAME: Final = Key(
-    "name", Shape(TEXT.read, {"type": "string", "pattern": f"^{NAME.pattern}$"}), "Default: the directory's name."
+    "name", Shape(_name, {"type": "string", "pattern": f"^{NAME.pattern}$"}), "Default: the directory's name."
 )
 _URL: Final = Key("url", TEXT, "The CRM's base URL, or env:NAME.")
 _ACCESS: Final = Key("access", choice(Access), "read_only: no call that changes the CRM.")
@@ -84,9 +98,7 @@ _KEYS: Final = (_CRM, _NAME, _URL, _CREDENTIALS, _ACCESS, _SWEEP, BRAKE, _BUDGET
 def _build(directory: str, found: Found) -> ConnectionSpec:
     name = found.of(_NAME, directory)
     if not NAME.fullmatch(name):
-        where = position(found.node(_NAME)) if found.get(_NAME) else found.at
-        advice = "" if found.get(_NAME) else " (the directory's name); set 'name'"
-        raise MistakeError(Problem(where, f"the name {name!r} may hold letters, digits, '_' and '-' only{advice}"))
+        raise MistakeError(Problem(found.at, f"{_bad_name(name)} (the directory's name); set 'name'"))
     return ConnectionSpec(
         name=name,
         at=found.at,
@@ -99,6 +111,7 @@ def _build(directory: str, found: Found) -> ConnectionSpec:
         budget=found.of(_BUDGET, BudgetSpec()),
         identity_field=found.of(_IDENTITY, "Connector ID"),
         webhooks=found.of(_WEBHOOKS, Webhooks.AUTO),
+        keys=dict(found.places()),
     )
 
 

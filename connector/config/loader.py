@@ -69,7 +69,7 @@ def _start(path: PurePath | str) -> Position:
 
 
 def _counts(path: Path) -> bool:
-    return path.suffix in (".yaml", ".yml") and not path.name.startswith(".") and path.is_file()
+    return path.suffix.lower() in (".yaml", ".yml") and not path.name.startswith(".") and path.is_file()
 
 
 def _content(path: Path) -> str:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.nodes import Node
 
 from connector.config.conditions import CONDITIONS
 from connector.config.connection import BRAKE
 from connector.config.lines import CONFLICT, DIRECTION, LINE
-from connector.config.nodes import pairs, position, wrong
+from connector.config.nodes import wrong
 from connector.config.section import Found, Key, section
 from connector.config.shapes import DATE, SET_VALUE, TEXT, Shape, by_kind, choice, list_of, table_of, word
 from connector.core.mapping import (
@@ -24,7 +24,6 @@ from connector.core.mapping import (
     Direction,
     MappingSpec,
     OnLeave,
-    Position,
     Rollout,
     SetValue,
 )
@@ -146,26 +145,5 @@ def _build(stem: str, found: Found) -> MappingSpec:
         updated_at=found.get(_UPDATED_AT),
         brake=found.of(BRAKE, BrakeHalves()),
         keep=found.of(_KEEP, ()),
-        keys=dict(_places(found)),
+        keys=dict(found.places()),
     )
-
-
-def _places(found: Found) -> Iterator[tuple[str, Position]]:
-    """Path → position, for complaints that come later: top-level keys, and what lies below those that name things.
-
-    Keys of blocks point to the key (`set.crm.type`), items of lists to the item (`match.0.1`), scalars to the value.
-    """
-    for name, (key, value) in found.nodes.items():
-        yield name, position(value) if isinstance(value, ScalarNode) else position(key)
-        yield from _below(name, value)
-
-
-def _below(path: str, node: Node) -> Iterator[tuple[str, Position]]:
-    if isinstance(node, MappingNode):
-        for key, value in pairs(node):
-            yield f"{path}.{key.value}", position(value) if path.startswith("fields.") else position(key)
-            yield from _below(f"{path}.{key.value}", value)
-    elif isinstance(node, SequenceNode):
-        for index, item in enumerate(node.value):
-            yield f"{path}.{index}", position(item)
-            yield from _below(f"{path}.{index}", item)

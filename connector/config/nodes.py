@@ -81,7 +81,7 @@ def compose(file: str, text: str) -> Node:
     try:
         root: Node | None = YAML(typ="safe", pure=True).compose(_Named(file, text))
     except MarkedYAMLError as error:
-        raise MistakeError(Problem(_marked(error, start), f"not YAML: {_sentence(error)}")) from error
+        raise MistakeError(Problem(_marked(error, start), f"not YAML: {_sentence(error, text)}")) from error
     except YAMLError as error:
         raise MistakeError(Problem(start, f"not YAML: {' '.join(str(error).split())}")) from error
     except RecursionError as error:
@@ -97,8 +97,13 @@ def compose(file: str, text: str) -> Node:
     return root
 
 
-def _sentence(error: MarkedYAMLError) -> str:
-    return ", ".join(part for part in (error.context, error.problem) if part)
+def _sentence(error: MarkedYAMLError, text: str) -> str:
+    said = ", ".join(part for part in (error.context, error.problem) if part)
+    mark = error.problem_mark or error.context_mark
+    line = text.split("\n")[mark.line] if mark and mark.line < text.count("\n") + 1 else ""
+    if "{{" in line or "{%" in line:
+        return f"{said}; a template stands in quotes"
+    return f"{said}; indent with spaces" if "\t" in line else said
 
 
 def _marked(error: MarkedYAMLError, start: Position) -> Position:
@@ -127,7 +132,8 @@ def _keys(node: MappingNode) -> Iterator[Problem]:
     first: dict[str, Position] = {}
     for key, _value in pairs(node):
         if not isinstance(key, ScalarNode):
-            yield Problem(position(key), "a key must be a word")
+            advice = "; a template stands in quotes" if isinstance(key, MappingNode) else ""
+            yield Problem(position(key), f"a key must be a word{advice}")
         elif key.value in first:
             yield Problem(position(key), f"{key.value!r} is given twice; first in line {first[key.value].line}")
         else:

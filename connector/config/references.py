@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
@@ -31,8 +32,10 @@ def resolve(reference: str, environ: Mapping[str, str], base: Path) -> str:
 def _variable(name: str, environ: Mapping[str, str]) -> str:
     value = environ.get(name, "").strip()
     if not value:
+        near = get_close_matches(name, [each for each in environ if each != name], n=1, cutoff=0.8)
+        other = f"; did you mean env:{near[0]}?" if near else ""
         raise UnresolvedReferenceError(
-            f"the environment variable {name} is not set", f"set {name}, or change env:{name} in connection.yaml"
+            f"the environment variable {name} is not set", f"set it, or change env:{name}{other}"
         )
     return value
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from connector.config.nodes import MistakeError, describe, pairs, position, wrong
 from connector.config.shapes import Schema, Shape
@@ -50,6 +50,26 @@ class Found:
     def node(self, key: Key[Any]) -> Node:
         """The node of a given key's value."""
         return self.nodes[key.name][1]
+
+    def places(self) -> Iterator[tuple[str, Position]]:
+        """Path → position, for complaints that come later: top-level keys, and what lies below those that name things.
+
+        Keys of blocks point to the key (`set.crm.type`), items of lists to the item (`match.0.1`), scalars to the value.
+        """
+        for name, (key, value) in self.nodes.items():
+            yield name, position(value) if isinstance(value, ScalarNode) else position(key)
+            yield from _below(name, value)
+
+
+def _below(path: str, node: Node) -> Iterator[tuple[str, Position]]:
+    if isinstance(node, MappingNode):
+        for key, value in pairs(node):
+            yield f"{path}.{key.value}", position(value) if path.startswith("fields.") else position(key)
+            yield from _below(f"{path}.{key.value}", value)
+    elif isinstance(node, SequenceNode):
+        for index, item in enumerate(node.value):
+            yield f"{path}.{index}", position(item)
+            yield from _below(f"{path}.{index}", item)
 
 
 def section(

@@ -278,7 +278,10 @@ class BudgetSpec:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionSpec:
-    """connection.yaml. `credentials` and `url` are references (`env:NAME`, `file:/path`) or literals, not yet resolved."""
+    """connection.yaml. `credentials` and `url` are references (`env:NAME`, `file:/path`) or literals, not yet resolved.
+
+    `keys` gives the position of each key for later complaints.
+    """
 
     name: str
     at: Position
@@ -291,6 +294,7 @@ class ConnectionSpec:
     budget: BudgetSpec = field(default_factory=BudgetSpec)
     identity_field: str | None = "Connector ID"
     webhooks: Webhooks = Webhooks.AUTO
+    keys: Dict[str, Position] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,4 +306,5 @@ class MappingSet:
     version: str
 
 
+CRMS: Final = ("pipedrive",)
 OBJECTS: Final = ("organization", "person", "deal", "lead", "activity", "note", "product", "user", "pipeline", "stage")

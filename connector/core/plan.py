@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from connector.core.convert.columns import spelled
 from connector.core.filter import crm_reader, failing
 from connector.core.line import BoundMapping, Line, Refs
 from connector.core.mapping import Condition, DeletePolicy, Direction, Keyword, OnLeave, SetValue
@@ -544,6 +545,4 @@ def constant(value: SetValue, now: datetime) -> str | None:
         return now.isoformat(sep=" ")
     if value is Keyword.NULL or value is None:
         return None
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
+    return spelled(value)

@@ -109,7 +109,8 @@ class Metadata:
 class Column:
     """A column of an application's table. `type` is PostgreSQL's `format_type` text; `kind` its family.
 
-    kind: text integer number boolean date time interval timestamp timestamptz uuid json array enum other.
+    kind: text integer number boolean date time interval timestamp timestamptz uuid json array enum other. Of a domain,
+    `base` is the type that it is made of in the end.
     """
 
     name: str
@@ -120,6 +121,16 @@ class Column:
     generated: bool = False
     identity: bool = False
     max_length: int | None = None
+    base: str = ""
+    labels: tuple[str, ...] = ()
+    """What an enum may say."""
+    element: Column | None = None
+    """What an array holds, as a column of its own."""
+
+    @property
+    def plain_type(self) -> str:
+        """The type without its domain."""
+        return self.base or self.type
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,3 +142,5 @@ class Table:
     columns: Mapping[str, Column]
     primary_key: tuple[str, ...] = ()
     references: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    relation: str = "table"
+    """table, view or foreign table."""

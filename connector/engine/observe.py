@@ -196,10 +196,11 @@ class Observer:
     def _targets_that_never_come(
         self, by_app: Iterable[tuple[str, AppKey]], by_crm: Iterable[tuple[str, str, CrmId]]
     ) -> frozenset[Parent]:
-        """Parents in mappings that are broken, or that do not create on the side where the parent is missing."""
+        """Parents in mappings that are broken, and records that their mapping never takes in."""
         mappings = self.context.rules.bound.mappings
         app = {Parent(t, Side.APP, k) for t, k in by_app if t not in mappings}
-        return frozenset(app | {Parent(t, Side.CRM, k) for t, _, k in by_crm if t not in mappings})
+        deaf = {Parent(t, Side.CRM, k) for t, _, k in by_crm if t not in mappings or not mappings[t].hears}
+        return frozenset(app | deaf)
 
     async def _intents_of_halves(self, db: Connection, cases: Sequence[Case]) -> Mapping[str, Sequence[Intent]]:
         objects = {case.link.object for case in cases if case.link.app_key is None}

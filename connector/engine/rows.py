@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import asyncpg
 
+from connector.core.held_back import held_back
 from connector.core.model import AppKey, Row
 from connector.core.plan import DeleteRow, InsertRow, UpdateRow
 from connector.engine.result import LATER, Batch, Result, grouped, mapping_name, put_off, row_key
@@ -44,22 +45,39 @@ async def _write_all(db: Connection, shape: tables.Shape, group: Sequence[Result
         async with db.transaction():
             written = await _write_group(db, shape, group)
     except asyncpg.PostgresError as error:
-        waited = isinstance(error, asyncpg.LockNotAvailableError)
-        batch.waits += waited
-        if not waited:
-            _raise_unless_refusal(error)
-        if len(group) > 1:
-            for result in group:
-                await _write_all(db, shape, [result], batch)
-        elif waited:
-            put_off(group, LATER)
-        else:
-            group[0].refused = tables.refusal(error)
+        await _refused(db, shape, group, batch, error)
     else:
         for result, row in written:
             result.row = row
             if row is not None and result.case.link.app_key is None:
                 result.case.link = replace(result.case.link, mapping=mapping_name(result), app_key=row.key)
+
+
+async def _refused(
+    db: Connection, shape: tables.Shape, group: Sequence[Result], batch: Batch, error: asyncpg.PostgresError
+) -> None:
+    waited = isinstance(error, asyncpg.LockNotAvailableError)
+    batch.waits += waited
+    if not waited:
+        _raise_unless_refusal(error)
+    if len(group) > 1:
+        for result in group:
+            await _write_all(db, shape, [result], batch)
+    elif waited:
+        put_off(group, LATER)
+    elif await _hold_back(db, shape, group[0], error):
+        await _write_all(db, shape, group, batch)
+    else:
+        group[0].refused = tables.refusal(error)
+
+
+async def _hold_back(db: Connection, shape: tables.Shape, result: Result, error: asyncpg.PostgresError) -> bool:
+    """True when the row can go on without values that no column of their type holds."""
+    plan = result.plan
+    if not isinstance(error, tables.MISFITS) or plan is None or not isinstance(plan.row, InsertRow | UpdateRow):
+        return False
+    result.plan = held_back(plan, await tables.unreadable(db, shape, plan.row.columns))
+    return result.plan is not plan
 
 
 async def _lock_rows(db: Connection, shape: tables.Shape, group: Sequence[Result]) -> None:

@@ -3,55 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from dataclasses import replace
+from typing import Final
 
 import asyncpg
 
 from connector.core.schema import Column, Table
+from connector.local import types
 
 Connection = asyncpg.pool.PoolConnectionProxy
 
 
-KINDS: Final[Mapping[str, str]] = {
-    "bool": "boolean",
-    "int2": "integer",
-    "int4": "integer",
-    "int8": "integer",
-    "numeric": "number",
-    "float4": "number",
-    "float8": "number",
-    "date": "date",
-    "time": "time",
-    "timetz": "time",
-    "interval": "interval",
-    "timestamp": "timestamp",
-    "timestamptz": "timestamptz",
-    "uuid": "uuid",
-    "json": "json",
-    "jsonb": "json",
-    "text": "text",
-    "varchar": "text",
-    "bpchar": "text",
-    "citext": "text",
-    "name": "text",
-}
+_RELATIONS: Final[Mapping[str, str]] = {"r": "table", "p": "table", "v": "view", "m": "view", "f": "foreign table"}
 
 _COLUMNS = """
-select n.nspname as schema, c.relname as name, a.attname as column, format_type(a.atttypid, a.atttypmod) as type,
-       coalesce(b.typname, t.typname) as base, t.typcategory::text as category, t.typtype::text as typtype,
+select n.nspname as schema, c.relname as name, c.relkind::text as relation, a.attname as column,
+       format_type(a.atttypid, a.atttypmod) as type, a.atttypid as type_id, a.atttypmod as modifier,
        not a.attnotnull as nullable, pg_get_expr(d.adbin, d.adrelid) as default,
        a.attgenerated <> '' as generated, a.attidentity <> '' as identity,
-       case when t.typname in ('varchar', 'bpchar') and a.atttypmod > 4 then a.atttypmod - 4 end as max_length,
        (select format('%I.%I', sn.nspname, s.relname) from pg_depend o join pg_class s on s.oid = o.objid
         join pg_namespace sn on sn.oid = s.relnamespace
         where o.classid = 'pg_class'::regclass and o.refclassid = 'pg_class'::regclass and o.refobjid = c.oid
           and o.refobjsubid = a.attnum and o.deptype in ('a', 'i') and s.relkind = 'S' limit 1) as sequence
 from unnest($1::text[], $2::text[]) wanted(schema, name)
 join pg_namespace n on n.nspname = wanted.schema
-join pg_class c on c.relnamespace = n.oid and c.relname = wanted.name and c.relkind in ('r', 'p')
+join pg_class c on c.relnamespace = n.oid and c.relname = wanted.name and c.relkind in ('r', 'p', 'v', 'm', 'f')
 join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-join pg_type t on t.oid = a.atttypid
-left join pg_type b on b.oid = t.typbasetype and t.typtype = 'd'
 left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
 order by n.nspname, c.relname, a.attnum
 """
@@ -75,8 +52,13 @@ async def describe(db: Connection, wanted: Iterable[tuple[str, str]]) -> Mapping
     pairs = sorted(set(wanted))
     schemas, names = [schema for schema, _ in pairs], [name for _, name in pairs]
     columns: dict[tuple[str, str], dict[str, Column]] = {}
-    for row in await db.fetch(_COLUMNS, schemas, names):
-        columns.setdefault((row["schema"], row["name"]), {})[row["column"]] = _column(row)
+    relations: dict[tuple[str, str], str] = {}
+    found = await db.fetch(_COLUMNS, schemas, names)
+    known = await types.load(db, {row["type_id"] for row in found})
+    for row in found:
+        place = (row["schema"], row["name"])
+        relations[place] = _RELATIONS[row["relation"]]
+        columns.setdefault(place, {})[row["column"]] = _column(row, known)
     primary: dict[tuple[str, str], tuple[str, ...]] = {}
     foreign: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}
     for row in await db.fetch(_KEYS, schemas, names):
@@ -86,33 +68,23 @@ async def describe(db: Connection, wanted: Iterable[tuple[str, str]]) -> Mapping
         elif len(row["columns"]) == 1:
             foreign.setdefault(place, {})[row["columns"][0]] = (row["foreign_schema"], row["foreign_name"])
     return {
-        place: Table(place[0], place[1], found, primary.get(place, ()), foreign.get(place, {}))
-        for place, found in columns.items()
+        place: Table(place[0], place[1], each, primary.get(place, ()), foreign.get(place, {}), relations[place])
+        for place, each in columns.items()
     }
 
 
-def _column(row: Any) -> Column:  # noqa: ANN401
+def _column(row: asyncpg.Record, known: types.Types) -> Column:
     default = row["default"]
     if row["identity"]:
         default = f"nextval({quote_literal(row['sequence'])}::regclass)"
-    return Column(
-        row["column"],
-        row["type"],
-        _kind(row),
-        nullable=row["nullable"],
-        default=default,
+    plain = types.column(known, row["column"], row["type"], row["type_id"], row["modifier"])
+    return replace(
+        plain,
+        nullable=plain.nullable and row["nullable"],
+        default=default or plain.default,
         generated=row["generated"],
         identity=row["identity"],
-        max_length=row["max_length"],
     )
-
-
-def _kind(row: Any) -> str:  # noqa: ANN401
-    if row["category"] == "A":
-        return "array"
-    if row["typtype"] == "e":
-        return "enum"
-    return KINDS.get(row["base"], "other")
 
 
 def quote_ident(name: str) -> str:

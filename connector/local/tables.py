@@ -23,6 +23,8 @@ from connector.local.catalogue import Connection, quote_ident
 
 _INTEGER: Final = re.compile(r"-?[0-9]{1,19}")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+MISFITS: Final = (asyncpg.DataError, asyncpg.CheckViolationError)
+"""What PostgreSQL says to a value that a type cannot hold; the second is also a domain's own check."""
 _BITS: Final = {"smallint": 15, "integer": 31}
 
 
@@ -77,7 +79,7 @@ def as_text(column: Column) -> str:
 def from_text(column: Column, source: str) -> str:
     """SQL that turns a spelling back into the column's type."""
     if column.kind == "array":
-        element = column.type.removesuffix("[]")
+        element = column.element.type if column.element is not None else column.type.removesuffix("[]")
         return (
             f"case when {source} is null then null "
             f"else array(select jsonb_array_elements_text({source}::jsonb)::{element}) end::{column.type}"
@@ -233,6 +235,18 @@ async def _new_keys(db: Connection, shape: Shape, count: int) -> Sequence[str]:
         return []
     rows = await db.fetch(f"select ({default})::text from generate_series(1, $1)", count)
     return [row[0] for row in rows]
+
+
+async def unreadable(db: Connection, shape: Shape, row: Mapping[str, str | None]) -> frozenset[str]:
+    """The columns whose text PostgreSQL cannot read as their type."""
+    found = set()
+    for name, text in row.items():
+        try:
+            async with db.transaction():
+                await db.execute(f"select {from_text(shape.table.columns[name], '$1::text')}", text)
+        except MISFITS:
+            found.add(name)
+    return frozenset(found)
 
 
 async def delete(db: Connection, shape: Shape, keys: Iterable[AppKey]) -> None:

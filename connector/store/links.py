@@ -165,9 +165,10 @@ async def former(db: Connection, connection: str, name: str, halves: Mapping[Crm
 
 
 async def known_rows(db: Connection, connection: str, mapping: str, keys: Sequence[AppKey]) -> frozenset[AppKey]:
-    """Which rows have a link."""
+    """Which rows have a link that stands whatever the rules say; a row that they kept out is judged again."""
     rows = await db.fetch(
-        "select app_key from connector.link where connection = $1 and mapping = $2 and app_key = any($3::text[])",
+        """select app_key from connector.link where connection = $1 and mapping = $2 and app_key = any($3::text[])
+             and not (state = 'excluded' and crm_id is null)""",
         connection,
         mapping,
         list(keys),

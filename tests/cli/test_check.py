@@ -55,6 +55,52 @@ async def test_the_files_alone() -> None:
     assert (done.code, done.out, done.err) == (0, "sales-engagement: ok\n", "")
 
 
+LOOSE = """object: person
+table: app.contacts
+key: id
+direction: both
+match: [mail]
+only: {receive: {org_id: {in: companie}}}
+fields:
+  - {column: email, crm: emails}
+  - {column: company_id, crm: org_id, link: firm}
+  - {column: full_name, crm: "{{ first_name | uper }}"}
+"""
+
+
+async def test_the_files_alone_are_compared_with_each_other(tmp_path: Path) -> None:
+    """Offline too: names of other mappings, match keys without a line, templates that are none."""
+    shutil.copytree(MAPPINGS, tmp_path / "acme")
+    contact = tmp_path / "acme" / "contact.yaml"
+    contact.write_text(LOOSE, encoding="utf-8")
+    done = await connector("check", str(tmp_path / "acme"), "--offline")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.splitlines() == [
+        f"{contact}:5:9: no line of 'fields' maps column 'mail'; did you mean 'email'?",
+        f"{contact}:6:27: this set has no mapping 'companie'; did you mean 'company'?",
+        f"{contact}:9:45: this set has no mapping 'firm'; known: call, comment, company, contact, deal, email, task",
+        f"{contact}:10:30: template, line 1: No filter named 'uper'.",
+    ]
+
+
+async def test_references_that_lead_nowhere_are_all_named(tmp_path: Path) -> None:
+    """By `check` and `run`: each variable and file at its place, with the name that was meant."""
+    shutil.copytree(MAPPINGS, tmp_path / "acme")
+    connection = tmp_path / "acme" / "connection.yaml"
+    text = "crm: pipedrive\nurl: env:PIPEDRIVE_URI\ncredentials: {api_token: file:nowhere}\n"
+    connection.write_text(text, encoding="utf-8")
+    variables = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "PIPEDRIVE_URL": "http://x.test"}
+    done = await connector("run", str(tmp_path / "acme"), CONNECTOR_SECRET_KEY="x", **variables)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.splitlines() == [
+        (
+            f"{connection}:2:6: the environment variable PIPEDRIVE_URI is not set; "
+            "set it, or change env:PIPEDRIVE_URI; did you mean env:PIPEDRIVE_URL?"
+        ),
+        f"{connection}:3:15: cannot read the file {tmp_path / 'acme' / 'nowhere'}; check its path and permissions",
+    ]
+
+
 async def test_the_demo_is_sound(demo: Demo) -> None:
     """Database, account, budget, clocks, webhooks, rights, triggers and indexes are looked at."""
     done = await demo.command("check", str(MAPPINGS), "--json")

@@ -51,6 +51,8 @@ async def test_help_is_no_failure() -> None:
         ("sync", "contact", "1", "--related"),
         ("failures", "discard"),
         ("pause", "acme/contact", "--sends"),
+        ("demo", "--listen", "8080"),
+        ("demo", "--sandbox-listen", "here"),
     ],
     ids=" ".join,
 )

@@ -52,6 +52,28 @@ MAPPINGS: dict[str, tuple[str, list[str]]] = {
         HEAD + FIELDS + "? [a, b]\n: c\n",
         ["6:3: a key must be a word"],
     ),
+    "a template without quotes": (
+        _line("{column: email, crm: {{ first_name }}}"),
+        ["6:27: a key must be a word; a template stands in quotes"],
+    ),
+    "a template without quotes in a block": (
+        HEAD + "fields:\n  - column: email\n    crm: {{ first_name }} {{ last_name }}\n",
+        [
+            (
+                "7:27: not YAML: while parsing a block mapping, expected <block end>, but found '{'"
+                "; a template stands in quotes"
+            )
+        ],
+    ),
+    "a tab": (
+        HEAD + "fields:\n\t- {column: email, crm: emails}\n",
+        [
+            (
+                "6:1: not YAML: while scanning for the next token, found character '\\t' that cannot start any token"
+                "; indent with spaces"
+            )
+        ],
+    ),
     "two documents": (
         HEAD + FIELDS + "---\nobject: person\ntable: app.contacts\nkey: id\ndirection: both\n",
         ["6:1: not YAML: expected a single document in the stream, but found another document"],
@@ -234,6 +256,16 @@ MAPPINGS: dict[str, tuple[str, list[str]]] = {
     ),
 }
 CONNECTIONS: dict[str, tuple[str, list[str]]] = {
+    "several at once": (
+        "crm: pipedriv\nname: my firm\ncredentials: {api_tokn: env:X}\nwebhooks: on\n",
+        [
+            "1:6: unknown value 'pipedriv'; did you mean 'pipedrive'?",
+            "2:7: the name 'my firm' may hold letters, digits, '_' and '-' only",
+            "3:14: 'api_token' is missing",
+            "3:15: unknown key 'api_tokn'; did you mean 'api_token'?",
+            "4:11: unknown value 'on'; known: auto, manual, off",
+        ],
+    ),
     "unknown key": (
         CONNECTION + "swep: {}\n",
         ["3:1: unknown key 'swep'; did you mean 'sweep'?"],

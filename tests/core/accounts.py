@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from connector.config.loader import parse_set
 from connector.core.bind import bind
@@ -111,6 +112,7 @@ TABLES = {
         table("tags", column("code", null=False), column("label"), key=("code",)),
         table("days", column("day", "date", null=False), column("b"), key=("day",)),
         table("friends", ID, column("friend_id", "integer", null=False), column("name")),
+        replace(table("grown_ups", column("name")), relation="view", primary_key=()),
         table("pairs", column("a"), column("b"), key=("a", "b")),
         table("calls", ID, column("subject"), column("contact_id", "integer", null=False), column("log_id", "integer")),
     )

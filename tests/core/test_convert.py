@@ -109,7 +109,7 @@ RECEIVED = [
     ("timestamptz", T.DATETIME, "2026-11-02T08:15:30.120Z", "2026-11-02 08:15:30.12+00"),
     ("text", T.DATETIME, "2026-11-02T08:15:30.120Z", "2026-11-02T08:15:30Z"),
     ("text", T.TEXT, 5, "5"),
-    ("text", T.HTML, "<p>Hi <b>you</b></p><ul><li>1 &amp; 2</li></ul>", "Hi you\n1 & 2\n"),
+    ("text", T.HTML, "<p>Hi <b>you</b></p><ul><li>1 &amp; 2</li></ul>", "Hi you\n1 & 2"),
     ("text", T.HTML, "<script>x</script>ok", "ok"),
     ("text", T.USER, "8", "bob@acme.test"),
 ]

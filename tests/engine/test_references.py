@@ -260,3 +260,22 @@ async def test_records_that_refer_to_each_other(database: str, tmp_path: Path) -
         bosses = {name: person["custom_fields"][field["field_code"]] for name, person in persons.items()}
         ids = {name: person["id"] for name, person in persons.items()}
         assert bosses == {"Ada": ids["Bob"], "Bob": ids["Ada"], "Eve": ids["Eve"]}
+
+
+async def test_a_record_that_its_mapping_never_takes_in_is_not_waited_for(database: str, tmp_path: Path) -> None:
+    """Companies are only sent: a person of somebody else's organization arrives without one, and nothing stays undone."""
+    files = {"company.yaml": COMPANY.replace("both", "send"), "contact.yaml": CONTACT}
+    async with rig(database, tmp_path / "set", files, TABLES) as world:
+        await world.start()
+        organization = await world.crm("POST", "/api/v2/organizations", {"name": "Not ours"})
+        person = await world.person(name="Ada", org_id=organization["id"])
+        await world.quiet()
+        row = await world.db.fetchrow("select * from app.contacts")
+        assert row is not None
+        assert (row["name"], row["company_id"]) == ("Ada", None)
+        ours = await world.db.fetchval("insert into app.companies (name) values ('Ours') returning id")
+        await world.quiet()
+        mine = (await _all(world, "organizations"))["Ours"]["id"]
+        await world.crm("PATCH", f"/api/v2/persons/{person['id']}", {"org_id": mine})
+        await world.quiet()
+        assert await world.db.fetchval("select company_id from app.contacts") == ours

@@ -8,6 +8,8 @@ from typing import Final
 from connector.core.bind.lines import Joined
 from connector.core.bind.names import unknown_choice
 from connector.core.bind.scope import Scope
+from connector.core.convert import columns
+from connector.core.line import HeldError
 from connector.core.mapping import Direction, MappingSpec, Template
 from connector.core.schema import FieldType
 from connector.core.spelling import meant
@@ -59,7 +61,6 @@ def _check_link(scope: Scope, line: Joined) -> None:
     target = scope.mappings.get(line.spec.link)
     place = f"{line.path}.link"
     if target is None:
-        scope.wrong(f"this set has no mapping {line.spec.link!r}{meant(line.spec.link, scope.mappings)}", place)
         return
     _check_object(scope, line, target, place)
     key = scope.keys.get(target.name)
@@ -82,18 +83,33 @@ def _check_values(scope: Scope, line: Joined) -> None:
     if isinstance(line.spec.crm, Template) or len(line.fields) != 1:
         return
     for app, label in line.spec.values.items():
+        _check_word(scope, line, app)
         reason = unknown_choice(line.fields[0], label, scope.metadata)
         if reason is not None:
             scope.unknown(reason, f"{line.path}.values.{app}")
 
 
+def _check_word(scope: Scope, line: Joined, word: str) -> None:
+    """The app's side of `values:`: a word that the column cannot hold is mistyped."""
+    if isinstance(line.spec.column, Template) or len(line.columns) != 1:
+        return
+    column = line.columns[0].element or line.columns[0]
+    try:
+        columns.fit(column, word)
+    except HeldError as error:
+        advice = meant(word, column.labels) or f": {error.cause}"
+        scope.wrong(
+            f"column {column.name!r} ({column.type}) cannot hold {word!r}{advice}", f"{line.path}.values.{word}"
+        )
+
+
 def check_targets(scope: Scope, lines: Iterable[Joined]) -> None:
     """Notes a column that two lines write, and a CRM field that two lines or a line and a constant send."""
-    columns: dict[str, Joined] = {}
+    written: dict[str, Joined] = {}
     fields: dict[str, Joined] = {}
     for line in lines:
         for column in line.columns if line.receives else ():
-            first = columns.setdefault(column.name, line)
+            first = written.setdefault(column.name, line)
             if first is not line:
                 message = f"column {column.name!r} is already written in line {first.spec.at.line}"
                 scope.wrong(message, line.column_path)

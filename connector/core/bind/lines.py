@@ -132,7 +132,7 @@ def _converter(
 
 def _columns(scope: Scope, spec: LineSpec, path: str) -> tuple[Column, ...] | None:
     column = spec.column
-    names = _variables(scope, column, f"{path}.column") if isinstance(column, Template) else column
+    names = _variables(column) if isinstance(column, Template) else column
     if names is None:
         return None
     found = [scope.column(name, *_places(path, "column", index)) for index, name in enumerate(names)]
@@ -143,7 +143,7 @@ def _fields(scope: Scope, spec: LineSpec, path: str) -> tuple[CrmField, ...] | N
     if spec.crm is None:
         return ()
     if isinstance(spec.crm, Template):
-        variables = _variables(scope, spec.crm, f"{path}.crm")
+        variables = _variables(spec.crm)
         return None if variables is None else _all([_mentioned(scope, name, f"{path}.crm") for name in variables])
     return _all([field_named(scope, name, *_places(path, "crm", index)) for index, name in enumerate(spec.crm)])
 
@@ -154,12 +154,11 @@ def _mentioned(scope: Scope, name: str, path: str) -> CrmField | None:
     return found or field_named(scope, FieldName(name), path)
 
 
-def _variables(scope: Scope, template: Template, path: str) -> tuple[str, ...] | None:
-    """What a template reads of its side; None and a note where it is no template."""
+def _variables(template: Template) -> tuple[str, ...] | None:
+    """What a template reads of its side; None where it is no template."""
     try:
         return tuple(sorted(compile_template(template.source).names))
-    except TemplateProblem as problem:
-        scope.wrong(f"template, line {problem.line}: {problem.message}", path)
+    except TemplateProblem:
         return None
 
 

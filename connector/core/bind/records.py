@@ -13,7 +13,6 @@ from connector.core.line import Line
 from connector.core.mapping import Condition, Direction, FieldName, Keyword, LineSpec, Rollout, SetValue, Template, Test
 from connector.core.model import Json
 from connector.core.schema import CrmField, FieldType, Metadata
-from connector.core.spelling import meant
 
 
 def check_object(scope: Scope) -> None:
@@ -36,10 +35,7 @@ def _followed(condition: Condition, field: CrmField | None) -> Condition:
 
 def _check_condition(scope: Scope, condition: Condition, path: str) -> None:
     field = field_named(scope, FieldName(condition.name), path)
-    if condition.test is Test.IN and condition.operands[0] not in scope.mappings:
-        name = str(condition.operands[0])
-        scope.wrong(f"this set has no mapping {name!r}{meant(name, scope.mappings)}", f"{path}.in", path)
-    elif field is not None and condition.test in (Test.ANY_OF, Test.NOT):
+    if field is not None and condition.test in (Test.ANY_OF, Test.NOT):
         for index, operand in enumerate(condition.operands):
             _check_operand(scope, field, operand, (f"{path}.{index}", f"{path}.not.{index}", f"{path}.not", path))
 
@@ -104,17 +100,10 @@ def match_lines(scope: Scope, lines: Sequence[Joined]) -> tuple[tuple[Line, ...]
 
 
 def _match_line(scope: Scope, lines: Sequence[Joined], key: int, item: int) -> Line | None:
-    name, places = scope.spec.match[key][item], (f"match.{key}.{item}", f"match.{key}", "match")
+    """The line that maps the column; where there is none, or it does not fit, that was complained about."""
     known = {column.name: line for line in reversed(lines) if _usable(line) for column in line.columns}
-    if name in known:
-        return known[name].line(scope)
-    if not any(_names(line, name) for line in scope.spec.lines):  # else it was already complained about
-        scope.wrong(f"no line of 'fields' maps column {name!r}{meant(name, known)}", *places)
-    return None
-
-
-def _names(line: LineSpec, column: str) -> bool:
-    return line.crm is not None and not isinstance(line.column, Template) and column in line.column
+    found = known.get(scope.spec.match[key][item])
+    return found.line(scope) if found is not None else None
 
 
 def _usable(line: Joined) -> bool:

@@ -7,22 +7,27 @@ from typing import Final
 
 from connector.core.bind.lines import Joined
 from connector.core.bind.scope import Scope
-from connector.core.mapping import Test
+from connector.core.convert import columns
+from connector.core.line import HeldError
+from connector.core.mapping import Keyword, SetValue
 from connector.core.schema import Column, Table
-from connector.core.spelling import meant
 
 _KEY_KINDS: Final = ("integer", "uuid", "text")
 _TIME_KINDS: Final = ("timestamp", "timestamptz")
+_MOMENTS: Final = (*_TIME_KINDS, "date", "text")
 
 
 def check_table(scope: Scope, table: Table, lines: Iterable[Joined]) -> None:
     """Notes everything that the table does not have or forbids."""
+    if table.relation != "table":
+        name = f"{table.schema}.{table.name}"
+        scope.wrong(f"{name} is a {table.relation}: no trigger can note its changes; map the table behind it", "table")
+        return
     _check_key(scope, table)
     for path in ("set.app", "deletes.receive.set"):
         _check_assigned(scope, path)
     for condition in scope.spec.only_send:
         scope.column(condition.name, f"only.send.{condition.name}", "only")
-        _check_pointer(scope, condition.operands if condition.test is Test.IN else (), f"only.send.{condition.name}")
     _check_updated_at(scope)
     if scope.spec.direction.receives:
         _check_filled(scope, table, set(_filled(scope, lines)))
@@ -42,16 +47,27 @@ def _check_key(scope: Scope, table: Table) -> None:
 
 def _check_assigned(scope: Scope, path: str) -> None:
     assigned = scope.spec.set_app if path == "set.app" else scope.spec.deletes.set
-    for name in assigned:
+    for name, value in assigned.items():
         column = scope.column(name, f"{path}.{name}", path)
-        if column is not None and column.generated:
-            scope.wrong(f"column {name!r} is generated and cannot be written", f"{path}.{name}", path)
+        reason = _unassignable(column, value) if column is not None else None
+        if reason is not None:
+            scope.wrong(f"column {name!r} {reason}", f"{path}.{name}", path)
 
 
-def _check_pointer(scope: Scope, operands: Iterable[object], path: str) -> None:
-    for name in operands:
-        if name not in scope.mappings:
-            scope.wrong(f"this set has no mapping {name!r}{meant(str(name), scope.mappings)}", f"{path}.in", path)
+def _unassignable(column: Column, value: SetValue) -> str | None:
+    """Why the column cannot be given the value; None when it can."""
+    if column.generated:
+        return "is generated and cannot be written"
+    if value is Keyword.NULL or value is None:
+        return None if column.nullable else "is NOT NULL and cannot be set to null"
+    if value is Keyword.NOW:
+        return None if column.kind in _MOMENTS else f"({column.type}) takes no time; now in quotes is text"
+    try:
+        columns.fit(column, columns.spelled(value))
+    except HeldError as error:
+        labels = f"; labels: {', '.join(column.labels)}" if column.labels else ""
+        return f"({column.type}) cannot hold {value!r}: {error.cause}{labels}"
+    return None
 
 
 def _check_updated_at(scope: Scope) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from connector.core.bind.alone import alone
 from connector.core.bind.checks import check_line, check_targets
 from connector.core.bind.cycles import deadlocks, defer
 from connector.core.bind.lines import Joined, join
@@ -34,7 +35,7 @@ def bind(
     if quarantine:
         scopes = {name: replace(scope, set_aside=[]) for name, scope in scopes.items()}
     bound = {name: _bind(scope, tables, spec.connection.brake) for name, scope in scopes.items()}
-    for name, problem in overlaps(scopes.values()):
+    for name, problem in (*alone(spec), *overlaps(scopes.values())):
         scopes[name].notes.append(problem)
     usable = {name: each for name, each in bound.items() if each is not None and scopes[name].sound}
     deferred = defer(usable)

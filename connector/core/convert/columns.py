@@ -91,9 +91,15 @@ def _storable(text: str) -> str:
     return text
 
 
+def _label(column: Column, text: str) -> str:
+    if column.labels and text not in column.labels:
+        raise HeldError(Cause.NOT_IN_ENUM)
+    return text
+
+
 def _integer(column: Column, text: str) -> str:
     number = decimals.whole(decimals.decimal(text))
-    limit = 1 << _INTEGERS.get(column.type, 63)
+    limit = 1 << _INTEGERS.get(column.plain_type, 63)
     if not -limit <= number < limit:
         raise HeldError(Cause.OUT_OF_RANGE)
     return str(number)
@@ -101,9 +107,9 @@ def _integer(column: Column, text: str) -> str:
 
 def _number(column: Column, text: str) -> str:
     number = decimals.decimal(text)
-    if column.type == "real":
+    if column.plain_type == "real":
         return _real(number)
-    limits = _NUMERIC.fullmatch(column.type)
+    limits = _NUMERIC.fullmatch(column.plain_type)
     if limits:
         number = decimals.rounded(number, int(limits[1]), int(limits[2] or 0))
     return decimals.spell(number)
@@ -154,6 +160,7 @@ def _document(text: str) -> str:
 
 
 _FITS: Final[Mapping[str, Callable[[Column, str], str]]] = {
+    "enum": _label,
     "integer": _integer,
     "number": _number,
     "boolean": lambda _, text: "true" if boolean(text) else "false",

@@ -132,8 +132,8 @@ class TextInHtml(Value):
         return within(escaped(columns.spelled(app)), self.text.limit)
 
     def to_app(self, crm: Json, _: Refs, /) -> Json:
-        """What a reader sees."""
-        return columns.fit(self.text.column, plain(columns.spelled(crm)))
+        """What a reader sees, without empty lines around it."""
+        return columns.fit(self.text.column, plain(columns.spelled(crm)).strip("\n"))
 
     def app_form(self, app: Json, /) -> Hashable:
         """The text without blanks at the ends of lines."""

@@ -50,7 +50,7 @@ class Number(Value):
 
     def _form(self, value: Json) -> Hashable:
         number = decimals.decimal(value)
-        return columns.single(number) if self.column.type == "real" else _sent(number)
+        return columns.single(number) if self.column.plain_type == "real" else _sent(number)
 
 
 def _sent(number: Decimal) -> Hashable:

@@ -84,7 +84,8 @@ def _own_labels(wanted: Wanted) -> frozenset[str] | None:
 def value_of(wanted: Wanted) -> Value:
     """The conversion, behind its `values:` map; of collections, of each element."""
     if wanted.name in ("set", "list"):
-        element = choice.mapped(columns.TEXT, _scalar(wanted, columns.TEXT), wanted.values)
+        item = wanted.column.element or columns.TEXT
+        element = choice.mapped(item, _scalar(wanted, columns.TEXT if wanted.values else item), wanted.values)
         return Elements(element, ordered=wanted.name == "list")
     inner = _scalar(wanted, columns.TEXT if wanted.values else wanted.column)
     return choice.mapped(wanted.column, inner, wanted.values)

@@ -1,0 +1,144 @@
+"""Edited files of a running connection: taken over by themselves, or refused in words while the old set goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from structlog.testing import capture_logs
+
+from tests.engine.rig import CONNECTION, Rig, rig
+
+TABLES: Final = """
+create schema app;
+create table app.people (id bigint generated always as identity primary key, name text, email text, job text);
+"""
+PERSON: Final = """object: person
+table: app.people
+key: id
+direction: both
+match: [email]
+fields:
+  - {column: name, crm: name}
+  - {column: email, crm: emails, as: primary}
+"""
+SPEED: Final = 10.0
+
+
+def _save(world: Rig, name: str, text: str) -> None:
+    (world.directory / name).write_text(text, encoding="utf-8")
+
+
+def _applied(world: Rig, text: str) -> Callable[[], Awaitable[bool]]:
+    """Whether the files that are in force hold this text."""
+
+    async def look() -> bool:
+        files = await world.db.fetchval("select files::text from connector.set where connection = 'test'")
+        return text in str(files)
+
+    return look
+
+
+async def _names(world: Rig) -> set[str]:
+    return {person["name"] for person in await world.crm("GET", "/api/v2/persons")}
+
+
+async def test_a_bad_edit_keeps_the_old_set_running_and_says_every_mistake(database: str, tmp_path: Path) -> None:
+    """Each mistake stands in the log with its place and what would be right; the mended file is taken over."""
+    async with rig(database, tmp_path / "set", {"person.yaml": PERSON}, TABLES, speed=SPEED) as world:
+        await world.start()
+        with capture_logs() as logs:
+            _save(world, "person.yaml", PERSON + "  - {column: jobb, crm: naem}\n")
+
+            async def refused() -> bool:
+                return len([line for line in logs if line["event"] == "mappings.refused"]) == 2
+
+            await world.until(refused)
+        said = [line["error"].message for line in logs if line["event"] == "mappings.refused"]
+        place = world.directory / "person.yaml"
+        assert said == [
+            f"{place}:9:14: app.people has no column 'jobb'; did you mean 'job'?",
+            f"{place}:9:25: person has no field 'naem'; did you mean 'name'?",
+        ]
+        await world.db.execute("insert into app.people (name, email) values ('Ada', 'ada@x.test')")
+        await world.quiet()
+        assert await _names(world) == {"Ada"}
+        _save(world, "person.yaml", PERSON.replace("match: [email]", "match: [name]"))
+        await world.until(_applied(world, "match: [name]"))
+
+
+async def test_an_edit_may_name_a_field_that_was_made_a_moment_ago(database: str, tmp_path: Path) -> None:
+    """The definitions of the CRM are read again before an edit is refused for what they lacked."""
+    async with rig(database, tmp_path / "set", {"person.yaml": PERSON}, TABLES, speed=SPEED) as world:
+        await world.start()
+        await world.db.execute("insert into app.people (name, email, job) values ('Ada', 'ada@x.test', 'CEO')")
+        await world.quiet()
+        made = await world.crm("POST", "/api/v2/personFields", {"field_name": "Job", "field_type": "varchar"})
+        _save(world, "person.yaml", PERSON + "  - {column: job, crm: Job}\n")
+
+        async def told() -> bool:
+            (person,) = await world.crm("GET", "/api/v2/persons")
+            return bool(person["custom_fields"].get(made["field_code"]) == "CEO")
+
+        await world.until(told)
+
+
+async def test_access_and_the_rest_of_the_connection_follow_an_edit(database: str, tmp_path: Path) -> None:
+    """A read-only connection that may write from now on writes what it had kept back."""
+    readonly = CONNECTION + "access: read_only\nidentity_field: none\n"
+    async with rig(
+        database, tmp_path / "set", {"person.yaml": PERSON}, TABLES, connection=readonly, speed=SPEED
+    ) as world:
+        await world.start()
+        await world.db.execute("insert into app.people (name, email) values ('Ada', 'ada@x.test')")
+        await world.quiet()
+        assert await _names(world) == set()
+        _save(world, "connection.yaml", CONNECTION)
+
+        async def written() -> bool:
+            return await _names(world) == {"Ada"}
+
+        await world.until(written)
+        _save(world, "connection.yaml", readonly)
+        await world.until(_applied(world, "read_only"))
+        await world.db.execute("update app.people set name = 'Bea'")
+        await world.quiet()
+        assert await _names(world) == {"Ada"}
+
+
+async def test_wider_filters_let_in_what_the_old_ones_kept_out(database: str, tmp_path: Path) -> None:
+    """A row and a record that passed no filter take part once an edit lets them pass."""
+    narrow = PERSON + "only: {receive: {last_name: Yes}, send: {job: CEO}}\n"
+    async with rig(database, tmp_path / "set", {"person.yaml": narrow}, TABLES, speed=SPEED) as world:
+        await world.start()
+        await world.db.execute("insert into app.people (name, email, job) values ('Ada No', 'ada@x.test', 'CTO')")
+        await world.person(name="Bob No")
+        await world.quiet()
+        assert await _names(world) == {"Bob No"}
+        assert await world.db.fetchval("select count(*) from app.people") == 1
+        _save(world, "person.yaml", PERSON)
+
+        async def both() -> bool:
+            rows = {row["name"] for row in await world.db.fetch("select name from app.people")}
+            return rows == await _names(world) == {"Ada No", "Bob No"}
+
+        await world.until(both)
+
+
+async def test_another_name_or_account_needs_a_restart(database: str, tmp_path: Path) -> None:
+    """Links of one account are not those of another: the edit is refused, the old set goes on."""
+    async with rig(database, tmp_path / "set", {"person.yaml": PERSON}, TABLES, speed=SPEED) as world:
+        await world.start()
+        with capture_logs() as logs:
+            _save(world, "connection.yaml", CONNECTION.replace("name: test", "name: other"))
+
+            async def refused() -> bool:
+                return any(line["event"] == "mappings.refused" for line in logs)
+
+            await world.until(refused)
+        (said,) = [line["error"].message for line in logs if line["event"] == "mappings.refused"]
+        assert said.endswith("connection.yaml:2:1: name cannot change while the connection runs; restart it")
+        await world.db.execute("insert into app.people (name, email) values ('Ada', 'ada@x.test')")
+        await world.quiet()
+        assert await _names(world) == {"Ada"}
