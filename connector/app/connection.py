@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import structlog
 from pydantic import TypeAdapter
 
 from connector.app.sets import Account, Answers, LoadedSet, load_directory, make_crm
+from connector.config.loader import read_files
 from connector.core.errors import (
     ConnectorError,
     MappingSetError,
@@ -68,8 +70,8 @@ class Running:
     door: Door | None = None
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the connection works for the first time."""
-    refused: str | None = None
-    """The version of edited files that was looked at already."""
+    looked_at: Mapping[str, str] | None = None
+    """The edited files as they were last looked at, whatever came of it."""
     complaint: str = ""
     renewed: bool = False
     """Set when connection.yaml was edited so that the connection begins anew, with another client."""
@@ -283,10 +285,11 @@ class Running:
     async def _reload(self, context: Context) -> None:
         """Takes over edited files; a bad file keeps the old set running and says so, once."""
         try:
-            edited = await asyncio.to_thread(load_directory, self.loaded.directory)
-            if edited.spec.version in (self.loaded.spec.version, self.refused):
+            files = await asyncio.to_thread(read_files, self.loaded.directory)
+            if files in (self.loaded.files, self.looked_at):
                 return
-            self.refused = edited.spec.version
+            self.looked_at = files
+            edited = await asyncio.to_thread(load_directory, self.loaded.directory)
             refuse_move(self.loaded, edited)
             rules = await self._edited_rules(context, edited)
         except MappingSetError as error:

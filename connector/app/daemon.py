@@ -87,7 +87,7 @@ class Daemon:
     def reload(self) -> None:
         """Looks at the mapping files again, those refused before included."""
         for running in self.running.values():
-            running.refused, running.complaint = None, ""
+            running.looked_at, running.complaint = None, ""
 
     def background(self, job: Coroutine[None, None, None]) -> None:
         """Runs a job beside the daemon; its failure ends the daemon."""

@@ -46,16 +46,20 @@ def crm_reader(object_fields: Sequence[CrmField], metadata: Metadata, record_fie
     Enum and set options, keys: id and label · users: id and e-mail · pipelines: id and name · stages: id, 'Pipeline /
     Stage' and name · e-mails and phones: all of them · money and addresses: the value.
     """
-    by_name = {field.name: field for field in reversed(object_fields)}
-    by_key = {field.key: field for field in object_fields}
 
     def read(name: str) -> CrmValue:
-        field = by_key.get(name) or by_name.get(name)
+        field = _called(name, object_fields)
         key = name if field is None else field.key
         value = record_fields.get(key, ABSENT)
         return value if value is ABSENT or field is None else _spellings(field, value, metadata)
 
     return read
+
+
+def _called(name: str, fields: Sequence[CrmField]) -> CrmField | None:
+    """The field with this key, else the first with this name."""
+    by_key = (field for field in fields if field.key == name)
+    return next(by_key, None) or next((field for field in fields if field.name == name), None)
 
 
 def _spellings(field: CrmField, value: Json, metadata: Metadata) -> Json:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import product
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import phonenumbers
 
@@ -38,6 +37,7 @@ six digits."""
 
 _BLANK: Final = r"[^\S\x1c-\x1f]"
 _BLANKS: Final = re.compile(rf"{_BLANK}+")
+_EDGES: Final = re.compile(rf"^{_BLANK}+|{_BLANK}+$")
 _NO_DIGIT: Final = re.compile(r"[^0-9]")
 _LETTER: Final = re.compile(r"[^\W\d_]")
 _TRUNK_ZERO: Final = re.compile(r"\+[1-9][0-9]{0,2}0")
@@ -55,8 +55,7 @@ _KINDS: Final[Mapping[FieldType, Kind]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class MatchKey:
+class MatchKey(NamedTuple):
     """One value of the rule with this index. Equal keys of a row and of a record make them candidates."""
 
     rule: int
@@ -167,11 +166,13 @@ def _compared_as_crm(line: Line) -> bool:
 
 
 def _folded(text: str) -> str:
+    if text.isascii():
+        return text.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
 def _trimmed(text: str) -> str:
-    return re.sub(rf"^{_BLANK}+|{_BLANK}+$", "", text)
+    return text if text == text.strip() else _EDGES.sub("", text)
 
 
 def _number(text: str) -> str | None:

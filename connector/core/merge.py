@@ -97,12 +97,9 @@ class Decision:
 
 
 @dataclass(slots=True)
-class Inputs:
-    """All that one line's decision depends on."""
+class Grounds:
+    """What the decisions about all lines of a record have in common."""
 
-    app: Json
-    crm: CrmValue
-    base: Pair | None
     clocks: Clocks
     refs: Refs
     unreachable: frozenset[Parent] = frozenset()
@@ -114,42 +111,57 @@ class Inputs:
     """False while the record does not pass `only.receive`."""
 
 
+@dataclass(slots=True)
+class Inputs:
+    """All that one line's decision depends on."""
+
+    app: Json
+    crm: CrmValue
+    base: Pair | None
+    grounds: Grounds
+
+
+def is_conflict(d: Decision) -> bool:
+    """True when both sides had changed and the line's rule settled it."""
+    return d.loser is not None and d.reason in CONFLICTS
+
+
 def empty(value: CrmValue) -> bool:
     """True for null, blank text, an empty collection, a composite of only empties, and what was not in the payload."""
+    if value is None or value is ABSENT:
+        return True
     if isinstance(value, list):
         return all(empty(item) for item in value)
-    return value is None or value is ABSENT or value in ("", {})
+    return not value and value in ("", {})
 
 
 def decide(line: Line, given: Inputs) -> Decision:
     """The one decision about a line."""
     base = given.base if given.base is not None and given.base.rule == line.rule else None
     if given.crm is ABSENT and (base is None or line.direction is Direction.RECEIVE):
-        return _decision(line, given, Verdict.NOTHING, Reason.NOT_IN_PAYLOAD)
-    if base is None:
-        return _gated(line, given, _first_sight(line, given))
-    return _gated(line, given, _three_way(line, given, base))
-
-
-def _gated(line: Line, given: Inputs, decision: Decision) -> Decision:
-    blocked = (decision.verdict is Verdict.SEND and not given.sendable) or (
-        decision.verdict is Verdict.RECEIVE and not given.receivable
+        return Decision(line, Verdict.NOTHING, Reason.NOT_IN_PAYLOAD, given.app, given.crm)
+    decision = _first_sight(line, given) if base is None else _three_way(line, given, base)
+    sends, receives = decision.verdict is Verdict.SEND, decision.verdict is Verdict.RECEIVE
+    barred = (sends and (line.readonly_crm or not given.grounds.sendable)) or (
+        receives and not given.grounds.receivable
     )
-    return _decision(line, given, Verdict.NOTHING, Reason.NOT_ELIGIBLE) if blocked else decision
+    return Decision(line, Verdict.NOTHING, Reason.NOT_ELIGIBLE, given.app, given.crm) if barred else decision
 
 
 def _three_way(line: Line, given: Inputs, base: Pair) -> Decision:
     crm = base.crm if given.crm is ABSENT else given.crm
+    if given.app == base.app and crm == base.crm:
+        return Decision(line, Verdict.NOTHING, Reason.UNCHANGED, given.app, given.crm)
     app_changed = not line.converter.same_app(given.app, base.app)
     crm_changed = not line.converter.same_crm(crm, base.crm)
     if not app_changed and not crm_changed:
-        return _decision(line, given, Verdict.NOTHING, Reason.UNCHANGED)
-    if agrees(line, given.app, crm, given.refs):
+        return Decision(line, Verdict.NOTHING, Reason.UNCHANGED, given.app, given.crm)
+    if agrees(line, given.app, crm, given.grounds.refs):
         return _agree(line, given, Reason.EQUAL)
     if line.empty is Empty.KEEP:
         app_changed, crm_changed = app_changed and given.app != "", crm_changed and crm != ""
         if not app_changed and not crm_changed:
-            return _decision(line, given, Verdict.NOTHING, Reason.EMPTY_IGNORED)
+            return Decision(line, Verdict.NOTHING, Reason.EMPTY_IGNORED, given.app, given.crm)
     if line.direction is Direction.BOTH:
         return _both_ways(line, given, app_changed=app_changed, crm_changed=crm_changed)
     return _one_way(line, given, base, app_changed=app_changed, crm_changed=crm_changed)
@@ -169,11 +181,11 @@ def _one_way(line: Line, given: Inputs, base: Pair, *, app_changed: bool, crm_ch
         if app_changed:
             return _send(line, given, Reason.APP_CHANGED)
         undone = Pair(given.app, base.crm, line.rule)
-        return _decision(line, given, Verdict.SEND, Reason.DRIFT_UNDONE, base=undone, loser=Side.CRM)
+        return Decision(line, Verdict.SEND, Reason.DRIFT_UNDONE, given.app, given.crm, base=undone, loser=Side.CRM)
     if crm_changed:
         return _receive(line, given, Reason.CRM_CHANGED)
     undone = Pair(base.app, base.crm if given.crm is ABSENT else given.crm, line.rule)
-    return _decision(line, given, Verdict.RECEIVE, Reason.DRIFT_UNDONE, base=undone, loser=Side.APP)
+    return Decision(line, Verdict.RECEIVE, Reason.DRIFT_UNDONE, given.app, given.crm, base=undone, loser=Side.APP)
 
 
 def _first_sight(line: Line, given: Inputs) -> Decision:
@@ -186,7 +198,7 @@ def _first_sight(line: Line, given: Inputs) -> Decision:
     if no_app:
         fills = line.direction.receives
         return _receive(line, given, Reason.FIRST_SIGHT_FILL) if fills else _agree(line, given, Reason.FIRST_SIGHT_KEPT)
-    if agrees(line, given.app, given.crm, given.refs):
+    if agrees(line, given.app, given.crm, given.grounds.refs):
         return _agree(line, given, Reason.FIRST_SIGHT_EQUAL)
     if line.direction is Direction.BOTH:
         return _conflict(line, given, first_sight=True)
@@ -196,8 +208,8 @@ def _first_sight(line: Line, given: Inputs) -> Decision:
 
 def _conflict(line: Line, given: Inputs, *, first_sight: bool) -> Decision:
     if line.conflict is Conflict.REVIEW:
-        return _decision(line, given, Verdict.HELD, Reason.CONFLICT_REVIEW, cause="review")
-    winner, reason = winner_of(line, given.clocks, first_sight=first_sight)
+        return Decision(line, Verdict.HELD, Reason.CONFLICT_REVIEW, given.app, given.crm, cause="review")
+    winner, reason = winner_of(line, given.grounds.clocks, first_sight=first_sight)
     move = _send if winner is Side.APP else _receive
     return move(line, given, reason, loser=winner.other, overwrites=first_sight)
 
@@ -224,7 +236,7 @@ def after_the_fact(line: Line, given: Inputs, put_away: Json) -> Decision:
     if line.direction is Direction.BOTH and line.conflict in (Conflict.LAST_UPDATED, Conflict.CRM):
         reason = Reason.CONFLICT_RULE if line.conflict is Conflict.CRM else Reason.CONFLICT_LATER
         return replace(_receive(line, lost, reason, loser=Side.APP), returns=True)
-    return _decision(line, lost, Verdict.AGREE, Reason.CONFLICT_RULE, base=given.base, loser=Side.CRM)
+    return Decision(line, Verdict.AGREE, Reason.CONFLICT_RULE, lost.app, lost.crm, base=given.base, loser=Side.CRM)
 
 
 def _latest(times: Iterable[datetime | None]) -> datetime | None:
@@ -256,20 +268,20 @@ def _same_as_crm(line: Line, app: Json, crm: Json, refs: Refs) -> bool:
 
 def _agree(line: Line, given: Inputs, reason: Reason) -> Decision:
     crm = None if given.crm is ABSENT else given.crm
-    return _decision(line, given, Verdict.AGREE, reason, base=Pair(given.app, crm, line.rule))
+    return Decision(line, Verdict.AGREE, reason, given.app, given.crm, Pair(given.app, crm, line.rule))
 
 
 def _send(
     line: Line, given: Inputs, reason: Reason, *, loser: Side | None = None, overwrites: bool = False
 ) -> Decision:
     if given.app == "" and line.empty is Empty.KEEP:
-        return _decision(line, given, Verdict.NOTHING, Reason.EMPTY_IGNORED)
+        return Decision(line, Verdict.NOTHING, Reason.EMPTY_IGNORED, given.app, given.crm)
     try:
-        crm = None if given.app == "" else line.converter.to_crm(given.app, given.refs)
+        crm = None if given.app == "" else line.converter.to_crm(given.app, given.grounds.refs)
     except (HeldError, UnresolvedError) as error:
         return _unconverted(line, given, error)
     base = Pair(given.app, crm, line.rule)
-    return _decision(line, given, Verdict.SEND, reason, base=base, loser=loser, overwrites=overwrites)
+    return Decision(line, Verdict.SEND, reason, given.app, given.crm, base, loser, overwrites=overwrites)
 
 
 def _receive(
@@ -277,28 +289,31 @@ def _receive(
 ) -> Decision:
     crm = None if given.crm is ABSENT else given.crm
     if crm == "" and line.empty is Empty.KEEP:
-        return _decision(line, given, Verdict.NOTHING, Reason.EMPTY_IGNORED)
+        return Decision(line, Verdict.NOTHING, Reason.EMPTY_IGNORED, given.app, given.crm)
     try:
-        app = None if crm == "" else line.converter.to_app(crm, given.refs)
+        app = None if crm == "" else line.converter.to_app(crm, given.grounds.refs)
     except (HeldError, UnresolvedError) as error:
         return _unconverted(line, given, error)
     base = Pair(app, crm, line.rule)
-    return _decision(line, given, Verdict.RECEIVE, reason, base=base, loser=loser, overwrites=overwrites)
+    return Decision(line, Verdict.RECEIVE, reason, given.app, given.crm, base, loser, overwrites=overwrites)
 
 
 def _unconverted(line: Line, given: Inputs, error: HeldError | UnresolvedError) -> Decision:
     if isinstance(error, HeldError):
-        return _decision(line, given, Verdict.HELD, Reason.UNCONVERTIBLE, cause=error.cause)
+        return Decision(line, Verdict.HELD, Reason.UNCONVERTIBLE, given.app, given.crm, cause=error.cause)
     side, key = (Side.APP, error.app_key) if error.app_key is not None else (Side.CRM, error.crm_id)
     parent = Parent(error.mapping, side, str(key))
-    if parent in given.dead and not line.required and _names_another(line, given, side.other):
+    if parent in given.grounds.dead and not line.required and _names_another(line, given, side.other):
         verdict = Verdict.SEND if side is Side.APP else Verdict.RECEIVE
-        return _decision(line, given, verdict, Reason.PARENT_GONE, base=Pair(None, None, line.rule))
-    if parent in given.unreachable and not line.required:
-        return _decision(
-            line, given, Verdict.HELD, Reason.PARENT_UNAVAILABLE, cause="parent_unavailable", parent=parent
-        )
-    return _decision(line, given, Verdict.WAIT, Reason.PARENT_COMING, cause="parent", parent=parent)
+        gone = Pair(None, None, line.rule)
+        return Decision(line, verdict, Reason.PARENT_GONE, given.app, given.crm, base=gone)
+    coming = parent not in given.grounds.unreachable or line.required
+    verdict, reason, cause = (
+        (Verdict.WAIT, Reason.PARENT_COMING, "parent")
+        if coming
+        else (Verdict.HELD, Reason.PARENT_UNAVAILABLE, "parent_unavailable")
+    )
+    return Decision(line, verdict, reason, given.app, given.crm, cause=cause, parent=parent)
 
 
 def _names_another(line: Line, given: Inputs, side: Side) -> bool:
@@ -308,18 +323,3 @@ def _names_another(line: Line, given: Inputs, side: Side) -> bool:
     """
     known = given.base is not None and given.base.rule == line.rule
     return known and not empty(given.app if side is Side.APP else given.crm)
-
-
-def _decision(
-    line: Line,
-    given: Inputs,
-    verdict: Verdict,
-    reason: Reason,
-    *,
-    base: Pair | None = None,
-    loser: Side | None = None,
-    cause: str | None = None,
-    parent: Parent | None = None,
-    overwrites: bool = False,
-) -> Decision:
-    return Decision(line, verdict, reason, given.app, given.crm, base, loser, cause, parent, overwrites=overwrites)

@@ -2,7 +2,8 @@
 
 Shapes only; nothing here decides. A CRM id and an application key are always text, whatever the column or the API calls
 them. `Json` is what a field or a base holds: JSON values, with `ABSENT` for "was not in the payload", which is neither
-null nor empty.
+null nor empty. What a page holds by the hundreds (records, rows, links) is not frozen, which would double the time to make
+it; nobody changes one all the same.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, IntEnum, StrEnum
-from typing import Final, Literal, NewType
+from typing import Final, Literal, NamedTuple, NewType
 
 AppKey = NewType("AppKey", str)
 CrmId = NewType("CrmId", str)
@@ -74,7 +75,7 @@ class LinkState(StrEnum):
         return self in (LinkState.DELETED, LinkState.UNLINKED)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Record:
     """A CRM record as read: `fields` by field key (built-in name or custom key), custom fields flat among them.
 
@@ -114,7 +115,7 @@ class Moved:
 Observed = Record | Gone | NotVisible | Moved
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Row:
     """An application's row: `columns` in PostgreSQL's own text spelling (arrays and json as JSON text), None for null."""
 
@@ -122,8 +123,7 @@ class Row:
     columns: Mapping[str, str | None]
 
 
-@dataclass(slots=True)
-class Pair:
+class Pair(NamedTuple):
     """What both sides last agreed on for one line, each in its own spelling."""
 
     app: Json
@@ -142,7 +142,7 @@ class Sent:
     sent: Json
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Link:
     """This row is that CRM record. `base` is keyed by line name; a half-open link lacks one of the two keys."""
 
@@ -170,7 +170,7 @@ class Link:
         return self.app_key is None or self.crm_id is None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Clocks:
     """When each side of a record last changed, for true conflicts only.
 

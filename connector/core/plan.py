@@ -6,7 +6,6 @@ function. It never looks anything up: what it would need to know next, it asks f
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -16,7 +15,7 @@ from connector.core.convert.columns import spelled
 from connector.core.filter import crm_reader, failing
 from connector.core.line import BoundMapping, Line, Refs
 from connector.core.mapping import Condition, DeletePolicy, Direction, Keyword, OnLeave, SetValue
-from connector.core.merge import Decision, Inputs, Parent, Reason, Verdict, after_the_fact, decide, empty
+from connector.core.merge import Decision, Grounds, Inputs, Parent, Reason, Verdict, after_the_fact, decide, empty
 from connector.core.model import (
     ABSENT,
     Clocks,
@@ -72,7 +71,7 @@ class Effect(StrEnum):
     OVERWRITE = "overwrite"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class InsertRow:
     """A new row for a CRM record."""
 
@@ -135,7 +134,7 @@ class Readiness:
     listed: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Situation:
     """Everything observed about one link.
 
@@ -177,7 +176,7 @@ class Situation:
     """The link of this mapping that the CRM half had left for another mapping: the record is back."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Plan:
     """What happens. `state` is the link's state once it has happened; `cause` names a wait, park or exclusion."""
 
@@ -199,19 +198,20 @@ class Plan:
     """Sends exist but wait for the mapping's first fetch-all."""
 
     @property
-    def effects(self) -> Counter[tuple[Side, Effect]]:
-        """What the brake counts in this plan."""
-        found: Counter[tuple[Side, Effect]] = Counter()
-        for side, action in ((Side.APP, self.row), (Side.CRM, self.record)):
-            if isinstance(action, DeleteRow | DeleteRecord) or (side is Side.APP and self.restore):
-                found[side, Effect.DELETE] += 1
-        if isinstance(self.record, CreateRecord):
-            found[Side.CRM, Effect.CREATE] += 1
+    def effects(self) -> frozenset[tuple[Side, Effect]]:
+        """What the brake counts in this plan, at most one of each kind on a side: it counts records."""
+        found: set[tuple[Side, Effect]] = set()
+        if isinstance(self.row, DeleteRow) or self.restore:
+            found.add((Side.APP, Effect.DELETE))
         if isinstance(self.row, UpdateRow):
-            found += _line_effects(self.decisions, Verdict.RECEIVE, Side.APP)
+            found.update(_line_effects(self.decisions, Verdict.RECEIVE, Side.APP))
+        if isinstance(self.record, DeleteRecord):
+            found.add((Side.CRM, Effect.DELETE))
+        if isinstance(self.record, CreateRecord):
+            found.add((Side.CRM, Effect.CREATE))
         if isinstance(self.record, UpdateRecord):
-            found += _line_effects(self.decisions, Verdict.SEND, Side.CRM)
-        return found
+            found.update(_line_effects(self.decisions, Verdict.SEND, Side.CRM))
+        return frozenset(found)
 
     @property
     def held(self) -> dict[str, str]:
@@ -223,13 +223,12 @@ class Plan:
         return tuple(d for d in self.decisions if d.verdict is Verdict.SEND)
 
 
-def _line_effects(decisions: Iterable[Decision], verdict: Verdict, side: Side) -> Counter[tuple[Side, Effect]]:
-    """At most one of each kind per record: the brake counts records."""
-    lines = [d for d in decisions if d.verdict is verdict]
-    found: Counter[tuple[Side, Effect]] = Counter()
-    found[side, Effect.CLEAR] = int(any(d.clears for d in lines))
-    found[side, Effect.OVERWRITE] = int(any(d.overwrites for d in lines))
-    return +found
+def _line_effects(decisions: Iterable[Decision], verdict: Verdict, side: Side) -> Iterable[tuple[Side, Effect]]:
+    for d in decisions:
+        if d.verdict is verdict and d.clears:
+            yield side, Effect.CLEAR
+        if d.verdict is verdict and d.overwrites:
+            yield side, Effect.OVERWRITE
 
 
 def plan(s: Situation) -> Plan:
@@ -275,7 +274,7 @@ def _too_early(s: Situation) -> Plan | None:
 
 
 def _create(s: Situation) -> Plan:
-    decisions = tuple(_decide(s, line, None) for line in s.mapping.every_line)
+    decisions = _decide(s, s.mapping.every_line, None)
     blocked = _waiting(decisions)
     if blocked is not None:
         return blocked
@@ -318,7 +317,7 @@ def _record_kept_out(s: Situation, record: Record) -> Plan | None:
 
 
 def _insert(s: Situation, record: Record) -> Plan:
-    decisions = tuple(_decide(s, line, record) for line in s.mapping.lines)
+    decisions = _decide(s, s.mapping.lines, record)
     blocked = _waiting(decisions)
     if blocked is not None:
         return blocked
@@ -407,8 +406,8 @@ def _both_alive(s: Situation, row: Row, record: Record) -> Plan:
     if left is not None:
         return _leave(s, *left)
     sendable = not record.archived and failing(s.mapping.only_send, row.columns.get, s.linked_in) is None
-    decisions = tuple(_told_later(s, _decide(s, line, record, sendable=sendable)) for line in s.mapping.every_line)
-    return _write(s, decisions, row, record)
+    decisions = _decide(s, s.mapping.every_line, record, sendable=sendable)
+    return _write(s, tuple(_told_later(s, d) for d in decisions) if s.unseen else decisions, row, record)
 
 
 def _told_later(s: Situation, d: Decision) -> Decision:
@@ -416,7 +415,7 @@ def _told_later(s: Situation, d: Decision) -> Decision:
     base = s.link.base.get(d.line.name)
     if d.line.name not in s.unseen or base is None or d.reason is not Reason.UNCHANGED:
         return d
-    return after_the_fact(d.line, Inputs(d.app, d.crm, base, s.clocks, s.refs), s.unseen[d.line.name])
+    return after_the_fact(d.line, Inputs(d.app, d.crm, base, Grounds(s.clocks, s.refs)), s.unseen[d.line.name])
 
 
 def _write(s: Situation, decisions: tuple[Decision, ...], row: Row, record: Record) -> Plan:
@@ -513,26 +512,19 @@ def same_constant(held: str | None, written: str | None) -> bool:
 # --- shared ----------------------------------------------------------------------------------------------------------
 
 
-def _decide(s: Situation, line: Line, record: Record | None, *, sendable: bool = True) -> Decision:
-    columns = s.row.columns if s.row is not None else {}
-    app = line.converter.read_app(columns) if s.row is not None or not line.columns else None
-    crm = line.converter.read_crm(record.fields) if record is not None else None
-    if record is not None and s.row is None and crm is ABSENT:
-        crm = None
-    return decide(
-        line,
-        Inputs(
-            app,
-            crm,
-            s.link.base.get(line.name),
-            s.clocks,
-            s.refs,
-            s.unreachable,
-            s.dead,
-            sendable=sendable and not line.readonly_crm,
-            receivable=True,
-        ),
-    )
+def _decide(
+    s: Situation, lines: Iterable[Line], record: Record | None, *, sendable: bool = True
+) -> tuple[Decision, ...]:
+    """The decisions about lines. Without a row its columns are empty; of a new row's record, so is what was not told."""
+    grounds, base = Grounds(s.clocks, s.refs, s.unreachable, s.dead, sendable=sendable), s.link.base
+    columns = s.row.columns if s.row is not None else None
+    made = []
+    for line in lines:
+        app = line.converter.read_app(columns or {}) if columns is not None or not line.columns else None
+        crm = line.converter.read_crm(record.fields) if record is not None else None
+        told = None if crm is ABSENT and columns is None else crm
+        made.append(decide(line, Inputs(app, told, base.get(line.name), grounds)))
+    return tuple(made)
 
 
 def _crm_values(s: Situation, record: Record) -> Callable[[str], CrmValue]:

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from connector.core.line import BoundMapping
-from connector.core.merge import CONFLICTS, Verdict
 from connector.core.model import (
     AppKey,
     CrmId,
@@ -22,7 +21,7 @@ from connector.core.model import (
 )
 from connector.engine.brake import Place, word
 from connector.engine.context import Context
-from connector.engine.entries import actions, entries
+from connector.engine.entries import actions, durations, entries, winners
 from connector.engine.outcome import changes_link, link_write
 from connector.engine.result import (
     Batch,
@@ -31,6 +30,7 @@ from connector.engine.result import (
     dead_ids,
     grouped,
     happened,
+    mapping_name,
     missing_parents,
     moved_along,
     parks,
@@ -49,9 +49,10 @@ class Applier:
     def __init__(self, context: Context) -> None:
         self.context = context
 
-    async def commit(self, results: Sequence[Result]) -> Sequence[None]:
-        """Commits all results; afterwards their match keys are free and metrics know of them."""
-        batch = Batch(list(results), self.context.clock.now())
+    async def commit(self, groups: Sequence[Sequence[Result]]) -> Sequence[None]:
+        """Commits the results of all groups; afterwards their match keys are free and metrics know of them."""
+        results = [result for group in groups for result in group]
+        batch = Batch(results, self.context.clock.now())
         try:
             async with self.context.change() as db:
                 await self._commit(db, batch)
@@ -60,7 +61,7 @@ class Applier:
                 self._free_keys(result)
         self._count(batch)
         self.context.pulse.set()
-        return [None] * len(results)
+        return [None] * len(groups)
 
     async def _commit(self, db: Connection, batch: Batch) -> None:
         await self._hold_links(db, batch)
@@ -248,13 +249,13 @@ class Applier:
         spent: list[LinkId] = []
         for result in batch.results:
             name = result.case.mapping.name if result.case.mapping else ""
-            for (side, effect), n in happened(result).items():
+            for side, effect in happened(result):
                 if word(side, effect) in result.case.item.released:
                     spent.append(result.case.item.link_id)
                 elif (side, effect) in result.case.confirmed:
-                    confirmed[name, side] += n
+                    confirmed[name, side] += 1
                 else:
-                    counted[name, side, effect] += n
+                    counted[name, side, effect] += 1
         if spent:
             await work.spend_release(db, spent)
         for (mapping, side), n in confirmed.items():
@@ -269,15 +270,14 @@ class Applier:
                 del self.context.keys_in_flight[hash_]
 
     def _count(self, batch: Batch) -> None:
-        for result in batch.results:
-            label = self.context.label(result.case.mapping.name if result.case.mapping else None)
-            for action in actions(result):
-                self.context.metrics.records.labels(label, action).inc()
-            decisions = [*result.sent, *(result.plan.decisions if result.plan else ())]
-            for d in decisions:
-                if d.reason in CONFLICTS and d.loser is not None and d.verdict in (Verdict.SEND, Verdict.RECEIVE):
-                    self.context.metrics.conflicts.labels(label, d.loser.other.value).inc()
-            if result.case.item.noticed_at is not None and (result.sent_action or (result.plan and result.plan.row)):
-                seconds = (batch.now - result.case.item.noticed_at).total_seconds()
-                direction = "send" if result.sent_action else "receive"
-                self.context.metrics.sync_seconds.labels(label, direction).observe(max(seconds, 0.0))
+        metrics = self.context.metrics
+        for name, group in grouped(batch.results, lambda r: mapping_name(r) or "").items():
+            label = self.context.label(name)
+            for action, n in Counter(action for result in group for action in actions(result)).items():
+                metrics.records.labels(label, action).inc(n)
+            for winner, n in Counter(winner for result in group for winner in winners(result)).items():
+                metrics.conflicts.labels(label, winner.value).inc(n)
+            for direction, seconds in durations(group, batch.now).items():
+                observe = metrics.sync_seconds.labels(label, direction).observe
+                for each in seconds:
+                    observe(each)

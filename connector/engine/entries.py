@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
-from connector.core.merge import CONFLICTS, Decision, Verdict
+from connector.core.merge import Decision, Verdict, is_conflict
 from connector.core.model import ABSENT, Json, Side
 from connector.core.plan import DeleteRow, InsertRow, Plan, Step
 from connector.engine.result import Result, parks
@@ -37,9 +38,9 @@ def entries(result: Result) -> Iterable[Entry]:
 def _line_entry(d: Decision, side: Side) -> Mapping[str, Json]:
     crm = None if d.crm is ABSENT else d.crm
     old, new = (d.app, d.base.app if d.base else None) if side is Side.APP else (crm, d.base.crm if d.base else None)
-    entry: dict[str, Json] = {"old": old, "new": new, "reason": d.reason.value}
-    if d.loser is not None and d.reason in CONFLICTS:
-        entry["loser"] = {"side": d.loser.value, "value": d.app if d.loser is Side.APP else crm}
+    entry: dict[str, Json] = {"old": old, "new": new, "reason": d.reason}
+    if is_conflict(d) and d.loser is not None:
+        entry["loser"] = {"side": d.loser, "value": d.app if d.loser is Side.APP else crm}
     return entry
 
 
@@ -57,3 +58,20 @@ def actions(result: Result) -> Iterable[str]:
         yield f"app_{_row_action(result.plan)}"
     if parks(result):
         yield "park"
+
+
+def winners(result: Result) -> Iterable[Side]:
+    """The side that won each conflict that the result settled."""
+    for d in (*result.sent, *(result.plan.decisions if result.plan is not None else ())):
+        if is_conflict(d) and d.loser is not None and d.verdict in (Verdict.SEND, Verdict.RECEIVE):
+            yield d.loser.other
+
+
+def durations(results: Iterable[Result], now: datetime) -> Mapping[str, list[float]]:
+    """Direction → seconds from noticed to now, of the results that wrote something."""
+    found: dict[str, list[float]] = {"send": [], "receive": []}
+    for result in results:
+        wrote = "send" if result.sent_action else "receive" if result.plan is not None and result.plan.row else None
+        if wrote is not None and result.case.item.noticed_at is not None:
+            found[wrote].append(max((now - result.case.item.noticed_at).total_seconds(), 0.0))
+    return found

@@ -9,44 +9,42 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from connector.core.line import BoundMapping
-from connector.core.model import AppKey, CrmId, Link, LinkState, Record, Row
+from connector.core.model import AppKey, CrmId, LinkState, Record, Row
 from connector.engine.context import Context
 from connector.local import tables
 from connector.store.db import Connection
+from connector.store.links import Glance
 
 
-def settled(mapping: BoundMapping, link: Link, row: Row, record: Record) -> bool:
+def settled(mapping: BoundMapping, known: Glance, row: Row, record: Record) -> bool:
     """True when every line holds exactly the base on both sides, and no filter could say otherwise."""
-    if link.state is not LinkState.LINKED or link.held or mapping.only_receive or mapping.only_send:
+    if known.state is not LinkState.LINKED or known.held or mapping.only_receive or mapping.only_send:
         return False
-    for line in mapping.every_line:
-        pair = link.base.get(line.name)
-        if pair is None or pair.rule != line.rule:
-            return False
-        if line.converter.read_crm(record.fields) != pair.crm or line.converter.read_app(row.columns) != pair.app:
-            return False
-    return True
+    return all(
+        known.agreed.get(line.name)
+        == [line.converter.read_app(row.columns), line.converter.read_crm(record.fields), line.rule]
+        for line in mapping.every_line
+    )
 
 
 async def unsettled(
-    context: Context, db: Connection, records: Sequence[Record], known: Mapping[CrmId, Link]
+    context: Context, db: Connection, records: Sequence[Record], known: Mapping[CrmId, Glance]
 ) -> Sequence[Record]:
     """The records of a page that must be reconciled."""
-    groups: dict[str, list[tuple[Link, Record]]] = defaultdict(list)
+    groups: dict[str, dict[AppKey, Record]] = defaultdict(dict)
     rest: list[Record] = []
     for record in records:
         link = known.get(record.id)
-        mapped = link is not None and link.mapping in context.rules.bound.mappings and link.app_key is not None
-        if link is not None and link.mapping is not None and mapped:
-            groups[link.mapping].append((link, record))
+        if link is not None and link.app_key and link.mapping and link.mapping in context.rules.bound.mappings:
+            groups[link.mapping][link.app_key] = record
         else:
             rest.append(record)
     for name, pairs in groups.items():
-        rows = await tables.read(db, context.rules.shapes[name], [AppKey(str(link.app_key)) for link, _ in pairs])
         mapping = context.rules.bound.mappings[name]
-        rest += [r for link, r in pairs if not _same(mapping, link, rows.get(AppKey(str(link.app_key))), r)]
+        rows = await tables.read(db, context.rules.shapes[name], pairs)
+        rest += [
+            record
+            for key, record in pairs.items()
+            if key not in rows or not settled(mapping, known[record.id], rows[key], record)
+        ]
     return rest
-
-
-def _same(mapping: BoundMapping, link: Link, row: Row | None, record: Record) -> bool:
-    return row is not None and settled(mapping, link, row, record)

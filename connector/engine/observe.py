@@ -247,8 +247,8 @@ class Observer:
         mapping = case.mapping
         assert mapping is not None  # noqa: S101 (callers pass mapped cases only)
         maker, undecided = self._maker(case, pending.get(case.link.object, ()))
-        taken = {**occupied, **{h: owner for h in case.hashes if (owner := self.context.keys_in_flight.get(h))}}
-        rivals = any(taken.get(hash_, case.link.id) != case.link.id for hash_ in case.hashes)
+        mine, flying = case.link.id, self.context.keys_in_flight
+        rivals = any((flying.get(hash_) or occupied.get(hash_, mine)) != mine for hash_ in case.hashes)
         rivals |= case.link.crm_id is None and case.link.object in lookup.unread
         gates = self.context.gates
         return Situation(
@@ -284,9 +284,9 @@ class Observer:
         if case.link.app_key is not None or not isinstance(case.crm, Record):
             return None, False
         if self.context.has_identity(case.link.object):
-            number = identity_intent(case.crm.identity)
-            named = next((intent for intent in pending if intent.id == number), None)
-            return (named.link_id if named else None), False
+            number = identity_intent(case.crm.identity) if case.crm.identity is not None else None
+            named = (intent.link_id for intent in pending if intent.id == number)
+            return (next(named, None) if number is not None else None), False
         record = case.crm
         likenesses = (self.context.resemblance(i.mapping, i.base, record, i.sent_at).likeness for i in pending)
         return None, any(likeness is not Likeness.OTHER for likeness in likenesses)

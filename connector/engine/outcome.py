@@ -75,7 +75,7 @@ def inserted_base(decisions: Iterable[Decision], row: Row) -> Base:
     return {
         d.line.name: Pair(d.line.converter.read_app(row.columns), d.crm, d.line.rule)
         for d in decisions
-        if d.verdict not in (Verdict.HELD, Verdict.WAIT) and d.crm is not ABSENT
+        if d.verdict is not Verdict.HELD and d.verdict is not Verdict.WAIT and d.crm is not ABSENT
     }
 
 

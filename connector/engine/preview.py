@@ -20,6 +20,7 @@ from connector.engine.glance import unsettled
 from connector.engine.reconcile import Reconciler
 from connector.local import tables
 from connector.store import links
+from connector.store.links import Glance
 from connector.store.work import Item
 
 Report = Callable[[Mapping[str, object]], Awaitable[None]]
@@ -83,9 +84,10 @@ class Preview:
 
     async def _page(self, name: str, records: Sequence[Record], began: datetime) -> None:
         async with self.context.database.session() as db:
-            known = await links.by_crm(db, self.context.name, name, [record.id for record in records])
+            known = await links.glance(db, self.context.name, name, [record.id for record in records])
             rest = await unsettled(self.context, db, records, known)
-        cases = [self._case(known.get(record.id) or crm_half(name, record.id)) for record in rest]
+            linked = await links.by_crm(db, self.context.name, name, [r.id for r in rest if r.id in known])
+        cases = [self._case(linked.get(record.id) or crm_half(name, record.id)) for record in rest]
         await self.reconciler.observer.complete(cases, {record.id: record for record in rest}, began)
         cases = [case for case in cases if case.mapping is not None and case.mapping.name in self.names]
         await self.reconciler.observer.situations(cases)
@@ -93,7 +95,7 @@ class Preview:
             self._count(case, found)
         self._remember(name, records, known)
 
-    def _remember(self, name: str, records: Sequence[Record], known: Mapping[CrmId, Link]) -> None:
+    def _remember(self, name: str, records: Sequence[Record], known: Mapping[CrmId, Glance]) -> None:
         """Keeps the match keys of records for the rows that come later."""
         mappings = [m for m in self.context.rules.of_object(name) if m.match and m.direction.sends]
         for record in records:

@@ -7,6 +7,7 @@ way under the limiter and is committed as its answer arrives.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -14,7 +15,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from connector.core.errors import ConnectorError
-from connector.core.merge import CONFLICTS, Parent, Reason
+from connector.core.merge import Parent, Reason, is_conflict
 from connector.core.model import CrmId, Gone, LinkId, LinkState, Record, Side
 from connector.core.plan import Effect, InsertRow, Kin, Plan, Step, plan
 from connector.core.unseen import overtaken
@@ -47,7 +48,7 @@ class Reconciler:
         self.observer, self.resolver, self.brake = Observer(context), Resolver(context), Brake(context)
         self.sender = Sender(context)
         self.applier = Applier(context)
-        self.commits: GroupCommit[Result, None] = GroupCommit(self.applier.commit)
+        self.commits: GroupCommit[Sequence[Result], None] = GroupCommit(self.applier.commit)
 
     async def run(
         self,
@@ -133,7 +134,7 @@ class Reconciler:
 
     async def _folded(self, planned: Sequence[tuple[Case, Plan]]) -> list[tuple[Case, Plan]]:
         """A conflict is settled by times: who has a note waiting to be folded is planned again with it."""
-        conflicts = [case.link.id for case, found in planned if any(d.reason in CONFLICTS for d in found.decisions)]
+        conflicts = [case.link.id for case, found in planned if any(map(is_conflict, found.decisions))]
         if not conflicts:
             return list(planned)
         async with self.context.database.session() as db:
@@ -269,12 +270,13 @@ class Reconciler:
     async def _commit(self, results: Sequence[Result]) -> None:
         if results:
             try:
-                await all_done(*(self.commits.submit(result) for result in results))
+                await self.commits.submit(results)
             finally:
                 for result in results:
                     self.brake.landed(result.case.link.id)
-            for result in results:
-                _say(result)
+            if log.is_enabled_for(logging.DEBUG):
+                for result in results:
+                    _say(result)
 
     async def _return(self, items: Sequence[Item], error: ConnectorError) -> None:
         """The batch could not be read: every item comes back later."""

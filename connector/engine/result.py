@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -34,7 +34,7 @@ class Result:
     sent: Sequence[Decision] = ()
     sent_action: str | None = None
     sent_reason: str | None = None
-    sent_effects: Counter[tuple[Side, Effect]] = field(default_factory=Counter)
+    sent_effects: frozenset[tuple[Side, Effect]] = frozenset()
     """What the brake counts of the write to the CRM."""
     settled: Sequence[int] = ()
     deferral: Deferral | None = None
@@ -84,10 +84,10 @@ def parks(result: Result) -> bool:
     return result.refused is not None or (result.deferral is not None and result.deferral.state is WorkState.PARKED)
 
 
-def happened(result: Result) -> Counter[tuple[Side, Effect]]:
+def happened(result: Result) -> frozenset[tuple[Side, Effect]]:
     """What the brake counts of the writes that were made."""
     local = result.plan is not None and not result.stale and result.refused is None
-    return result.sent_effects + (result.plan.effects if result.plan is not None and local else Counter())
+    return result.sent_effects | (result.plan.effects if result.plan is not None and local else frozenset())
 
 
 def put_off(group: Iterable[Result], pause: timedelta = SHORTLY) -> None:

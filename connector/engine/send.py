@@ -5,7 +5,6 @@ The intent is committed before the call. An answer that never came is not repeat
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -172,9 +171,9 @@ def _name_of(found: Plan) -> str:
     return "update" if isinstance(found.record, UpdateRecord) else "delete"
 
 
-def _effects(found: Plan) -> Counter[tuple[Side, Effect]]:
+def _effects(found: Plan) -> frozenset[tuple[Side, Effect]]:
     """What the brake counts of a write to the CRM."""
-    return Counter({place: n for place, n in found.effects.items() if place[0] is Side.CRM})
+    return frozenset(place for place in found.effects if place[0] is Side.CRM)
 
 
 def _replaced(found: Plan) -> Mapping[str, Json]:

@@ -23,6 +23,7 @@ from connector.local import tables
 from connector.ports import Page
 from connector.store import links, match_keys, sweeps, work
 from connector.store.db import Connection
+from connector.store.links import Glance
 from connector.store.sweeps import Sweep
 from connector.store.work import Mark
 
@@ -125,20 +126,16 @@ class Sweeper:
         await opened(self.context)
         now = self.context.clock.now()
         async with self.context.change() as db:
-            known = await links.by_crm(db, self.context.name, name, [record.id for record in records])
+            known = await links.glance(db, self.context.name, name, [record.id for record in records])
             rest = await unsettled(self.context, db, records, known)
-            if not self.context.rules.heard(name):
-                rest = [record for record in rest if record.id in known]
-            await self._keep_keys(
-                db, name, [r for r in records if r.id not in known or known[r.id].version != r.version]
-            )
-            await work.found_again(db, [known[record.id].id for record in records if record.id in known], now)
+            await self._keep_keys(db, name, [r for r in records if _may_have_new_keys(known.get(r.id), r)])
+            ids = {crm_id: link.id for crm_id, link in known.items()}
+            await work.found_again(db, list(ids.values()), now)
             missing = [record.id for record in rest if record.id not in known]
-            if missing:
-                await links.open_crm(db, self.context.name, name, missing, now)
-                known = {**known, **await links.by_crm(db, self.context.name, name, missing)}
-            ids = [known[record.id].id for record in rest if record.id in known]
-            items = await work.claim_links(db, self.context.fence, ids, lane, now) if ids else []
+            if missing and self.context.rules.heard(name):
+                ids |= await links.open_crm(db, self.context.name, name, missing, now)
+            rest = [record for record in rest if record.id in ids]
+            items = await work.claim_links(db, self.context.fence, [ids[r.id] for r in rest], lane, now) if rest else []
         if items:
             given: dict[CrmId, Record] = {record.id: record for record in rest}
             await self.reconciler.run(items, given, began, confirmed=confirmed)
@@ -217,3 +214,8 @@ class Sweeper:
             await sweeps.save(db, self.context.name, sweep)
             await work.rearm(db, self.context.name, "sweep", self.context.clock.now(), name=sweep.object)
         self.context.pulse.set()
+
+
+def _may_have_new_keys(link: Glance | None, record: Record) -> bool:
+    """An e-mail that is not the primary one changes no line, but the record's version."""
+    return link is None or link.version != record.version

@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Final
 
 import asyncpg
-from pydantic_core import to_json
+import orjson
 
 from connector.core.model import AppKey, Row
 from connector.core.schema import Column, Table
@@ -224,9 +224,8 @@ def _recordset(columns: int) -> str:
 
 
 def _records(rows: Sequence[Sequence[str | None]]) -> str:
-    return to_json(
-        [{"key": key, **{f"v{n}": value for n, value in enumerate(values)}} for key, *values in rows]
-    ).decode()
+    names = ["key", *(f"v{n}" for n in range(len(rows[0]) - 1))] if rows else []
+    return orjson.dumps([dict(zip(names, row, strict=True)) for row in rows]).decode()
 
 
 async def _new_keys(db: Connection, shape: Shape, count: int) -> Sequence[str]:

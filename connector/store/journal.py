@@ -11,7 +11,7 @@ from connector.store.db import Connection
 from connector.store.notes import dump
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entry:
     """One write to one side of one record. `lines`: line → {old, new, reason, loser?}."""
 

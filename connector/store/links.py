@@ -14,7 +14,7 @@ import asyncpg
 from pydantic_core import from_json
 
 from connector.core.merge import Parent
-from connector.core.model import AppKey, Base, CrmId, Link, LinkId, LinkState, Pair, Sent, Side
+from connector.core.model import AppKey, Base, CrmId, Json, Link, LinkId, LinkState, Pair, Sent, Side
 from connector.store.db import Connection
 from connector.store.notes import dump
 
@@ -36,7 +36,20 @@ class Reference:
     released: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class Glance:
+    """A link as a page looks at it. `agreed` is its base as stored: line → [app, crm, rule]."""
+
+    id: LinkId
+    mapping: str | None
+    app_key: AppKey | None
+    state: LinkState
+    held: bool
+    version: str | None
+    agreed: Mapping[str, Sequence[Json]]
+
+
+@dataclass(slots=True)
 class LinkWrite:
     """The new state of one link. `joined` is the other half that it takes in."""
 
@@ -56,13 +69,13 @@ class LinkWrite:
 
 
 def base_json(base: Base) -> str:
-    """The jsonb of a base: line → {app, crm, rule}."""
+    """The jsonb of a base: line → [app, crm, rule]."""
     return dump(base)
 
 
 def base_of(text: str) -> Base:
     """The base that a jsonb holds."""
-    return {name: Pair(pair["app"], pair["crm"], pair["rule"]) for name, pair in from_json(text).items()}
+    return {name: Pair._make(pair) for name, pair in from_json(text).items()} if text != "{}" else {}
 
 
 def link_of(row: asyncpg.Record) -> Link:
@@ -76,7 +89,7 @@ def link_of(row: asyncpg.Record) -> Link:
         state=LinkState(row["state"]),
         origin=Side(row["origin"]),
         base=base_of(row["base"]),
-        restore=from_json(row["restore"]),
+        restore=from_json(row["restore"]) if row["restore"] != "{}" else {},
         committed_at=row["committed_at"],
         version=row["version"],
         held=row["held"] != "{}",
@@ -106,17 +119,36 @@ async def open_app(
     )
 
 
-async def open_crm(db: Connection, connection: str, name: str, ids: Iterable[CrmId], now: datetime) -> None:
-    """Makes a half-open link for every CRM record that has none."""
-    await db.execute(
+async def open_crm(
+    db: Connection, connection: str, name: str, ids: Iterable[CrmId], now: datetime
+) -> Mapping[CrmId, LinkId]:
+    """Makes a half-open link for every CRM record that has none; the links that were made."""
+    rows = await db.fetch(
         """insert into connector.link (connection, object, crm_id, origin, first_seen_at)
            select $1, $2, i, 'crm', $4 from unnest($3::text[]) i order by i
-           on conflict (connection, object, crm_id) where crm_id is not null and not released do nothing""",
+           on conflict (connection, object, crm_id) where crm_id is not null and not released do nothing
+           returning crm_id, id""",
         connection,
         name,
         sorted(ids),
         now,
     )
+    return {CrmId(row["crm_id"]): LinkId(row["id"]) for row in rows}
+
+
+async def glance(db: Connection, connection: str, name: str, ids: Sequence[CrmId]) -> Mapping[CrmId, Glance]:
+    """The links of CRM records, as far as telling needs whether anything has changed."""
+    rows = await db.fetch(
+        """select crm_id, id, mapping, app_key, state, held <> '{}', version, base from connector.link
+           where connection = $1 and object = $2 and crm_id = any($3::text[]) and not released""",
+        connection,
+        name,
+        list(ids),
+    )
+    return {
+        CrmId(crm_id): Glance(id_, mapping, app_key, LinkState(state), held, version, from_json(base))
+        for crm_id, id_, mapping, app_key, state, held, version, base in rows
+    }
 
 
 async def by_crm(db: Connection, connection: str, name: str, ids: Sequence[CrmId]) -> Mapping[CrmId, Link]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import orjson
 from pydantic_core import to_json
 
 from connector.core.model import Lane, LinkId
@@ -151,5 +152,15 @@ on conflict (link_id) do update set
 
 
 def dump(value: object) -> str:
-    """JSON text for a jsonb parameter."""
-    return to_json(value).decode()
+    """JSON text for a jsonb parameter. The fast encoder knows no integers beyond 64 bits."""
+    try:
+        return orjson.dumps(value, default=_listed).decode()
+    except orjson.JSONEncodeError:
+        return to_json(value).decode()
+
+
+def _listed(value: object) -> object:
+    """A pair is a named tuple."""
+    if isinstance(value, tuple):
+        return list(value)
+    raise TypeError(type(value).__name__)

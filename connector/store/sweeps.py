@@ -78,7 +78,9 @@ async def unseen(
 ) -> Sequence[LinkId]:
     """Links whose record existed before the sweep began and was not met, in order of their id."""
     if after == 0:
-        await db.execute("analyze connector.sweep_seen, connector.link")  # the planner knows them as they were before
+        await db.execute(
+            "analyze connector.sweep_seen, connector.link (id, object, crm_id, state)"
+        )  # the planner knows them as they were before
     rows = await db.fetch(
         """select l.id from connector.link l
            where l.connection = $1 and l.object = $2 and l.crm_id is not null and not l.released

@@ -30,7 +30,7 @@ class WorkState(StrEnum):
     PARKED = "parked"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Item:
     """A claimed work item and the notes folded into it."""
 

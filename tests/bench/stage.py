@@ -28,7 +28,7 @@ create table app.people (
     website text, pipedrive_id bigint, updated timestamptz not null default now());
 create function app.touch() returns trigger language plpgsql as $$ begin new.updated := now(); return new; end $$;
 create trigger touch before insert or update on app.people for each row execute function app.touch();
-create index on app.people (lower(btrim(email)));
+create index on app.people (lower(btrim(email::text, E' \\t\\n\\r\\f\\v')));
 create table app.remarks (
     id bigint generated always as identity primary key, person bigint references app.people, body text);
 """

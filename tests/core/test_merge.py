@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from connector.core.line import Line
 from connector.core.mapping import Conflict, Direction, Empty
-from connector.core.merge import CONFLICTS, Decision, Inputs, Reason, Verdict, agrees, decide, empty, winner_of
+from connector.core.merge import CONFLICTS, Decision, Grounds, Inputs, Reason, Verdict, agrees, decide, empty, winner_of
 from connector.core.model import ABSENT, Clocks, CrmValue, Json, Pair, Side
 from tests.core.people import REFS
 from tests.core.situations import CLOCKS, LINES, VALUES
@@ -44,7 +44,7 @@ def decided(draw: st.DrawFn) -> tuple[Line, Inputs, Decision]:
     direction, conflict, kept = draw(RULES)
     line = replace(line, direction=direction, conflict=conflict, empty=kept)
     sendable, receivable = draw(st.booleans()), draw(st.booleans())
-    observed = Inputs(app, crm, base, draw(CLOCKS), REFS, sendable=sendable, receivable=receivable)
+    observed = Inputs(app, crm, base, Grounds(draw(CLOCKS), REFS, sendable=sendable, receivable=receivable))
     return line, observed, decide(line, observed)
 
 
@@ -65,8 +65,8 @@ def test_a_one_way_line_never_writes_its_source(case: tuple[Line, Inputs, Decisi
 def test_what_a_filter_keeps_out_is_not_written(case: tuple[Line, Inputs, Decision]) -> None:
     """No send while the row may not be sent, no receipt while the record may not be received."""
     _, observed, decision = case
-    assert observed.sendable or decision.verdict is not Verdict.SEND
-    assert observed.receivable or decision.verdict is not Verdict.RECEIVE
+    assert observed.grounds.sendable or decision.verdict is not Verdict.SEND
+    assert observed.grounds.receivable or decision.verdict is not Verdict.RECEIVE
 
 
 @given(decided())

@@ -140,7 +140,6 @@ def test_the_brake_sees_every_destruction(s: Situation) -> None:
     """Deletes, clears and first-sight overwrites are counted on the side where they happen, once per record."""
     found = plan(s)
     deleted = {Side.APP: isinstance(found.row, DeleteRow), Side.CRM: isinstance(found.record, DeleteRecord)}
-    assert all(found.effects[side, Effect.DELETE] == 1 for side, gone in deleted.items() if gone)
+    assert all((side, Effect.DELETE) in found.effects for side, gone in deleted.items() if gone)
     if isinstance(found.record, UpdateRecord):
-        assert found.effects[Side.CRM, Effect.CLEAR] == int(any(d.clears for d in found.sends()))
-    assert set(found.effects.values()) <= {1}
+        assert ((Side.CRM, Effect.CLEAR) in found.effects) == any(d.clears for d in found.sends())

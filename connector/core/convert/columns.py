@@ -26,6 +26,7 @@ TEXT: Final = Column("", "text", "text")
 """Any text: the column of values that no table limits."""
 
 _INTEGERS: Final = {"smallint": 15, "integer": 31, "bigint": 63}
+_PLAIN_DIGITS: Final = re.compile(r"[0-9]{1,18}")
 _NUMERIC: Final = re.compile(r"numeric\((\d+)(?:,(-?\d+))?\)")
 _TRUE: Final = frozenset({"true", "t", "yes", "y", "on", "1"})
 _FALSE: Final = frozenset({"false", "f", "no", "n", "off", "0"})
@@ -67,6 +68,8 @@ def spelled(value: Json) -> str:
     """Any JSON value as the text that a person would write for it."""
     if isinstance(value, str):
         return value
+    if type(value) is int:
+        return str(value)
     return decimals.spell(decimals.decimal(value)) if isinstance(value, float) else dumped(value)
 
 
@@ -98,7 +101,7 @@ def _label(column: Column, text: str) -> str:
 
 
 def _integer(column: Column, text: str) -> str:
-    number = decimals.whole(decimals.decimal(text))
+    number = int(text) if _PLAIN_DIGITS.fullmatch(text) else decimals.whole(decimals.decimal(text))
     limit = 1 << _INTEGERS.get(column.plain_type, 63)
     if not -limit <= number < limit:
         raise HeldError(Cause.OUT_OF_RANGE)

@@ -27,7 +27,10 @@ class Primary:
     def read(self, fields: Mapping[str, Json], /) -> CrmValue:
         """The primary value; the first where none is marked; None when there is none."""
         value = fields.get(self.key, ABSENT)
-        return ABSENT if value is ABSENT else next((item["value"] for item in elements(value)), None)
+        if value is ABSENT:
+            return ABSENT
+        held = elements(value)
+        return held[0]["value"] if held else None
 
     def write(self, crm: Json, current: Mapping[str, Json], /) -> Mapping[str, Json]:
         """The array with `crm` as its primary.
@@ -109,11 +112,11 @@ def elements(value: Json) -> list[dict[str, Any]]:
     """The elements that have a value, the primary first; values without blanks around them."""
     items = value if isinstance(value, list) else []
     filled = [
-        item | {"value": str(item["value"]).strip()}
+        item if item["value"] == text else item | {"value": text}
         for item in items
-        if isinstance(item, dict) and str(item.get("value") or "").strip()
+        if isinstance(item, dict) and (text := str(item.get("value") or "").strip())
     ]
-    return sorted(filled, key=lambda item: not item.get("primary"))
+    return sorted(filled, key=lambda item: not item.get("primary")) if len(filled) > 1 else filled
 
 
 def _labels(value: Json) -> list[Json]:

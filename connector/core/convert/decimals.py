@@ -25,10 +25,8 @@ def decimal(value: Json) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise HeldError(Cause.INVALID_NUMBER)
     text = str(value).strip(" \t\n\r\f\v")
-    if _ENDLESS.fullmatch(text):
-        raise HeldError(Cause.OUT_OF_RANGE)
     if not _DECIMAL.fullmatch(text):
-        raise HeldError(Cause.INVALID_NUMBER)
+        raise HeldError(Cause.OUT_OF_RANGE if _ENDLESS.fullmatch(text) else Cause.INVALID_NUMBER)
     number = Decimal(text)
     if number and abs(number.adjusted()) > _LARGEST:
         raise HeldError(Cause.OUT_OF_RANGE)
