@@ -20,8 +20,8 @@ import typer
 
 from connector.app.daemon import Daemon, Options
 from connector.app.sets import Account, LoadedSet, load_directory
-from connector.cli.run import HOME, heed_sigterm, loop_factory, work
-from connector.cli.talk import guarded
+from connector.cli.run import HOME, heed_sigterm, loop_factory, manual_webhooks, work
+from connector.cli.talk import guarded, note
 from connector.config.settings import load_settings
 from connector.core.errors import ConnectorError
 from connector.obs.logs import configure
@@ -170,7 +170,7 @@ async def _fetch_all(daemon: Daemon, choices: Choices, dsn: str, loaded: LoadedS
             await daemon.clock.sleep(0.05)
     finally:
         await database.close()
-    _say(choices, dsn, loaded, account)
+    _say(daemon, choices, dsn, loaded, account)
 
 
 async def _done(database: Database, request: int) -> bool:
@@ -180,8 +180,10 @@ async def _done(database: Database, request: int) -> bool:
         )
 
 
-def _say(choices: Choices, dsn: str, loaded: LoadedSet, account: Account) -> None:
+def _say(daemon: Daemon, choices: Choices, dsn: str, loaded: LoadedSet, account: Account) -> None:
     url = f"http://{choices.listen}"
+    for line in manual_webhooks(daemon):
+        note(line)
     if choices.as_json:
         facts = {
             "url": url,

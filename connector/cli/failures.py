@@ -17,7 +17,7 @@ from connector.store import records
 from connector.store.failures import Parked, parked
 
 failures = typer.Typer(
-    help="Parked records: list them, try them again, accept them as they are.",
+    help="Parked records: list them, try them again, accept them as they are.\n\nExample: connector failures list",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -108,12 +108,18 @@ def options_of(settings: Settings, database_url: str, *, migrate: bool) -> Optio
     )
 
 
-def tell_manual_webhooks(daemon: Daemon) -> None:
-    """Prints what to paste into the CRM for connections whose webhooks are made by hand."""
+def manual_webhooks(daemon: Daemon) -> Iterator[str]:
+    """What to paste into the CRM for connections whose webhooks are made by hand."""
     for name, running in daemon.running.items():
         if running.loaded.spec.connection.webhooks is Webhooks.MANUAL and running.address is not None:
             at = running.address
-            print(f"webhook of {name}: URL {at.url}  user {at.user}  password {at.password}", flush=True)
+            yield f"webhook of {name}: URL {at.url}  user {at.user}  password {at.password}"
+
+
+def tell_manual_webhooks(daemon: Daemon) -> None:
+    """Prints what to paste into the CRM."""
+    for line in manual_webhooks(daemon):
+        print(line, flush=True)
 
 
 def work(

@@ -26,9 +26,14 @@ def _commands(group: Any, prefix: str = "") -> dict[str, str]:
     return found
 
 
+def _groups(group: Any) -> dict[str, str]:
+    return {name: command.help or "" for name, command in group.commands.items() if getattr(command, "commands", None)}
+
+
 def test_every_command_has_help_with_an_example() -> None:
-    """All commands of the contract are there, and each shows a line to copy."""
-    helps = _commands(typer.main.get_command(app))
+    """All commands of the contract are there, and each shows a line to copy; so do groups of commands."""
+    root: Any = typer.main.get_command(app)
+    helps = _commands(root) | _groups(root)
     assert set(helps) >= NAMES
     for name, text in helps.items():
         assert f"connector {name}" in text.partition("Example:")[2], name

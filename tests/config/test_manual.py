@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from connector.config.jsonschema import connection_schema, mapping_schema
+from connector.core.convert.causes import Cause
 from tests.config.files import CONNECTION, complaints
 
 MANUAL = (Path(__file__).parents[2] / "mappings" / "README.md").read_text(encoding="utf-8")
@@ -19,6 +20,12 @@ EXAMPLES = re.findall(r"^```yaml(?: file=(\S+))?\n(.*?)^```$", MANUAL, flags=re.
 def test_an_example_loads(file: str, text: str) -> None:
     """As it stands."""
     assert complaints({"connection.yaml": CONNECTION, file or "mapping.yaml": text}) == []
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_every_reason_of_a_held_value_is_explained(cause: Cause) -> None:
+    """An admin who reads one in `explain` finds it here."""
+    assert f"`{cause}`" in MANUAL
 
 
 @pytest.mark.parametrize("schema", [mapping_schema(), connection_schema()], ids=["mapping", "connection"])

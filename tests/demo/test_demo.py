@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
+import shutil
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -54,6 +57,21 @@ async def test_the_shipped_set_works_both_ways(sales: Demo) -> None:
         assert (call["subject"], call["done"], call["duration"][:5]) == ("Inbound call, missed", True, "00:01")
     assert await sales.stop() == 0
     assert sales.listening() == []
+
+
+async def test_webhooks_by_hand_say_what_to_paste(small: Demo, tmp_path: Path) -> None:
+    """URL, user and password stand on stderr; the ready line stays the first on stdout."""
+    directory = tmp_path / "by hand"
+    shutil.copytree(SMALL, directory)
+    with (directory / "connection.yaml").open("a", encoding="utf-8") as connection:
+        connection.write("webhooks: manual\n")
+    small.mappings = directory
+    process = await small.spawn()
+    assert process.stdout is not None
+    assert process.stderr is not None
+    ready = json.loads(await process.stdout.readline())
+    said = (await process.stderr.readline()).decode()
+    assert re.fullmatch(rf"webhook of \S+: URL {ready['url']}/webhooks/\S+  user connector  password \S+\n", said)
 
 
 async def test_what_was_changed_right_before_the_end_is_there_after_it(small: Demo) -> None:

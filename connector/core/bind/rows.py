@@ -72,6 +72,8 @@ def _unassignable(column: Column, value: SetValue) -> str | None:
 
 def _check_updated_at(scope: Scope) -> None:
     if scope.spec.updated_at is None:
+        if scope.spec.backfill.since is not None:
+            scope.warn("backfill since needs updated_at to tell how old a row is: no old row is sent", "backfill")
         return
     column = scope.column(scope.spec.updated_at, "updated_at")
     if column is not None and column.kind not in _TIME_KINDS:
