@@ -84,6 +84,23 @@ async def test_an_edit_may_name_a_field_that_was_made_a_moment_ago(database: str
         await world.until(told)
 
 
+async def test_a_refused_edit_is_looked_at_again_when_asked(database: str, tmp_path: Path) -> None:
+    """SIGHUP, after the table was given the column that the file already named."""
+    async with rig(database, tmp_path / "set", {"person.yaml": PERSON}, TABLES, speed=SPEED) as world:
+        await world.start()
+        with capture_logs() as logs:
+            _save(world, "person.yaml", PERSON + "  - {column: owner, crm: owner_id, as: user_email}\n")
+
+            async def refused() -> bool:
+                return any(line["event"] == "mappings.refused" for line in logs)
+
+            await world.until(refused)
+        await world.db.execute("alter table app.people add column owner text")
+        assert world.daemon is not None
+        world.daemon.reload()
+        await world.until(_applied(world, "crm: owner_id"))
+
+
 async def test_access_and_the_rest_of_the_connection_follow_an_edit(database: str, tmp_path: Path) -> None:
     """A read-only connection that may write from now on writes what it had kept back."""
     readonly = CONNECTION + "access: read_only\nidentity_field: none\n"
