@@ -141,11 +141,15 @@ def decide(line: Line, given: Inputs) -> Decision:
     if given.crm is ABSENT and (base is None or line.direction is Direction.RECEIVE):
         return Decision(line, Verdict.NOTHING, Reason.NOT_IN_PAYLOAD, given.app, given.crm)
     decision = _first_sight(line, given) if base is None else _three_way(line, given, base)
-    sends, receives = decision.verdict is Verdict.SEND, decision.verdict is Verdict.RECEIVE
-    barred = (sends and (line.readonly_crm or not given.grounds.sendable)) or (
-        receives and not given.grounds.receivable
-    )
-    return Decision(line, Verdict.NOTHING, Reason.NOT_ELIGIBLE, given.app, given.crm) if barred else decision
+    if _barred(decision, given.grounds):
+        return Decision(line, Verdict.NOTHING, Reason.NOT_ELIGIBLE, given.app, given.crm)
+    return decision
+
+
+def _barred(d: Decision, grounds: Grounds) -> bool:
+    if d.verdict is Verdict.SEND:
+        return d.line.readonly_crm or not grounds.sendable
+    return d.verdict is Verdict.RECEIVE and not grounds.receivable
 
 
 def _three_way(line: Line, given: Inputs, base: Pair) -> Decision:
@@ -307,12 +311,10 @@ def _unconverted(line: Line, given: Inputs, error: HeldError | UnresolvedError) 
         verdict = Verdict.SEND if side is Side.APP else Verdict.RECEIVE
         gone = Pair(None, None, line.rule)
         return Decision(line, verdict, Reason.PARENT_GONE, given.app, given.crm, base=gone)
-    coming = parent not in given.grounds.unreachable or line.required
-    verdict, reason, cause = (
-        (Verdict.WAIT, Reason.PARENT_COMING, "parent")
-        if coming
-        else (Verdict.HELD, Reason.PARENT_UNAVAILABLE, "parent_unavailable")
-    )
+    if parent in given.grounds.unreachable and not line.required:
+        verdict, reason, cause = Verdict.HELD, Reason.PARENT_UNAVAILABLE, "parent_unavailable"
+    else:
+        verdict, reason, cause = Verdict.WAIT, Reason.PARENT_COMING, "parent"
     return Decision(line, verdict, reason, given.app, given.crm, cause=cause, parent=parent)
 
 

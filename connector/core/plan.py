@@ -515,16 +515,19 @@ def same_constant(held: str | None, written: str | None) -> bool:
 def _decide(
     s: Situation, lines: Iterable[Line], record: Record | None, *, sendable: bool = True
 ) -> tuple[Decision, ...]:
-    """The decisions about lines. Without a row its columns are empty; of a new row's record, so is what was not told."""
-    grounds, base = Grounds(s.clocks, s.refs, s.unreachable, s.dead, sendable=sendable), s.link.base
-    columns = s.row.columns if s.row is not None else None
-    made = []
-    for line in lines:
-        app = line.converter.read_app(columns or {}) if columns is not None or not line.columns else None
-        crm = line.converter.read_crm(record.fields) if record is not None else None
-        told = None if crm is ABSENT and columns is None else crm
-        made.append(decide(line, Inputs(app, told, base.get(line.name), grounds)))
-    return tuple(made)
+    grounds = Grounds(s.clocks, s.refs, s.unreachable, s.dead, sendable=sendable)
+    return tuple(decide(line, _inputs(s, line, record, grounds)) for line in lines)
+
+
+def _inputs(s: Situation, line: Line, record: Record | None, grounds: Grounds) -> Inputs:
+    """What is held of a line. What the record of a new row does not tell is empty."""
+    app = None
+    if s.row is not None or not line.columns:
+        app = line.converter.read_app(s.row.columns if s.row is not None else {})
+    crm = line.converter.read_crm(record.fields) if record is not None else None
+    if s.row is None and crm is ABSENT:
+        crm = None
+    return Inputs(app, crm, s.link.base.get(line.name), grounds)
 
 
 def _crm_values(s: Situation, record: Record) -> Callable[[str], CrmValue]:

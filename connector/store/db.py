@@ -58,7 +58,13 @@ class Database:
     async def open(cls, dsn: str, *, size: int = 10) -> Database:
         """A pool that connects when it is first used: every use may raise one of `AWAY`."""
         pool = await asyncpg.create_pool(
-            dsn, min_size=0, max_size=size, server_settings=SPELLING, command_timeout=120, timeout=10
+            dsn,
+            min_size=0,
+            max_size=size,
+            server_settings=SPELLING,
+            command_timeout=120,
+            timeout=10,
+            reset=_nothing_to_reset,
         )
         return cls(pool)
 
@@ -94,6 +100,10 @@ class Database:
             if fence is not None:
                 await hold(connection, fence)
             yield connection
+
+
+async def _nothing_to_reset(_: asyncpg.Connection) -> None:
+    """Whatever a session sets is local to its transaction; asyncpg's own reset is one more round trip for every use."""
 
 
 async def hold(connection: Connection, fence: Fence) -> None:

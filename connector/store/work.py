@@ -176,18 +176,19 @@ def _told(text: str) -> Sequence[Told]:
 async def finish(db: Connection, done: Sequence[tuple[LinkId, int]], now: datetime) -> None:
     """Ends items; one that was marked meanwhile is due again."""
     ids, generations = [link for link, _ in done], [generation for _, generation in done]
-    await db.execute(
+    ended = await db.execute(
         """delete from connector.work w using unnest($1::bigint[], $2::bigint[]) n(id, generation)
            where w.link_id = n.id and w.generation = n.generation""",
         ids,
         generations,
     )
-    await db.execute(
-        """update connector.work set claimed_by = null, state = 'due', due_at = $2, attempt = 0, released = '{}'
-           where link_id = any($1::bigint[])""",
-        ids,
-        now,
-    )
+    if int(ended.split()[-1]) < len(done):
+        await db.execute(
+            """update connector.work set claimed_by = null, state = 'due', due_at = $2, attempt = 0, released = '{}'
+               where link_id = any($1::bigint[])""",
+            ids,
+            now,
+        )
 
 
 async def spend_release(db: Connection, links: Sequence[LinkId]) -> None:

@@ -19,6 +19,7 @@ import aiohttp
 import asyncpg
 
 from connector.postgres.cluster import EmbeddedCluster
+from tests.bench import cpu
 
 TABLES = """
 create schema app;
@@ -88,6 +89,7 @@ class Stage:
     dsn: str
     sandbox_url: str
     daemon: asyncio.subprocess.Process
+    sandbox: asyncio.subprocess.Process
 
     async def crm(self, method: str, path: str, body: Any = None, **params: Any) -> Any:
         """Calls the sandbox; the answer's data."""
@@ -97,8 +99,8 @@ class Stage:
                 raise RuntimeError(f"{method} {path}: {response.status} {answer}")
             return answer["data"]
 
-    async def ask(self, kind: str, args: Mapping[str, Any]) -> None:
-        """Has the daemon do something and waits for it."""
+    async def ask(self, kind: str, args: Mapping[str, Any]) -> Any:
+        """Has the daemon do something and waits for it; the answer."""
         request = await self.db.fetchval(
             "insert into connector.request (connection, kind, args, asked_at) values ('bench', $1, $2, now()) returning id",
             kind,
@@ -108,6 +110,7 @@ class Stage:
             "select state in ('done', 'failed') from connector.request where id = $1", request
         ):
             await asyncio.sleep(0.02)
+        return json.loads(await self.db.fetchval("select result from connector.request where id = $1", request))
 
     async def idle(self) -> None:
         """Waits until there are neither notes nor work nor open intents."""
@@ -127,6 +130,16 @@ class Stage:
         """Waits until a query says true."""
         while not await self.db.fetchval(query, *args):
             await asyncio.sleep(0.005)
+
+    async def cpu(self) -> dict[str, float]:
+        """Seconds of processor time so far, of the daemon, PostgreSQL and the sandbox."""
+        backend = await self.db.fetchval("select pg_backend_pid()")
+        postmaster = cpu.parent(backend)
+        return {
+            "daemon": cpu.seconds(self.daemon.pid),
+            "postgres": cpu.seconds(postmaster),
+            "sandbox": cpu.seconds(self.sandbox.pid),
+        }
 
     def memory(self) -> float:
         """The daemon's peak resident memory in MiB."""
@@ -161,7 +174,7 @@ async def stage(*, limits: str = "off", webhooks: bool = True, fetch_all: bool =
                 response.raise_for_status()
         daemon = await _daemon(home, cluster.dsn, said, webhooks=webhooks)
         stack.push_async_callback(_end, daemon)
-        made = Stage(db, spare, http, cluster.dsn, said["url"], daemon)
+        made = Stage(db, spare, http, cluster.dsn, said["url"], daemon, sandbox)
         await _ready(made)
         if fetch_all:
             await made.ask("fetch_all", {"confirmed": True})
