@@ -25,8 +25,8 @@ class Tenure:
 
     async def renew(self) -> None:
         """Extends the lease; NotOwnerError when somebody else has it."""
-        now = self._clock.now()
         async with self._database.session() as db:
+            now = self._clock.now()
             if not await lease.renew(db, self._fence, now):
                 raise NotOwnerError(f"connection {self._fence.connection}: the lease was lost")
         self._until = now + lease.TERM
