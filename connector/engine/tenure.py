@@ -32,7 +32,7 @@ class Tenure:
         self._until = now + lease.TERM
 
     async def secure(self, seconds: float) -> None:
-        """Returns once the lease lasts for so long; renews it where it does not. NotOwnerError as in `renew`."""
+        """Renews the lease where it would not last for so long. NotOwnerError as in `renew`."""
         async with self._renewing:
-            while self._clock.now() + timedelta(seconds=seconds) > self._until:
+            if self._clock.now() + timedelta(seconds=seconds) > self._until:
                 await self.renew()
