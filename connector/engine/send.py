@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from connector.core.errors import ConnectorError, RefusedError, UnavailableError
-from connector.core.fingerprint import UNKNOWN_FOR
+from connector.core.fingerprint import OVERLAP, UNKNOWN_FOR
 from connector.core.merge import Decision, Parent, Reason, Verdict
 from connector.core.model import ABSENT, Base, Json, LinkState, Pair, Record, Side
 from connector.core.plan import CreateRecord, DeleteRecord, Effect, Plan, Step, UpdateRecord, plan
@@ -28,7 +28,7 @@ from connector.store.work import WorkState
 REFUSED = "refused"
 LOOKS = 3
 """So often a record that was not there to be written is read again: it was deleted since, and the read tells how."""
-FRESH = timedelta(seconds=20)
+FRESH = UNKNOWN_FOR - timedelta(seconds=WRITE_SECONDS) - OVERLAP
 """So old at most is an intent when its call starts: the minute after which a read tells counts from the intent."""
 
 

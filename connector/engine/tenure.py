@@ -25,14 +25,14 @@ class Tenure:
 
     async def renew(self) -> None:
         """Extends the lease; NotOwnerError when somebody else has it."""
-        now = self._clock.now()
         async with self._database.session() as db:
+            now = self._clock.now()
             if not await lease.renew(db, self._fence, now):
                 raise NotOwnerError(f"connection {self._fence.connection}: the lease was lost")
         self._until = now + lease.TERM
 
     async def secure(self, seconds: float) -> None:
-        """Returns once the lease lasts for so long; renews it where it does not. NotOwnerError as in `renew`."""
+        """Renews the lease where it would not last for so long. NotOwnerError as in `renew`."""
         async with self._renewing:
-            while self._clock.now() + timedelta(seconds=seconds) > self._until:
+            if self._clock.now() + timedelta(seconds=seconds) > self._until:
                 await self.renew()

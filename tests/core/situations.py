@@ -26,7 +26,7 @@ from connector.core.model import (
     Row,
     Side,
 )
-from connector.core.plan import Candidate, Readiness, Situation
+from connector.core.plan import Candidate, Kin, Readiness, Situation
 from tests.core.people import COLUMNS, CRM_ID, KEY, METADATA, NOW, REFS, mapping
 
 FIELDS: Final = """
@@ -97,6 +97,9 @@ MAPPINGS: Final = [
 ]
 
 
+KIN: Final = st.sampled_from([None, None, *Kin])
+
+
 def columns() -> st.SearchStrategy[dict[str, Json]]:
     """The columns of some row."""
     return st.fixed_dictionaries({COLUMN_OF[name]: st.sampled_from(values.app) for name, values in VALUES.items()})
@@ -144,7 +147,7 @@ def pairs(draw: st.DrawFn) -> Situation:
     states = st.sampled_from([LinkState.LINKED, LinkState.LINKED, LinkState.FROZEN])
     origin = draw(st.sampled_from(list(Side)))
     link = Link(LinkId(1), "person", "person", KEY, CRM_ID, draw(states), origin, draw(_base(bound)))
-    return Situation(bound, link, draw(rows()), draw(records()), METADATA, NOW, draw(CLOCKS), REFS)
+    return Situation(bound, link, draw(rows()), draw(records()), METADATA, NOW, draw(CLOCKS), REFS, kin=draw(KIN))
 
 
 @st.composite
@@ -166,6 +169,7 @@ def situations(draw: st.DrawFn) -> Situation:
         intents_pending=draw(st.booleans()),
         ready=Readiness(draw(st.booleans()), draw(st.booleans())),
         evidence=draw(st.booleans()),
+        kin=draw(KIN),
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from connector.core.plan import (
     DeleteRow,
     Effect,
     InsertRow,
+    Kin,
     Plan,
     Situation,
     Step,
@@ -35,7 +36,8 @@ def applied(s: Situation, done: Plan) -> Situation:
     row = None if isinstance(done.row, DeleteRow) else row
     crm = Gone("is_deleted") if isinstance(done.record, DeleteRecord) else crm
     link = replace(s.link, state=done.state, base=_base(s, done, row, crm), restore=done.restore)
-    return replace(s, row=row, crm=crm, link=link)
+    rekeyed = isinstance(done.record, UpdateRecord) and done.record.rekey
+    return replace(s, row=row, crm=crm, link=link, kin=None if rekeyed else s.kin)
 
 
 def _base(s: Situation, done: Plan, row: Row | None, crm: object) -> dict[str, Pair]:
@@ -131,8 +133,22 @@ def test_only_what_changes_is_written(s: Situation) -> None:
         assert all(s.row.columns.get(name) != value for name, value in found.row.columns.items())
     if isinstance(found.record, UpdateRecord):
         sent = {f.key for d in found.sends() for f in d.line.fields}
-        assert found.record.fields
+        assert found.record.fields or found.record.rekey
         assert set(found.record.fields) <= sent
+
+
+@given(situations())
+def test_a_record_that_carries_the_key_of_another(s: Situation) -> None:
+    """A copy in use gets a key of its own wherever something may be sent, and nobody else does.
+
+    A create of ours that came back does not become a second row.
+    """
+    found = plan(s)
+    rekeyed = isinstance(found.record, UpdateRecord) and found.record.rekey
+    assert not rekeyed or s.kin is Kin.COPY
+    if s.kin is Kin.COPY and found.reason in ("merge", "in_agreement", "parent") and isinstance(s.crm, Record):
+        assert rekeyed or s.crm.archived or not s.mapping.direction.sends or not s.ready.sends
+    assert s.kin is not Kin.TWIN or not isinstance(found.row, InsertRow)
 
 
 @given(pairs())
