@@ -32,13 +32,16 @@ async def children(db: Connection, connection: str, parents: Sequence[LinkId]) -
 
 
 async def overtaken(db: Connection, connection: str, seen: Mapping[LinkId, datetime]) -> Sequence[LinkId]:
-    """Which of these links miss a parent whose own link was committed since they looked at it."""
+    """Which of these links miss a parent whose own link was committed since they looked at it.
+
+    Not each other: of links that refer in a circle none would ever come to rest.
+    """
     rows = await db.fetch(
         """select distinct r.link_id from unnest($2::bigint[], $3::timestamptz[]) n(id, seen)
            join connector.reference r on r.link_id = n.id
            join connector.link l on l.connection = $1 and l.mapping = r.mapping
              and ((r.side = 'app' and r.key = l.app_key) or (r.side = 'crm' and r.key = l.crm_id))
-           where l.committed_at >= n.seen order by 1""",
+           where l.committed_at >= n.seen and l.id <> all($2::bigint[]) order by 1""",
         connection,
         list(seen),
         list(seen.values()),
