@@ -287,7 +287,7 @@ def _create(s: Situation) -> Plan:
 
 def _crm_half(s: Situation) -> Plan:
     if not isinstance(s.crm, Record):
-        return _excluded("record_gone")
+        return _excluded("record_gone" if isinstance(s.crm, Gone) else "missing")
     owned = _of_another_link(s, s.crm)
     if owned is not None:
         return owned
@@ -341,8 +341,17 @@ def _match(s: Situation) -> Plan | None:
 
 
 def _waiting(decisions: Iterable[Decision]) -> Plan | None:
-    parents = tuple(d.parent for d in decisions if d.verdict is Verdict.WAIT and d.parent and not d.line.deferred)
-    return Plan(Step.WAIT, "parent", LinkState.OPEN, cause="parent", parents=parents) if parents else None
+    """What keeps a new pair from being made: a parent on its way, else a required one that does not come."""
+    named = [d for d in decisions if d.parent is not None and not d.line.deferred]
+    coming = tuple(d.parent for d in named if d.parent and d.verdict is Verdict.WAIT)
+    if coming:
+        return replace(_wait("parent"), parents=coming)
+    lacking = [d for d in named if d.line.required]
+    if not lacking:
+        return None
+    died = any(d.reason is Reason.PARENT_GONE for d in lacking)
+    stopped = _park("parent_gone") if died else _wait("parent_unavailable")
+    return replace(stopped, parents=tuple(d.parent for d in lacking if d.parent))
 
 
 def _excluded(cause: str) -> Plan:

@@ -458,7 +458,12 @@ def _resolved(
 
 
 def _gone_sides(mapping: BoundMapping | None, ref: links.Reference) -> frozenset[Side]:
-    """The sides of a tombstone that cannot be pointed to any more: the one that died, and the one it took along."""
+    """The sides of a tombstone that cannot be pointed to any more: the one that died, and the one it took along.
+
+    Of a record that was dead when it was first looked at there never was a row.
+    """
+    if ref.died is Side.CRM and ref.app_key is None:
+        return frozenset(Side)
     if ref.died is None:
         return frozenset()
     policy = None

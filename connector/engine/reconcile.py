@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from connector.core.errors import ConnectorError
-from connector.core.merge import Parent, Reason, is_conflict
+from connector.core.merge import Decision, Parent, Reason, Verdict, is_conflict
 from connector.core.model import CrmId, Gone, LinkId, LinkState, Record, Side
 from connector.core.plan import Effect, InsertRow, Kin, Plan, Step, plan
 from connector.core.unseen import overtaken
@@ -24,7 +24,7 @@ from connector.engine.brake import Brake, braked
 from connector.engine.case import Case
 from connector.engine.context import Context
 from connector.engine.observe import Observer
-from connector.engine.putback import call_parents, deferral, retry, undone, unfinished, waiting
+from connector.engine.putback import call_parents, deferral, lacks, retry, undone, unfinished, waiting
 from connector.engine.resolve import Listing, Resolver, Ruling
 from connector.engine.result import Result
 from connector.engine.send import Sender
@@ -253,12 +253,14 @@ class Reconciler:
             case Step.JOIN:
                 return Result(case, None, join=found.join)
             case Step.PARK:
-                return undone(case, deferral(case, WorkState.PARKED, found.cause or "unknown"))
+                parked = deferral(case, WorkState.PARKED, found.cause or "unknown")
+                return replace(undone(case, parked), lacks=found.parents)
             case Step.WAIT:
-                return undone(case, waiting(self.context, case, found, parents))
+                put_back = undone(case, waiting(self.context, case, found, parents))
+                return replace(put_back, lacks=found.parents if lacks(found) else ())
         back = waiting(self.context, case, found, parents) if unfinished(found) else None
         alive_again = case.link.state.tombstone and not found.state.tombstone
-        more = any(d.returns or d.reason is Reason.PARENT_GONE for d in found.decisions)
+        more = any(d.returns or _leaves_parent(d) for d in found.decisions)
         keyless = isinstance(found.row, InsertRow) and case.situation is not None and case.situation.kin is Kin.COPY
         return Result(case, found, deferral=back, again=alive_again or more or keyless)
 
@@ -295,6 +297,11 @@ async def all_done(*work_: Awaitable[None]) -> None:
 
 def _planned(cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
     return [(case, plan(case.situation)) for case in cases if case.situation is not None]
+
+
+def _leaves_parent(d: Decision) -> bool:
+    """The reference is cleared because its new parent is gone: what is left to say is said in the next pass."""
+    return d.reason is Reason.PARENT_GONE and d.verdict is not Verdict.HELD
 
 
 def _say(result: Result) -> None:

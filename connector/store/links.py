@@ -338,7 +338,7 @@ async def references_by_crm(
 
 
 _REFERENCE = """
-select l.id, l.mapping, l.app_key, l.crm_id, l.state, l.died, l.released, w.state as work, n.*
+select l.id, l.mapping, l.app_key, l.crm_id, l.state, l.cause, l.died, l.released, w.state as work, n.*
 from connector.link l left join connector.work w on w.link_id = l.id
 """
 
@@ -347,6 +347,8 @@ def _reference(row: asyncpg.Record, target: str) -> Reference:
     other = row["mapping"] is not None and row["mapping"] != target
     hopeless = row["state"] in {"excluded", "left_out", "unlinked", "deleted"} or row["work"] == "parked" or other
     died = Side(row["died"]) if row["state"] == "deleted" and row["died"] else None
+    if row["state"] == "excluded" and row["cause"] == "record_gone":
+        died = Side.CRM
     key = row["app_key"] if not other else None
     return Reference(target, key, row["crm_id"], LinkId(row["id"]), not hopeless, died, row["released"])
 
@@ -373,10 +375,8 @@ async def join(db: Connection, link: LinkId, crm_id: CrmId, now: datetime) -> No
     )
 
 
-async def call(
-    db: Connection, connection: str, wanted: Sequence[tuple[Parent, str]], now: datetime
-) -> Mapping[Parent, LinkId]:
-    """The links of awaited parents (with their objects), made half open where they are missing."""
+async def call(db: Connection, connection: str, wanted: Sequence[tuple[Parent, str]], now: datetime) -> None:
+    """Makes half-open links for awaited parents (with their objects) that have none."""
     for mapping, name in sorted({(parent.mapping, name) for parent, name in wanted}):
         keys = [AppKey(p.key) for p, _ in wanted if p.mapping == mapping and p.side is Side.APP]
         ids = [CrmId(p.key) for p, _ in wanted if p.mapping == mapping and p.side is Side.CRM]
@@ -384,6 +384,10 @@ async def call(
             await open_app(db, connection, name, mapping, keys=keys, now=now)
         if ids:
             await open_crm(db, connection, name, ids, now)
+
+
+async def parents(db: Connection, connection: str, wanted: Sequence[tuple[Parent, str]]) -> Mapping[Parent, LinkId]:
+    """The links of parents (with their objects)."""
     rows = await references_by_app(
         db, connection, [(p.mapping, AppKey(p.key)) for p, _ in wanted if p.side is Side.APP]
     )
