@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from connector.core.convert.columns import spelled
 from connector.core.filter import crm_reader, failing
@@ -33,6 +34,9 @@ from connector.core.model import (
     Side,
 )
 from connector.core.schema import Metadata
+
+MERGE_UNSENT: Final = "merge_unsent"
+"""Parked: two rows came to stand for one record, and both hold edits that the CRM has not got."""
 
 
 class Step(StrEnum):
@@ -168,6 +172,8 @@ class Situation:
     kin: Kin | None = None
     merging: bool = False
     """Another record was merged into this CRM half, and the link of its row will follow."""
+    contested: bool = False
+    """The record was merged into one whose row holds unsent edits, and nobody has settled it."""
     evidence: bool = False
     """A delete event was received for the CRM record."""
     heir: str | None = None
@@ -388,9 +394,11 @@ def _pair(s: Situation) -> Plan:
 def _record_gone(s: Situation, proof: str) -> Plan:
     """The CRM record was deleted: `deletes.receive` decides what happens to the row."""
     policy = s.mapping.deletes.receive if s.mapping.direction.receives else DeletePolicy.NONE
-    gone = Plan(Step.APPLY, f"crm_deleted:{proof}", LinkState.DELETED, died=Side.CRM)
+    gone = Plan(Step.APPLY, f"crm_deleted:{proof}", _dead(policy), died=Side.CRM)
     if s.row is None:
         return gone
+    if s.contested and unsent(s.mapping, s.link, s.row):
+        return replace(_park(MERGE_UNSENT), state=s.link.state)
     if policy is DeletePolicy.DELETE:
         return replace(gone, row=DeleteRow())
     if policy is DeletePolicy.SET:
@@ -399,10 +407,22 @@ def _record_gone(s: Situation, proof: str) -> Plan:
     return gone
 
 
+def unsent(mapping: BoundMapping, link: Link, row: Row) -> bool:
+    """True when the row holds edits that the CRM has not got."""
+    known = [(line, link.base[line.name]) for line in mapping.lines if line.direction.sends and line.name in link.base]
+    return any(not line.converter.same_app(line.converter.read_app(row.columns), base.app) for line, base in known)
+
+
+def _dead(policy: DeletePolicy) -> LinkState:
+    """What is left of a pair: `unlink` and `none` keep the two apart until a person pairs them again."""
+    apart = policy in (DeletePolicy.UNLINK, DeletePolicy.NONE)
+    return LinkState.UNLINKED if apart else LinkState.DELETED
+
+
 def _row_gone(s: Situation) -> Plan:
     """The row was deleted: `deletes.send` decides what happens to the CRM record."""
     policy = s.mapping.deletes.send if s.mapping.direction.sends else DeletePolicy.NONE
-    gone = Plan(Step.APPLY, "app_deleted", LinkState.DELETED, died=Side.APP)
+    gone = Plan(Step.APPLY, "app_deleted", _dead(policy), died=Side.APP)
     if policy is not DeletePolicy.DELETE or not isinstance(s.crm, Record):
         return gone
     if s.crm.archived:
@@ -498,19 +518,38 @@ def _released(s: Situation) -> Plan:
 def _tombstone(s: Situation) -> Plan:
     """Evidence of life reopens a link whose side was deleted, once the filters let it pass.
 
-    `on_leave: delete` writes such a link too; one that a person or filter unlinked stays apart.
+    `on_leave: delete` writes such a link too; one that is unlinked stays apart. A row that we deleted comes back under
+    its key. A record that turns out to be merged has never died.
     """
     quiet = Plan(Step.DONE, "tombstone", s.link.state)
     if s.heir is not None:
         return replace(quiet, step=Step.APPLY, reason="other_kind", cause=f"belongs_to {s.heir}", heir=s.heir)
-    if s.link.state is not LinkState.DELETED or s.link.app_key is None:
+    ours = s.link.died is Side.CRM and s.mapping.deletes.receive is DeletePolicy.DELETE
+    if s.link.app_key is None or (s.row is None and not ours):
         return quiet
-    if isinstance(s.crm, Moved) and s.row is not None:
+    if isinstance(s.crm, Moved) and s.link.died is Side.CRM:
         return Plan(Step.MOVE, "merged", s.link.state, adopt=s.crm.to)
-    if isinstance(s.crm, Record) and s.row is not None and _left(s, s.row, s.crm) is None:
-        kept = {c: None for c, value in s.link.restore.items() if same_constant(s.row.columns.get(c), value)}
-        return Plan(Step.APPLY, "alive_again", LinkState.LINKED, row=UpdateRow(kept) if kept else None)
+    if isinstance(s.crm, Record) and s.link.state is LinkState.DELETED:
+        return _alive_again(s, s.crm) or quiet
     return quiet
+
+
+def _alive_again(s: Situation, record: Record) -> Plan | None:
+    if s.row is None:
+        return _insert_again(s, record) if _record_kept_out(s, record) is None else None
+    if _left(s, s.row, record) is not None:
+        return None
+    kept = {c: None for c, value in s.link.restore.items() if same_constant(s.row.columns.get(c), value)}
+    return Plan(Step.APPLY, "alive_again", LinkState.LINKED, row=UpdateRow(kept) if kept else None)
+
+
+def _insert_again(s: Situation, record: Record) -> Plan:
+    """The row that went with its record, as the record is now; its key names it to whatever still refers to it."""
+    found = _insert(replace(s, link=replace(s.link, base={})), record)
+    if not isinstance(found.row, InsertRow):
+        return replace(found, state=s.link.state)
+    columns = {s.mapping.key: str(s.link.app_key), **found.row.columns}
+    return replace(found, reason="alive_again", row=InsertRow(columns))
 
 
 def same_constant(held: str | None, written: str | None) -> bool:

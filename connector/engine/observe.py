@@ -19,16 +19,18 @@ from connector.core.model import (
     Clocks,
     CrmId,
     CrmValue,
+    Gone,
     Json,
     Lane,
     Link,
     LinkId,
+    LinkState,
     Moved,
     NotVisible,
     Record,
     Side,
 )
-from connector.core.plan import Readiness, Situation
+from connector.core.plan import MERGE_UNSENT, Readiness, Situation, unsent
 from connector.core.unseen import unseen
 from connector.engine.candidates import find_candidates
 from connector.engine.case import Case
@@ -39,6 +41,9 @@ from connector.store import aliases, intents, links, match_keys
 from connector.store.db import Connection
 from connector.store.intents import Intent
 from connector.store.work import Item
+
+TAKEN = Gone("merged")
+"""What a record is to the second row on one survivor."""
 
 
 @dataclass(slots=True)
@@ -274,6 +279,7 @@ class Observer:
             ),
             unseen=_unseen(mapping, case),
             merging=(case.link.object, case.link.crm_id) in lookup.merging,
+            contested=case.contested,
             evidence=case.item.evidence,
             heir=_heir(case, mapping, lookup),
             former=lookup.former.get((case.link.object, case.link.crm_id)),
@@ -321,6 +327,33 @@ class Observer:
                 clocks = case.situation.clocks
                 crm = {**{key: at - offset for key, at in times.items()}, **clocks.crm}
                 case.situation = replace(case.situation, clocks=replace(clocks, crm=crm))
+
+    # --- merges ------------------------------------------------------------------------------------------------------
+
+    async def merge(self, case: Case, survivor: CrmId) -> None:
+        """The link follows to the survivor, unless the survivor already has a row of its own."""
+        async with self.context.database.session() as db:
+            owner = (await links.by_crm(db, self.context.name, case.link.object, [survivor])).get(survivor)
+            taken = owner is not None and owner.app_key is not None and owner.id != case.link.id
+            if owner is not None and taken:
+                case.crm, case.contested = TAKEN, await self._contested(db, case, owner)
+        if not taken:
+            state = LinkState.DELETED if case.link.state.tombstone else case.link.state  # to be found alive
+            case.link = replace(case.link, crm_id=survivor, state=state)
+            answers = await self.context.crm.read(case.link.object, [survivor], lane=case.item.lane)
+            case.crm = answers[survivor]
+        await self.situations([case])
+
+    async def _contested(self, db: Connection, case: Case, owner: Link) -> bool:
+        """True while the survivor's row holds unsent edits; once parked for that, until a person says go on."""
+        mapping = case.rules.bound.mappings.get(owner.mapping or "")
+        if case.item.cause == MERGE_UNSENT:
+            return case.item.lane is not Lane.MANUAL
+        if mapping is None or owner.app_key is None:
+            return False
+        rows = await tables.read(db, case.rules.shapes[mapping.name], [owner.app_key])
+        row = rows.get(owner.app_key)
+        return row is not None and unsent(mapping, owner, row)
 
     # --- adopting ----------------------------------------------------------------------------------------------------
 

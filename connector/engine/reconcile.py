@@ -16,27 +16,25 @@ import structlog
 
 from connector.core.errors import ConnectorError
 from connector.core.merge import Decision, Parent, Reason, Verdict, is_conflict
-from connector.core.model import CrmId, Gone, LinkId, LinkState, Record, Side
+from connector.core.model import CrmId, LinkId, LinkState, Record, Side
 from connector.core.plan import Effect, InsertRow, Kin, Plan, Step, plan
 from connector.core.unseen import overtaken
 from connector.engine.apply import Applier
 from connector.engine.brake import Brake, braked
 from connector.engine.case import Case
 from connector.engine.context import Context
-from connector.engine.observe import Observer
+from connector.engine.observe import TAKEN, Observer
 from connector.engine.putback import call_parents, deferral, lacks, retry, undone, unfinished, waiting
 from connector.engine.resolve import Listing, Resolver, Ruling
 from connector.engine.result import Result
 from connector.engine.send import Sender
 from connector.ports import VersionOrder
-from connector.store import links, notes, work
+from connector.store import notes, work
 from connector.store.group_commit import GroupCommit
 from connector.store.work import Item, WorkState
 
 log = structlog.get_logger()
 STALE_READS = 5
-TAKEN = Gone("merged")
-"""What a record is to the second row on one survivor."""
 DESTRUCTIVE = frozenset({Effect.DELETE, Effect.CLEAR, Effect.OVERWRITE})
 
 
@@ -168,7 +166,7 @@ class Reconciler:
             await self.observer.adopt(adopting)
         for case, found in planned:
             if found.step is Step.MOVE and found.adopt:
-                await self._move(case, CrmId(found.adopt))
+                await self.observer.merge(case, CrmId(found.adopt))
         return [(case, self._again(case, found)) for case, found in planned]
 
     def _again(self, case: Case, found: Plan) -> Plan:
@@ -179,19 +177,6 @@ class Reconciler:
         if lost and case.item.attempt < STALE_READS:
             return Plan(Step.WAIT, "merge", case.link.state, cause="merge")
         return plan(case.situation)
-
-    async def _move(self, case: Case, survivor: CrmId) -> None:
-        """A merge: the link follows to the survivor, unless the survivor already has a row of its own."""
-        async with self.context.database.session() as db:
-            known = await links.by_crm(db, self.context.name, case.link.object, [survivor])
-        taken = survivor in known and known[survivor].app_key is not None and known[survivor].id != case.link.id
-        if taken:
-            case.crm = TAKEN
-        else:
-            case.link = replace(case.link, crm_id=survivor)
-            answers = await self.context.crm.read(case.link.object, [survivor], lane=case.item.lane)
-            case.crm = answers[survivor]
-        await self.observer.situations([case])
 
     def _hold_keys(self, case: Case, found: Plan) -> Plan:
         """Whoever is about to make or take a record holds its match keys; the others wait."""

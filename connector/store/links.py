@@ -346,7 +346,7 @@ from connector.link l left join connector.work w on w.link_id = l.id
 def _reference(row: asyncpg.Record, target: str) -> Reference:
     other = row["mapping"] is not None and row["mapping"] != target
     hopeless = row["state"] in {"excluded", "left_out", "unlinked", "deleted"} or row["work"] == "parked" or other
-    died = Side(row["died"]) if row["state"] == "deleted" and row["died"] else None
+    died = Side(row["died"]) if row["state"] in ("deleted", "unlinked") and row["died"] else None
     if row["state"] == "excluded" and row["cause"] == "record_gone":
         died = Side.CRM
     key = row["app_key"] if not other else None

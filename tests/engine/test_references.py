@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+
 from connector.store import report
 from tests.engine.rig import Rig, rig
 
@@ -271,6 +273,49 @@ async def test_a_reference_to_what_nobody_can_see_keeps_nobody(database: str, tm
         await world.crm("PATCH", f"/api/v2/organizations/{organization['id']}", {"name": "Acme Ltd"})
         await world.idle()
         assert await world.db.fetchval("select company_id from app.contacts where name = 'Ada'") == 1
+
+
+@pytest.mark.parametrize("webhooks", [True, False], ids=["webhooks", "sweeps"])
+async def test_a_row_comes_back_with_its_record_and_its_references(
+    database: str, tmp_path: Path, *, webhooks: bool
+) -> None:
+    """`receive: delete`: restored in the CRM, company and contact are back under their keys, and what named them fits."""
+    head = "deletes: {receive: delete}\nfields:"
+    files = {
+        **FILES,
+        "company.yaml": COMPANY.replace("fields:", head),
+        "contact.yaml": CONTACT.replace("fields:", head),
+    }
+    async with rig(database, tmp_path / "set", files, TABLES, webhooks=webhooks) as world:
+        await world.start()
+        await world.db.execute(FAMILY, 1)
+        await world.quiet()
+        paths = ("persons/1", "organizations/1")
+        for path in paths:
+            await world.crm("DELETE", f"/api/v2/{path}")
+        await _heard(world)
+        assert await world.db.fetchval("select count(*) from app.contacts natural full join app.companies") == 0
+        for path in paths:
+            await world.control("POST", f"restore/{path}")
+        await world.crm("PATCH", "/api/v2/persons/1", {"name": "Back"})
+        await _heard(world)
+        row = await world.db.fetchrow(
+            """select d.contact_id, p.name, p.company_id, c.name as company from app.deals d
+               join app.contacts p on p.id = d.contact_id join app.companies c on c.id = p.company_id"""
+        )
+        assert row is not None
+        assert tuple(row) == (1, "Back", 1, "company 1")
+        await world.db.execute("update app.contacts set name = 'Edited'")
+        await world.quiet()
+        assert {name: p["org_id"] for name, p in (await _all(world, "persons")).items()} == {"Edited": 1}
+
+
+async def _heard(world: Rig) -> None:
+    """Everything is heard of: by webhooks where there are some, else by sweeps."""
+    if world.port is None:
+        await world.ask("sweep", {"kind": "full"})
+        await world.quiet()
+    await world.idle()
 
 
 async def test_a_reference_to_a_deleted_parent_is_not_sent(database: str, tmp_path: Path) -> None:
