@@ -6,7 +6,7 @@ function. It never looks anything up: what it would need to know next, it asks f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -178,8 +178,8 @@ class Situation:
     """A delete event was received for the CRM record."""
     heir: str | None = None
     """The other mapping whose record this one is now that it does not pass the filter of its own."""
-    former: LinkId | None = None
-    """The link of this mapping that the CRM half had left for another mapping: the record is back."""
+    left_behind: Sequence[Link] = ()
+    """The links of this table that the CRM half had left for other mappings, the newest first."""
 
 
 @dataclass(slots=True)
@@ -310,9 +310,16 @@ def _of_another_link(s: Situation, record: Record) -> Plan | None:
         return Plan(Step.JOIN, "our_create", LinkState.LINKED, join=s.intent_link)
     if s.intents_pending or s.merging:
         return _wait("open_intents" if s.intents_pending else "merge")
-    if s.former is not None and _record_kept_out(s, record) is None:
-        return Plan(Step.JOIN, "kind_again", LinkState.LINKED, join=s.former)
-    return None
+    return _left_behind(s) if s.left_behind and _record_kept_out(s, record) is None else None
+
+
+def _left_behind(s: Situation) -> Plan | None:
+    """A record that comes back to a mapping has its old link there; one that stays in its table keeps its row."""
+    own = next((link for link in s.left_behind if link.mapping == s.mapping.name), None)
+    if own is not None:
+        return Plan(Step.JOIN, "kind_again", LinkState.LINKED, join=own.id)
+    row = next((link.app_key for link in s.left_behind if link.state is LinkState.FROZEN), None)
+    return Plan(Step.ADOPT, "same_row", LinkState.OPEN, adopt=row) if row is not None else None
 
 
 def _record_kept_out(s: Situation, record: Record) -> Plan | None:

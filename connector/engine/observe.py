@@ -16,6 +16,7 @@ from connector.core.merge import Parent
 from connector.core.model import (
     ABSENT,
     AppKey,
+    Base,
     Clocks,
     CrmId,
     CrmValue,
@@ -59,8 +60,8 @@ class Lookup:
     merging: frozenset[tuple[str, CrmId | None]] = frozenset()
     """(object, id) of the CRM halves to which the link of a row will follow."""
 
-    former: Mapping[tuple[str, CrmId | None], LinkId] = field(default_factory=dict)
-    """(object, id) of CRM halves → the link that the record left for another mapping, and comes back to."""
+    left_behind: Mapping[tuple[str, CrmId | None], Sequence[Link]] = field(default_factory=dict)
+    """(object, id) of CRM halves → the links that the record left for other mappings, the newest first."""
 
     def linked_in(self, mapping: str, value: Json) -> bool:
         """True when the CRM id or app key belongs to a link of the mapping."""
@@ -105,7 +106,7 @@ class Observer:
             occupied = await self._occupied(db, mapped)
             lookup.unread = await self._unread(db, mapped)
             lookup.merging = await self._merging(db, mapped)
-            lookup.former = await self._former(db, mapped)
+            lookup.left_behind = await self._left_behind(db, mapped)
         for case in sorted(mapped, key=_age):
             case.situation = replace(self._situation(case, lookup, pending, occupied), kin=kin.get(case.link.id))
             joined = case.situation.intent_link
@@ -222,17 +223,19 @@ class Observer:
             found |= {(name, key) for key in await aliases.awaited(db, self.context.name, name, ids)}
         return frozenset(found)
 
-    async def _former(self, db: Connection, cases: Sequence[Case]) -> Mapping[tuple[str, CrmId | None], LinkId]:
-        """By (object, id) of CRM halves: the link that the record left before, of the mapping to which it belongs."""
+    async def _left_behind(
+        self, db: Connection, cases: Sequence[Case]
+    ) -> Mapping[tuple[str, CrmId | None], Sequence[Link]]:
+        """By (object, id) of CRM halves: the links that the record left, in the table to which it belongs now."""
         halves: dict[str, dict[CrmId, str]] = defaultdict(dict)
         for case in cases:
             shared = len(case.rules.of_object(case.link.object)) > 1
             if shared and case.mapping is not None and case.link.app_key is None and case.link.crm_id is not None:
                 halves[case.link.object][case.link.crm_id] = case.mapping.name
-        found: dict[tuple[str, CrmId | None], LinkId] = {}
+        found: dict[tuple[str, CrmId | None], Sequence[Link]] = {}
         for name, ids in halves.items():
-            links_left = await links.former(db, self.context.name, name, ids)
-            found |= {(name, crm_id): link for crm_id, link in links_left.items()}
+            left = await links.left_behind(db, self.context.name, name, ids)
+            found |= {(name, crm_id): behind for crm_id, behind in left.items()}
         return found
 
     async def _unread(self, db: Connection, cases: Sequence[Case]) -> frozenset[str]:
@@ -282,7 +285,7 @@ class Observer:
             contested=case.contested,
             evidence=case.item.evidence,
             heir=_heir(case, mapping, lookup),
-            former=lookup.former.get((case.link.object, case.link.crm_id)),
+            left_behind=lookup.left_behind.get((case.link.object, case.link.crm_id), ()),
         )
 
     def _maker(self, case: Case, pending: Sequence[Intent]) -> tuple[LinkId | None, bool]:
@@ -368,6 +371,7 @@ class Observer:
                 mapping=case.mapping.name,
                 app_key=half.app_key or AppKey(key),
                 crm_id=half.crm_id or CrmId(key),
+                base=_agreed_before(case, key),
             )
         wanted = [case for case, _ in cases if case.adopted is Side.CRM]
         await self._read_crm(wanted, {}, None)
@@ -397,6 +401,12 @@ def _heir(case: Case, mapping: BoundMapping, lookup: Lookup) -> str | None:
     left = mapping.direction.receives and failing(mapping.only_receive, read, lookup.linked_in) is not None
     heir = _taker(case.rules, others, case.crm) if left else None
     return heir.name if heir is not None else None
+
+
+def _agreed_before(case: Case, key: str) -> Base:
+    """What the row and the record agreed on under another mapping of the table; it holds for lines of the same rule."""
+    behind = case.situation.left_behind if case.situation is not None and case.link.app_key is None else ()
+    return next((link.base for link in behind if link.app_key == key), case.link.base)
 
 
 def _unseen(mapping: BoundMapping, case: Case) -> Mapping[str, Json]:
