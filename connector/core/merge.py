@@ -311,11 +311,11 @@ def _unconverted(line: Line, given: Inputs, error: HeldError | UnresolvedError) 
         verdict = Verdict.SEND if side is Side.APP else Verdict.RECEIVE
         gone = Pair(None, None, line.rule)
         return Decision(line, verdict, Reason.PARENT_GONE, given.app, given.crm, base=gone)
-    if parent in given.grounds.unreachable and not line.required:
-        verdict, reason, cause = Verdict.HELD, Reason.PARENT_UNAVAILABLE, "parent_unavailable"
-    else:
-        verdict, reason, cause = Verdict.WAIT, Reason.PARENT_COMING, "parent"
-    return Decision(line, verdict, reason, given.app, given.crm, cause=cause, parent=parent)
+    if parent not in given.grounds.unreachable:
+        coming = Reason.PARENT_COMING
+        return Decision(line, Verdict.WAIT, coming, given.app, given.crm, cause="parent", parent=parent)
+    reason = Reason.PARENT_GONE if parent in given.grounds.dead else Reason.PARENT_UNAVAILABLE
+    return Decision(line, Verdict.HELD, reason, given.app, given.crm, cause=reason.value, parent=parent)
 
 
 def _names_another(line: Line, given: Inputs, side: Side) -> bool:

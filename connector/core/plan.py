@@ -6,10 +6,11 @@ function. It never looks anything up: what it would need to know next, it asks f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from connector.core.convert.columns import spelled
 from connector.core.filter import crm_reader, failing
@@ -33,6 +34,9 @@ from connector.core.model import (
     Side,
 )
 from connector.core.schema import Metadata
+
+MERGE_UNSENT: Final = "merge_unsent"
+"""Parked: two rows came to stand for one record, and both hold edits that the CRM has not got."""
 
 
 class Step(StrEnum):
@@ -168,12 +172,14 @@ class Situation:
     kin: Kin | None = None
     merging: bool = False
     """Another record was merged into this CRM half, and the link of its row will follow."""
+    contested: bool = False
+    """The record was merged into one whose row holds unsent edits, and nobody has settled it."""
     evidence: bool = False
     """A delete event was received for the CRM record."""
     heir: str | None = None
     """The other mapping whose record this one is now that it does not pass the filter of its own."""
-    former: LinkId | None = None
-    """The link of this mapping that the CRM half had left for another mapping: the record is back."""
+    left_behind: Sequence[Link] = ()
+    """The links of this table that the CRM half had left for other mappings, the newest first."""
 
 
 @dataclass(slots=True)
@@ -287,7 +293,7 @@ def _create(s: Situation) -> Plan:
 
 def _crm_half(s: Situation) -> Plan:
     if not isinstance(s.crm, Record):
-        return _excluded("record_gone")
+        return _excluded("record_gone" if isinstance(s.crm, Gone) else "missing")
     owned = _of_another_link(s, s.crm)
     if owned is not None:
         return owned
@@ -304,9 +310,16 @@ def _of_another_link(s: Situation, record: Record) -> Plan | None:
         return Plan(Step.JOIN, "our_create", LinkState.LINKED, join=s.intent_link)
     if s.intents_pending or s.merging:
         return _wait("open_intents" if s.intents_pending else "merge")
-    if s.former is not None and _record_kept_out(s, record) is None:
-        return Plan(Step.JOIN, "kind_again", LinkState.LINKED, join=s.former)
-    return None
+    return _left_behind(s) if s.left_behind and _record_kept_out(s, record) is None else None
+
+
+def _left_behind(s: Situation) -> Plan | None:
+    """A record that comes back to a mapping has its old link there; one that stays in its table keeps its row."""
+    own = next((link for link in s.left_behind if link.mapping == s.mapping.name), None)
+    if own is not None:
+        return Plan(Step.JOIN, "kind_again", LinkState.LINKED, join=own.id)
+    row = next((link.app_key for link in s.left_behind if link.state is LinkState.FROZEN), None)
+    return Plan(Step.ADOPT, "same_row", LinkState.OPEN, adopt=row) if row is not None else None
 
 
 def _record_kept_out(s: Situation, record: Record) -> Plan | None:
@@ -341,8 +354,17 @@ def _match(s: Situation) -> Plan | None:
 
 
 def _waiting(decisions: Iterable[Decision]) -> Plan | None:
-    parents = tuple(d.parent for d in decisions if d.verdict is Verdict.WAIT and d.parent and not d.line.deferred)
-    return Plan(Step.WAIT, "parent", LinkState.OPEN, cause="parent", parents=parents) if parents else None
+    """What keeps a new pair from being made: a parent on its way, else a required one that does not come."""
+    named = [d for d in decisions if d.parent is not None and not d.line.deferred]
+    coming = tuple(d.parent for d in named if d.parent and d.verdict is Verdict.WAIT)
+    if coming:
+        return replace(_wait("parent"), parents=coming)
+    lacking = [d for d in named if d.line.required]
+    if not lacking:
+        return None
+    died = any(d.reason is Reason.PARENT_GONE for d in lacking)
+    stopped = _park("parent_gone") if died else _wait("parent_unavailable")
+    return replace(stopped, parents=tuple(d.parent for d in lacking if d.parent))
 
 
 def _excluded(cause: str) -> Plan:
@@ -379,9 +401,11 @@ def _pair(s: Situation) -> Plan:
 def _record_gone(s: Situation, proof: str) -> Plan:
     """The CRM record was deleted: `deletes.receive` decides what happens to the row."""
     policy = s.mapping.deletes.receive if s.mapping.direction.receives else DeletePolicy.NONE
-    gone = Plan(Step.APPLY, f"crm_deleted:{proof}", LinkState.DELETED, died=Side.CRM)
+    gone = Plan(Step.APPLY, f"crm_deleted:{proof}", _dead(policy), died=Side.CRM)
     if s.row is None:
         return gone
+    if s.contested and unsent(s.mapping, s.link, s.row):
+        return replace(_park(MERGE_UNSENT), state=s.link.state)
     if policy is DeletePolicy.DELETE:
         return replace(gone, row=DeleteRow())
     if policy is DeletePolicy.SET:
@@ -390,10 +414,22 @@ def _record_gone(s: Situation, proof: str) -> Plan:
     return gone
 
 
+def unsent(mapping: BoundMapping, link: Link, row: Row) -> bool:
+    """True when the row holds edits that the CRM has not got."""
+    known = [(line, link.base[line.name]) for line in mapping.lines if line.direction.sends and line.name in link.base]
+    return any(not line.converter.same_app(line.converter.read_app(row.columns), base.app) for line, base in known)
+
+
+def _dead(policy: DeletePolicy) -> LinkState:
+    """What is left of a pair: `unlink` and `none` keep the two apart until a person pairs them again."""
+    apart = policy in (DeletePolicy.UNLINK, DeletePolicy.NONE)
+    return LinkState.UNLINKED if apart else LinkState.DELETED
+
+
 def _row_gone(s: Situation) -> Plan:
     """The row was deleted: `deletes.send` decides what happens to the CRM record."""
     policy = s.mapping.deletes.send if s.mapping.direction.sends else DeletePolicy.NONE
-    gone = Plan(Step.APPLY, "app_deleted", LinkState.DELETED, died=Side.APP)
+    gone = Plan(Step.APPLY, "app_deleted", _dead(policy), died=Side.APP)
     if policy is not DeletePolicy.DELETE or not isinstance(s.crm, Record):
         return gone
     if s.crm.archived:
@@ -489,19 +525,38 @@ def _released(s: Situation) -> Plan:
 def _tombstone(s: Situation) -> Plan:
     """Evidence of life reopens a link whose side was deleted, once the filters let it pass.
 
-    `on_leave: delete` writes such a link too; one that a person or filter unlinked stays apart.
+    `on_leave: delete` writes such a link too; one that is unlinked stays apart. A row that we deleted comes back under
+    its key. A record that turns out to be merged has never died.
     """
     quiet = Plan(Step.DONE, "tombstone", s.link.state)
     if s.heir is not None:
         return replace(quiet, step=Step.APPLY, reason="other_kind", cause=f"belongs_to {s.heir}", heir=s.heir)
-    if s.link.state is not LinkState.DELETED or s.link.app_key is None:
+    ours = s.link.died is Side.CRM and s.mapping.deletes.receive is DeletePolicy.DELETE
+    if s.link.app_key is None or (s.row is None and not ours):
         return quiet
-    if isinstance(s.crm, Moved) and s.row is not None:
+    if isinstance(s.crm, Moved) and s.link.died is Side.CRM:
         return Plan(Step.MOVE, "merged", s.link.state, adopt=s.crm.to)
-    if isinstance(s.crm, Record) and s.row is not None and _left(s, s.row, s.crm) is None:
-        kept = {c: None for c, value in s.link.restore.items() if same_constant(s.row.columns.get(c), value)}
-        return Plan(Step.APPLY, "alive_again", LinkState.LINKED, row=UpdateRow(kept) if kept else None)
+    if isinstance(s.crm, Record) and s.link.state is LinkState.DELETED:
+        return _alive_again(s, s.crm) or quiet
     return quiet
+
+
+def _alive_again(s: Situation, record: Record) -> Plan | None:
+    if s.row is None:
+        return _insert_again(s, record) if _record_kept_out(s, record) is None else None
+    if _left(s, s.row, record) is not None:
+        return None
+    kept = {c: None for c, value in s.link.restore.items() if same_constant(s.row.columns.get(c), value)}
+    return Plan(Step.APPLY, "alive_again", LinkState.LINKED, row=UpdateRow(kept) if kept else None)
+
+
+def _insert_again(s: Situation, record: Record) -> Plan:
+    """The row that went with its record, as the record is now; its key names it to whatever still refers to it."""
+    found = _insert(replace(s, link=replace(s.link, base={})), record)
+    if not isinstance(found.row, InsertRow):
+        return replace(found, state=s.link.state)
+    columns = {s.mapping.key: str(s.link.app_key), **found.row.columns}
+    return replace(found, reason="alive_again", row=InsertRow(columns))
 
 
 def same_constant(held: str | None, written: str | None) -> bool:

@@ -24,6 +24,7 @@ from connector.engine.context import Context
 from connector.engine.entries import actions, durations, entries, winners
 from connector.engine.outcome import changes_link, link_write
 from connector.engine.result import (
+    LACKING,
     Batch,
     Result,
     changes_standing,
@@ -134,8 +135,9 @@ class Applier:
 
     async def _keep_references(self, db: Connection, batch: Batch, joined: Sequence[LinkId]) -> None:
         """Remembers the parents without which records went on, and makes those due whose parent stands otherwise now."""
-        held = {r.case.link.id: missing_parents(r) for r in batch.results if r.plan is not None and not r.drop}
-        concerned = {r.case.link.id for r in batch.results if r.case.link.held}
+        told = [r for r in batch.results if (r.plan is not None or r.lacks) and not r.drop]
+        held = {r.case.link.id: missing_parents(r) for r in told}
+        concerned = {r.case.link.id for r in batch.results if r.case.link.held or r.case.item.cause in LACKING}
         changed = {link: parents for link, parents in held.items() if parents or link in concerned}
         overtaken: Sequence[LinkId] = ()
         if changed:

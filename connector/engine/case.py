@@ -32,6 +32,7 @@ class Case:
     hashes: Sequence[bytes] = ()
     candidates: tuple[Candidate, ...] = ()
     peers: bool = False
+    contested: bool = False
     adopted: Side | None = None
     confirmed: frozenset[tuple[Side, Effect]] = frozenset()
     """Effects that use up what a person confirmed in `fetch-all`, once they have happened."""

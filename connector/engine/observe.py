@@ -16,19 +16,22 @@ from connector.core.merge import Parent
 from connector.core.model import (
     ABSENT,
     AppKey,
+    Base,
     Clocks,
     CrmId,
     CrmValue,
+    Gone,
     Json,
     Lane,
     Link,
     LinkId,
+    LinkState,
     Moved,
     NotVisible,
     Record,
     Side,
 )
-from connector.core.plan import Readiness, Situation
+from connector.core.plan import MERGE_UNSENT, Readiness, Situation, unsent
 from connector.core.unseen import unseen
 from connector.engine.candidates import find_candidates
 from connector.engine.case import Case
@@ -39,6 +42,9 @@ from connector.store import aliases, intents, links, match_keys
 from connector.store.db import Connection
 from connector.store.intents import Intent
 from connector.store.work import Item
+
+TAKEN = Gone("merged")
+"""What a record is to the second row on one survivor."""
 
 
 @dataclass(slots=True)
@@ -54,8 +60,8 @@ class Lookup:
     merging: frozenset[tuple[str, CrmId | None]] = frozenset()
     """(object, id) of the CRM halves to which the link of a row will follow."""
 
-    former: Mapping[tuple[str, CrmId | None], LinkId] = field(default_factory=dict)
-    """(object, id) of CRM halves → the link that the record left for another mapping, and comes back to."""
+    left_behind: Mapping[tuple[str, CrmId | None], Sequence[Link]] = field(default_factory=dict)
+    """(object, id) of CRM halves → the links that the record left for other mappings, the newest first."""
 
     def linked_in(self, mapping: str, value: Json) -> bool:
         """True when the CRM id or app key belongs to a link of the mapping."""
@@ -100,7 +106,7 @@ class Observer:
             occupied = await self._occupied(db, mapped)
             lookup.unread = await self._unread(db, mapped)
             lookup.merging = await self._merging(db, mapped)
-            lookup.former = await self._former(db, mapped)
+            lookup.left_behind = await self._left_behind(db, mapped)
         for case in sorted(mapped, key=_age):
             case.situation = replace(self._situation(case, lookup, pending, occupied), kin=kin.get(case.link.id))
             joined = case.situation.intent_link
@@ -217,17 +223,19 @@ class Observer:
             found |= {(name, key) for key in await aliases.awaited(db, self.context.name, name, ids)}
         return frozenset(found)
 
-    async def _former(self, db: Connection, cases: Sequence[Case]) -> Mapping[tuple[str, CrmId | None], LinkId]:
-        """By (object, id) of CRM halves: the link that the record left before, of the mapping to which it belongs."""
+    async def _left_behind(
+        self, db: Connection, cases: Sequence[Case]
+    ) -> Mapping[tuple[str, CrmId | None], Sequence[Link]]:
+        """By (object, id) of CRM halves: the links that the record left, in the table to which it belongs now."""
         halves: dict[str, dict[CrmId, str]] = defaultdict(dict)
         for case in cases:
             shared = len(case.rules.of_object(case.link.object)) > 1
             if shared and case.mapping is not None and case.link.app_key is None and case.link.crm_id is not None:
                 halves[case.link.object][case.link.crm_id] = case.mapping.name
-        found: dict[tuple[str, CrmId | None], LinkId] = {}
+        found: dict[tuple[str, CrmId | None], Sequence[Link]] = {}
         for name, ids in halves.items():
-            links_left = await links.former(db, self.context.name, name, ids)
-            found |= {(name, crm_id): link for crm_id, link in links_left.items()}
+            left = await links.left_behind(db, self.context.name, name, ids)
+            found |= {(name, crm_id): behind for crm_id, behind in left.items()}
         return found
 
     async def _unread(self, db: Connection, cases: Sequence[Case]) -> frozenset[str]:
@@ -274,9 +282,10 @@ class Observer:
             ),
             unseen=_unseen(mapping, case),
             merging=(case.link.object, case.link.crm_id) in lookup.merging,
+            contested=case.contested,
             evidence=case.item.evidence,
             heir=_heir(case, mapping, lookup),
-            former=lookup.former.get((case.link.object, case.link.crm_id)),
+            left_behind=lookup.left_behind.get((case.link.object, case.link.crm_id), ()),
         )
 
     def _maker(self, case: Case, pending: Sequence[Intent]) -> tuple[LinkId | None, bool]:
@@ -322,6 +331,33 @@ class Observer:
                 crm = {**{key: at - offset for key, at in times.items()}, **clocks.crm}
                 case.situation = replace(case.situation, clocks=replace(clocks, crm=crm))
 
+    # --- merges ------------------------------------------------------------------------------------------------------
+
+    async def merge(self, case: Case, survivor: CrmId) -> None:
+        """The link follows to the survivor, unless the survivor already has a row of its own."""
+        async with self.context.database.session() as db:
+            owner = (await links.by_crm(db, self.context.name, case.link.object, [survivor])).get(survivor)
+            taken = owner is not None and owner.app_key is not None and owner.id != case.link.id
+            if owner is not None and taken:
+                case.crm, case.contested = TAKEN, await self._contested(db, case, owner)
+        if not taken:
+            state = LinkState.DELETED if case.link.state.tombstone else case.link.state  # to be found alive
+            case.link = replace(case.link, crm_id=survivor, state=state)
+            answers = await self.context.crm.read(case.link.object, [survivor], lane=case.item.lane)
+            case.crm = answers[survivor]
+        await self.situations([case])
+
+    async def _contested(self, db: Connection, case: Case, owner: Link) -> bool:
+        """True while the survivor's row holds unsent edits; once parked for that, until a person says go on."""
+        mapping = case.rules.bound.mappings.get(owner.mapping or "")
+        if case.item.cause == MERGE_UNSENT:
+            return case.item.lane is not Lane.MANUAL
+        if mapping is None or owner.app_key is None:
+            return False
+        rows = await tables.read(db, case.rules.shapes[mapping.name], [owner.app_key])
+        row = rows.get(owner.app_key)
+        return row is not None and unsent(mapping, owner, row)
+
     # --- adopting ----------------------------------------------------------------------------------------------------
 
     async def adopt(self, cases: Sequence[tuple[Case, str]]) -> None:
@@ -335,6 +371,7 @@ class Observer:
                 mapping=case.mapping.name,
                 app_key=half.app_key or AppKey(key),
                 crm_id=half.crm_id or CrmId(key),
+                base=_agreed_before(case, key),
             )
         wanted = [case for case, _ in cases if case.adopted is Side.CRM]
         await self._read_crm(wanted, {}, None)
@@ -364,6 +401,12 @@ def _heir(case: Case, mapping: BoundMapping, lookup: Lookup) -> str | None:
     left = mapping.direction.receives and failing(mapping.only_receive, read, lookup.linked_in) is not None
     heir = _taker(case.rules, others, case.crm) if left else None
     return heir.name if heir is not None else None
+
+
+def _agreed_before(case: Case, key: str) -> Base:
+    """What the row and the record agreed on under another mapping of the table; it holds for lines of the same rule."""
+    behind = case.situation.left_behind if case.situation is not None and case.link.app_key is None else ()
+    return next((link.base for link in behind if link.app_key == key), case.link.base)
 
 
 def _unseen(mapping: BoundMapping, case: Case) -> Mapping[str, Json]:
@@ -458,7 +501,12 @@ def _resolved(
 
 
 def _gone_sides(mapping: BoundMapping | None, ref: links.Reference) -> frozenset[Side]:
-    """The sides of a tombstone that cannot be pointed to any more: the one that died, and the one it took along."""
+    """The sides of a tombstone that cannot be pointed to any more: the one that died, and the one it took along.
+
+    Of a record that was dead when it was first looked at there never was a row.
+    """
+    if ref.died is Side.CRM and ref.app_key is None:
+        return frozenset(Side)
     if ref.died is None:
         return frozenset()
     policy = None

@@ -14,7 +14,7 @@ from connector.core.plan import Plan
 from connector.core.retry import PARENT_CAP, PARENT_FIRST, backoff
 from connector.engine.case import Case
 from connector.engine.context import Context
-from connector.engine.result import Result
+from connector.engine.result import LACKING, Result
 from connector.store import links, work
 from connector.store.work import Deferral, Item, WorkState
 
@@ -73,7 +73,7 @@ def waiting(context: Context, case: Case, found: Plan, parents: Mapping[Parent, 
     """The wait that a plan asks for."""
     now = context.clock.now()
     cause = blocked_send(context, case) if unsent(found) else (found.cause or "parent")
-    if cause == "parent":
+    if cause in ("parent", "parent_unavailable"):
         due = now + backoff(case.item.attempt, case.link.id, first=PARENT_FIRST, cap=PARENT_CAP)
         parent = next((parents[p] for p in found.parents if p in parents), None)
         return deferral(case, WorkState.WAITING, cause, due, parent)
@@ -82,14 +82,34 @@ def waiting(context: Context, case: Case, found: Plan, parents: Mapping[Parent, 
 
 
 async def call_parents(context: Context, planned: Sequence[tuple[Case, Plan]]) -> Mapping[Parent, LinkId]:
-    """Makes sure that every awaited parent has a link and work of its own; their links."""
-    mappings = context.rules.bound.mappings
-    wanted = {parent for _, found in planned for parent in found.parents if parent.mapping in mappings}
-    if not wanted:
+    """Makes sure that every parent on its way has a link and work of its own; the links of all that are named."""
+    coming, named = _parents(context, planned, only_coming=True), _parents(context, planned, only_coming=False)
+    if not named:
         return {}
     lane, now = min(case.item.lane for case, _ in planned), context.clock.now()
-    known = [(parent, mappings[parent.mapping].object) for parent in sorted(wanted, key=str)]
     async with context.change() as db:
-        found_links = await links.call(db, context.name, known, now)
-        await work.ensure(db, context.name, sorted(found_links.values()), lane, now)
-    return found_links
+        await links.call(db, context.name, coming, now)
+        found = await links.parents(db, context.name, named)
+        called = {found[parent] for parent, _ in coming if parent in found}
+        await work.ensure(db, context.name, sorted(called), lane, now)
+    return found
+
+
+def _parents(
+    context: Context, planned: Sequence[tuple[Case, Plan]], *, only_coming: bool
+) -> Sequence[tuple[Parent, str]]:
+    """The parents that plans name, with their objects."""
+    mappings = context.rules.bound.mappings
+    wanted = {
+        parent
+        for _, found in planned
+        if not (only_coming and lacks(found))
+        for parent in found.parents
+        if parent.mapping in mappings
+    }
+    return [(parent, mappings[parent.mapping].object) for parent in sorted(wanted, key=str)]
+
+
+def lacks(found: Plan) -> bool:
+    """True when what keeps a plan from being carried out is a parent that does not come by itself."""
+    return found.cause in LACKING

@@ -15,28 +15,26 @@ from datetime import datetime, timedelta
 import structlog
 
 from connector.core.errors import ConnectorError
-from connector.core.merge import Parent, Reason, is_conflict
-from connector.core.model import CrmId, Gone, LinkId, LinkState, Record, Side
+from connector.core.merge import Decision, Parent, Reason, Verdict, is_conflict
+from connector.core.model import CrmId, LinkId, LinkState, Record, Side
 from connector.core.plan import Effect, InsertRow, Kin, Plan, Step, plan
 from connector.core.unseen import overtaken
 from connector.engine.apply import Applier
 from connector.engine.brake import Brake, braked
 from connector.engine.case import Case
 from connector.engine.context import Context
-from connector.engine.observe import Observer
-from connector.engine.putback import call_parents, deferral, retry, undone, unfinished, waiting
+from connector.engine.observe import TAKEN, Observer
+from connector.engine.putback import call_parents, deferral, lacks, retry, undone, unfinished, waiting
 from connector.engine.resolve import Listing, Resolver, Ruling
 from connector.engine.result import Result
 from connector.engine.send import Sender
 from connector.ports import VersionOrder
-from connector.store import links, notes, work
+from connector.store import notes, work
 from connector.store.group_commit import GroupCommit
 from connector.store.work import Item, WorkState
 
 log = structlog.get_logger()
 STALE_READS = 5
-TAKEN = Gone("merged")
-"""What a record is to the second row on one survivor."""
 DESTRUCTIVE = frozenset({Effect.DELETE, Effect.CLEAR, Effect.OVERWRITE})
 
 
@@ -168,7 +166,7 @@ class Reconciler:
             await self.observer.adopt(adopting)
         for case, found in planned:
             if found.step is Step.MOVE and found.adopt:
-                await self._move(case, CrmId(found.adopt))
+                await self.observer.merge(case, CrmId(found.adopt))
         return [(case, self._again(case, found)) for case, found in planned]
 
     def _again(self, case: Case, found: Plan) -> Plan:
@@ -179,19 +177,6 @@ class Reconciler:
         if lost and case.item.attempt < STALE_READS:
             return Plan(Step.WAIT, "merge", case.link.state, cause="merge")
         return plan(case.situation)
-
-    async def _move(self, case: Case, survivor: CrmId) -> None:
-        """A merge: the link follows to the survivor, unless the survivor already has a row of its own."""
-        async with self.context.database.session() as db:
-            known = await links.by_crm(db, self.context.name, case.link.object, [survivor])
-        taken = survivor in known and known[survivor].app_key is not None and known[survivor].id != case.link.id
-        if taken:
-            case.crm = TAKEN
-        else:
-            case.link = replace(case.link, crm_id=survivor)
-            answers = await self.context.crm.read(case.link.object, [survivor], lane=case.item.lane)
-            case.crm = answers[survivor]
-        await self.observer.situations([case])
 
     def _hold_keys(self, case: Case, found: Plan) -> Plan:
         """Whoever is about to make or take a record holds its match keys; the others wait."""
@@ -253,12 +238,14 @@ class Reconciler:
             case Step.JOIN:
                 return Result(case, None, join=found.join)
             case Step.PARK:
-                return undone(case, deferral(case, WorkState.PARKED, found.cause or "unknown"))
+                parked = deferral(case, WorkState.PARKED, found.cause or "unknown")
+                return replace(undone(case, parked), lacks=found.parents)
             case Step.WAIT:
-                return undone(case, waiting(self.context, case, found, parents))
+                put_back = undone(case, waiting(self.context, case, found, parents))
+                return replace(put_back, lacks=found.parents if lacks(found) else ())
         back = waiting(self.context, case, found, parents) if unfinished(found) else None
         alive_again = case.link.state.tombstone and not found.state.tombstone
-        more = any(d.returns or d.reason is Reason.PARENT_GONE for d in found.decisions)
+        more = any(d.returns or _leaves_parent(d) for d in found.decisions)
         keyless = isinstance(found.row, InsertRow) and case.situation is not None and case.situation.kin is Kin.COPY
         return Result(case, found, deferral=back, again=alive_again or more or keyless)
 
@@ -295,6 +282,11 @@ async def all_done(*work_: Awaitable[None]) -> None:
 
 def _planned(cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
     return [(case, plan(case.situation)) for case in cases if case.situation is not None]
+
+
+def _leaves_parent(d: Decision) -> bool:
+    """The reference is cleared because its new parent is gone: what is left to say is said in the next pass."""
+    return d.reason is Reason.PARENT_GONE and d.verdict is not Verdict.HELD
 
 
 def _say(result: Result) -> None:

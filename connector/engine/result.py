@@ -19,6 +19,8 @@ from connector.local.tables import RowRefusedError
 from connector.store.work import Deferral, WorkState
 
 T = TypeVar("T")
+LACKING = ("parent_unavailable", "parent_gone")
+"""Causes of what cannot be made for lack of a parent that does not come by itself."""
 SHORTLY, LATER = timedelta(milliseconds=50), timedelta(seconds=1)
 
 
@@ -46,6 +48,8 @@ class Result:
     stale: bool = False
     """The row moved, or could not be had: it is planned again after `pause`."""
     pause: timedelta = SHORTLY
+    lacks: Sequence[Parent] = ()
+    """Required parents that do not come by themselves: the record is called once one of them is linked."""
     restated: bool = False
     """The base changed although nothing was planned (an intent was resolved)."""
 
@@ -97,9 +101,9 @@ def put_off(group: Iterable[Result], pause: timedelta = SHORTLY) -> None:
 
 
 def missing_parents(result: Result) -> set[Parent]:
-    """Parents without which the record went on."""
-    plan = result.plan
-    return {d.parent for d in plan.decisions if d.verdict is Verdict.HELD and d.parent} if plan is not None else set()
+    """Parents without which the record went on, or cannot go on."""
+    decisions = result.plan.decisions if result.plan is not None else ()
+    return {*result.lacks, *(d.parent for d in decisions if d.verdict is Verdict.HELD and d.parent)}
 
 
 def changes_standing(result: Result, batch: Batch) -> bool:

@@ -49,7 +49,7 @@ async def _write_all(db: Connection, shape: tables.Shape, group: Sequence[Result
     else:
         for result, row in written:
             result.row = row
-            if row is not None and result.case.link.app_key is None:
+            if row is not None and result.plan is not None and isinstance(result.plan.row, InsertRow):
                 result.case.link = replace(result.case.link, mapping=mapping_name(result), app_key=row.key)
 
 

@@ -53,7 +53,9 @@ async def awaited(db: Connection, connection: str, name: str, ids: Sequence[CrmI
                join connector.alias a on a.connection = $1 and a.object = $2 and a.survivor = b.loser)
            select distinct b.last from before b
            join connector.link l on l.connection = $1 and l.object = $2 and l.crm_id = b.loser
-           where l.app_key is not null and not l.released and l.state in ('linked', 'frozen')""",
+           where l.app_key is not null and not l.released
+             and (l.state in ('linked', 'frozen')
+                  or (l.died = 'crm' and exists (select 1 from connector.work w where w.link_id = l.id)))""",
         connection,
         name,
         list(ids),

@@ -174,26 +174,37 @@ async def by_app(db: Connection, connection: str, mapping: str, keys: Sequence[A
     return {AppKey(row["app_key"]): link_of(row) for row in rows}
 
 
-async def former(db: Connection, connection: str, name: str, halves: Mapping[CrmId, str]) -> Mapping[CrmId, LinkId]:
-    """The links that records left when they became another mapping's, of the mapping to which each belongs again.
+async def left_behind(
+    db: Connection, connection: str, name: str, halves: Mapping[CrmId, str]
+) -> Mapping[CrmId, Sequence[Link]]:
+    """The links that records left when they became another mapping's, the newest first.
 
-    A record also comes back to what was left by those that were merged into it.
+    Those of the mapping to which each belongs now, and of mappings of the same table. A record also comes back to what
+    was left by those that were merged into it.
     """
     rows = await db.fetch(
-        """with recursive was (crm_id, mapping, id) as (
+        """with recursive was (now, mapping, id) as (
                select n.crm_id, n.mapping, n.crm_id from unnest($3::text[], $4::text[]) n(crm_id, mapping)
                union
-               select w.crm_id, w.mapping, a.loser from was w
+               select w.now, w.mapping, a.loser from was w
                join connector.alias a on a.connection = $1 and a.object = $2 and a.survivor = w.id)
-           select distinct on (w.crm_id) w.crm_id, l.id from was w
-           join connector.link l on l.connection = $1 and l.object = $2 and l.crm_id = w.id and l.mapping = w.mapping
-           where l.released order by w.crm_id, l.committed_at desc, l.id""",
+           select w.now, l.* from was w
+           join connector.link l on l.connection = $1 and l.object = $2 and l.crm_id = w.id and l.released
+           join connector.mapping o on o.connection = $1 and o.mapping = l.mapping
+           join connector.mapping m on m.connection = $1 and m.mapping = w.mapping
+             and (m.table_schema, m.table_name, m.key_column) = (o.table_schema, o.table_name, o.key_column)
+           where not exists (select 1 from connector.link t where t.connection = $1 and t.mapping = w.mapping
+                             and t.app_key = l.app_key and t.crm_id is not null and t.id <> l.id)
+           order by l.committed_at desc, l.id""",
         connection,
         name,
         list(halves),
         list(halves.values()),
     )
-    return {CrmId(row["crm_id"]): LinkId(row["id"]) for row in rows}
+    found: dict[CrmId, list[Link]] = {}
+    for row in rows:
+        found.setdefault(CrmId(row["now"]), []).append(link_of(row))
+    return found
 
 
 async def known_rows(db: Connection, connection: str, mapping: str, keys: Sequence[AppKey]) -> frozenset[AppKey]:
@@ -338,7 +349,7 @@ async def references_by_crm(
 
 
 _REFERENCE = """
-select l.id, l.mapping, l.app_key, l.crm_id, l.state, l.died, l.released, w.state as work, n.*
+select l.id, l.mapping, l.app_key, l.crm_id, l.state, l.cause, l.died, l.released, w.state as work, n.*
 from connector.link l left join connector.work w on w.link_id = l.id
 """
 
@@ -346,7 +357,9 @@ from connector.link l left join connector.work w on w.link_id = l.id
 def _reference(row: asyncpg.Record, target: str) -> Reference:
     other = row["mapping"] is not None and row["mapping"] != target
     hopeless = row["state"] in {"excluded", "left_out", "unlinked", "deleted"} or row["work"] == "parked" or other
-    died = Side(row["died"]) if row["state"] == "deleted" and row["died"] else None
+    died = Side(row["died"]) if row["state"] in ("deleted", "unlinked") and row["died"] else None
+    if row["state"] == "excluded" and row["cause"] == "record_gone":
+        died = Side.CRM
     key = row["app_key"] if not other else None
     return Reference(target, key, row["crm_id"], LinkId(row["id"]), not hopeless, died, row["released"])
 
@@ -354,10 +367,19 @@ def _reference(row: asyncpg.Record, target: str) -> Reference:
 async def join(db: Connection, link: LinkId, crm_id: CrmId, now: datetime) -> None:
     """Completes a link by what its open create intent made; the base is what that intent sent.
 
-    One that its record had left is simply in force again.
+    One that its record had left is in force again, with what was agreed on since under another mapping of its table.
     """
     await db.execute(
-        "update connector.link set released = false, crm_id = $2, committed_at = $3 where id = $1 and released",
+        """update connector.link l set released = false, origin = 'crm', crm_id = $2, committed_at = $3,
+               base = l.base || coalesce((
+                   select s.base from connector.link s
+                   join connector.mapping m on m.connection = l.connection and m.mapping = l.mapping
+                   join connector.mapping o on o.connection = l.connection and o.mapping = s.mapping
+                     and (m.table_schema, m.table_name, m.key_column) = (o.table_schema, o.table_name, o.key_column)
+                   where s.connection = l.connection and s.object = l.object and s.crm_id in (l.crm_id, $2)
+                     and s.released and s.app_key = l.app_key and s.committed_at > l.committed_at
+                   order by s.committed_at desc limit 1), '{}')
+           where l.id = $1 and l.released""",
         link,
         crm_id,
         now,
@@ -373,10 +395,8 @@ async def join(db: Connection, link: LinkId, crm_id: CrmId, now: datetime) -> No
     )
 
 
-async def call(
-    db: Connection, connection: str, wanted: Sequence[tuple[Parent, str]], now: datetime
-) -> Mapping[Parent, LinkId]:
-    """The links of awaited parents (with their objects), made half open where they are missing."""
+async def call(db: Connection, connection: str, wanted: Sequence[tuple[Parent, str]], now: datetime) -> None:
+    """Makes half-open links for awaited parents (with their objects) that have none."""
     for mapping, name in sorted({(parent.mapping, name) for parent, name in wanted}):
         keys = [AppKey(p.key) for p, _ in wanted if p.mapping == mapping and p.side is Side.APP]
         ids = [CrmId(p.key) for p, _ in wanted if p.mapping == mapping and p.side is Side.CRM]
@@ -384,6 +404,10 @@ async def call(
             await open_app(db, connection, name, mapping, keys=keys, now=now)
         if ids:
             await open_crm(db, connection, name, ids, now)
+
+
+async def parents(db: Connection, connection: str, wanted: Sequence[tuple[Parent, str]]) -> Mapping[Parent, LinkId]:
+    """The links of parents (with their objects)."""
     rows = await references_by_app(
         db, connection, [(p.mapping, AppKey(p.key)) for p, _ in wanted if p.side is Side.APP]
     )

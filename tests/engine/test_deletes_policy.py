@@ -114,7 +114,10 @@ async def test_what_somebody_else_wrote_stays_when_a_record_is_restored(database
 
 @pytest.mark.parametrize("policy", ["unlink", "none"])
 async def test_a_deleted_record_leaves_its_row_alone(database: str, tmp_path: Path, policy: str) -> None:
-    """`receive: unlink` and `none`: the row stays and makes no new record, also when it is edited; `sync` pairs it again."""
+    """`receive: unlink` and `none`: the row stays and makes no new record, also when it is edited.
+
+    Restored, the record is kept apart from it until `sync` pairs them again.
+    """
     files = {"contact.yaml": _contact(f"deletes: {{receive: {policy}}}")}
     async with rig(database, tmp_path / "set", files, TABLES, webhooks=True) as world:
         person = await _pair(world)
@@ -126,6 +129,14 @@ async def test_a_deleted_record_leaves_its_row_alone(database: str, tmp_path: Pa
         await world.idle()
         assert [row["name"] for row in await _rows(world)] == ["Ada Byron"]
         assert await _people(world) == []
+        await world.control("POST", f"restore/persons/{person}")
+        await world.crm("PATCH", f"/api/v2/persons/{person}", {"name": "Ada King"})
+        await world.idle()
+        assert [row["name"] for row in await _rows(world)] == ["Ada Byron"]
+        assert await _people(world) == ["Ada King"]
+        await world.ask("sync", {"mapping": "contact", "key": "1"})
+        await world.idle()
+        assert [row["name"] for row in await _rows(world)] == await _people(world)
 
 
 @HEARING
@@ -154,6 +165,14 @@ async def test_a_deleted_row_leaves_its_record_alone(database: str, tmp_path: Pa
         await world.idle()
         assert await _people(world) == ["Ada Byron"]
         assert await _rows(world) == []
+        await world.db.execute(
+            "insert into app.contacts (id, email, name) overriding system value values (1, 'ada@x.test', 'Ada King')"
+        )
+        await world.idle()
+        assert await _people(world) == ["Ada Byron"]
+        await world.ask("sync", {"mapping": "contact", "key": "1"})
+        await world.idle()
+        assert [row["name"] for row in await _rows(world)] == await _people(world)
 
 
 async def test_deletions_while_the_daemon_is_away(database: str, tmp_path: Path) -> None:

@@ -255,3 +255,55 @@ async def test_references_find_the_row_in_the_table_that_they_name(database: str
         call = await people.world.db.fetchrow("select * from app.calls")
         assert call is not None
         assert (call["lead_id"], call["customer_id"]) == (1, 1)
+
+
+ONE_TABLE = """
+create schema app;
+create table app.people (
+  id bigint generated always as identity primary key, name text, email text, kind text not null default 'lead');
+"""
+
+
+def _of_one_table(kind: str, label: str, match: str) -> str:
+    return f"""
+object: person
+table: app.people
+key: id
+direction: both
+{match}
+only: {{receive: {{Kind: {label}}}, send: {{kind: [{kind}]}}}}
+fields:
+  - {{column: name, crm: name}}
+  - {{column: email, crm: emails, as: primary}}
+  - {{column: kind, crm: Kind, values: {{lead: Lead, client: Client}}}}
+"""
+
+
+@pytest.mark.parametrize("match", ["", "match: [email]"], ids=["no match", "match"])
+@pytest.mark.parametrize("ours", [True, False], ids=["row of ours", "record of theirs"])
+async def test_both_kinds_live_in_one_table(database: str, tmp_path: Path, match: str, *, ours: bool) -> None:
+    """A lead becomes a client in the CRM and a lead again: it is the same row all the time, and says so."""
+    files = {
+        f"{kind}.yaml": _of_one_table(kind, label, match) for kind, label in (("lead", "Lead"), ("client", "Client"))
+    }
+    async with rig(database, tmp_path / "set", files, ONE_TABLE, webhooks=True) as world:
+        body = {"field_name": "Kind", "field_type": "enum", "options": [{"label": label} for label in KINDS.values()]}
+        field = await world.crm("POST", "/api/v2/personFields", body)
+        people = People(world, field["field_code"], {option["label"]: option["id"] for option in field["options"]})
+        await world.start()
+        if ours:
+            await world.db.execute("insert into app.people (name, email) values ('Ada', 'ada@x.test')")
+        else:
+            emails = [{"value": "ada@x.test", "primary": True}]
+            await world.person(name="Ada", emails=emails, custom_fields={people.field: people.options["Lead"]})
+        await people.rest()
+        for label in ("Client", "Lead", "Client"):
+            await people.turn(1, label)
+            await people.rest()
+            await people.edit(1, name=f"Ada the {label}")
+            await people.rest()
+            found = [tuple(row) for row in await world.db.fetch("select id, name, kind from app.people")]
+            assert found == [(1, f"Ada the {label}", label.lower())]
+            await world.db.execute("update app.people set name = 'Ada'")
+            await people.rest()
+            assert await people.persons() == {"Ada": label}

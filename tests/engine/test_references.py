@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+
+from connector.store import report
 from tests.engine.rig import Rig, rig
 
 TABLES: Final = """
@@ -54,6 +57,15 @@ insert into app.deals (title, contact_id, company_id) select 'deal ' || company_
 
 async def _all(world: Rig, path: str, name: str = "name") -> dict[str, dict[str, Any]]:
     return {record[name]: record for record in await world.crm("GET", f"/api/v2/{path}", limit=500)}
+
+
+async def _left(world: Rig) -> list[tuple[str, str, str | None]]:
+    """(state, cause, object of the record that is waited for) of what is not done."""
+    rows = await world.db.fetch(
+        """select w.state, w.cause, p.object from connector.work w left join connector.link p on p.id = w.waiting_for
+           order by w.link_id"""
+    )
+    return [tuple(row) for row in rows]
 
 
 async def test_a_family_of_rows_goes_to_the_crm_with_its_references(database: str, tmp_path: Path) -> None:
@@ -130,19 +142,19 @@ async def test_a_child_goes_without_a_parent_that_is_filtered(database: str, tmp
 
 
 async def test_a_required_parent_is_waited_for(database: str, tmp_path: Path) -> None:
-    """A deal needs its contact's row: while the person is not received the deal waits, and comes when it is."""
+    """A deal needs its contact's row: while the person is not received the deal waits, and comes when it is.
+
+    Nobody else waits for it: `connector wait` tells of it and is done.
+    """
     only = "only: {receive: {name: {not: Hidden}}}\nfields:"
     files = {**FILES, "contact.yaml": CONTACT.replace("fields:", only)}
     async with rig(database, tmp_path / "set", files, TABLES, webhooks=True) as world:
         await world.start()
         person = await world.person(name="Hidden")
         await world.crm("POST", "/api/v2/deals", {"title": "Rollout", "person_id": person["id"]})
-
-        async def blocked() -> bool:
-            found = await world.db.fetchval("select count(*) from connector.work where cause = 'parent'")
-            return bool(found == 1)
-
-        await world.until(blocked)
+        await world.idle()
+        assert await _left(world) == [("waiting", "parent_unavailable", "person")]
+        assert (await report.needs_person(world.db, report.Now("test", world.clock.now())))["waiting"] == 1  # type: ignore[arg-type]
         assert await world.db.fetchval("select count(*) from app.deals") == 0
         await world.crm("PATCH", f"/api/v2/persons/{person['id']}", {"name": "Shown"})
         await world.idle()
@@ -150,6 +162,76 @@ async def test_a_required_parent_is_waited_for(database: str, tmp_path: Path) ->
             await world.db.fetchval("select p.name from app.deals d join app.contacts p on p.id = d.contact_id")
             == "Shown"
         )
+
+
+async def test_a_required_parent_that_nobody_has_is_waited_for(database: str, tmp_path: Path) -> None:
+    """The row's contact does not exist (no foreign key guards it): the deal waits, and goes as soon as it does."""
+    async with rig(database, tmp_path / "set", FILES, TABLES, webhooks=True) as world:
+        await world.start()
+        await world.db.execute("insert into app.deals (title, contact_id) values ('Rollout', 2)")
+        await world.idle()
+        assert await _left(world) == [("waiting", "parent_unavailable", None)]
+        await world.db.execute("insert into app.contacts (name) values ('Bob'), ('Ada')")
+        await world.idle()
+        (deal,) = await world.crm("GET", "/api/v2/deals")
+        assert deal["person_id"] == (await _all(world, "persons"))["Ada"]["id"]
+        assert await world.db.fetchval("select count(*) from connector.reference") == 0
+
+
+async def test_references_to_a_deleted_record(database: str, tmp_path: Path) -> None:
+    """The deal's person and organization were deleted: what can do without comes without, what cannot is parked.
+
+    Restored, both follow.
+    """
+    async with rig(database, tmp_path / "set", FILES, TABLES, webhooks=True) as world:
+        organization = await world.crm("POST", "/api/v2/organizations", {"name": "Acme"})
+        person = await world.person(name="Ada", org_id=organization["id"])
+        both = {"org_id": organization["id"], "person_id": person["id"]}
+        await world.crm("POST", "/api/v2/deals", {"title": "Rollout", **both})
+        await world.person(name="Bob", org_id=organization["id"])
+        for path in (f"persons/{person['id']}", f"organizations/{organization['id']}"):
+            await world.crm("DELETE", f"/api/v2/{path}")
+        await world.start()
+        await world.idle()
+        assert await _left(world) == [("parked", "parent_gone", None)]
+        assert await world.db.fetchval("select count(*) from app.deals") == 0
+        assert [tuple(row) for row in await world.db.fetch("select name, company_id from app.contacts")] == [
+            ("Bob", None)
+        ]
+        held = await world.db.fetchval("select held_values from connector.link_status where mapping = 'contact'")
+        assert json.loads(held) == {"org_id": "parent_gone"}
+        for path in (f"persons/{person['id']}", f"organizations/{organization['id']}"):
+            await world.control("POST", f"restore/{path}")
+        await world.idle()
+        assert await _left(world) == []
+        assert await world.db.fetchval("select count(company_id) from app.contacts") == 2
+        deal = await world.db.fetchrow(
+            "select p.name, company_id from (select * from app.deals) d join app.contacts p using (company_id)"
+            " where p.id = d.contact_id"
+        )
+        assert deal is not None
+        assert tuple(deal) == ("Ada", 1)
+
+
+async def test_a_pair_keeps_its_parent_when_the_new_one_is_deleted(database: str, tmp_path: Path) -> None:
+    """The deal is moved to a person who is gone: the row keeps the contact that it needs, the rest of the deal goes on."""
+    async with rig(database, tmp_path / "set", FILES, TABLES, webhooks=True) as world:
+        gone = await world.person(name="Gone")
+        await world.crm("DELETE", f"/api/v2/persons/{gone['id']}")
+        await world.start()
+        person = await world.person(name="Ada")
+        deal = await world.crm("POST", "/api/v2/deals", {"title": "Rollout", "person_id": person["id"]})
+        await world.idle()
+        await world.control("POST", "webhooks", {"drop": 1.0})
+        await world.control("POST", f"restore/persons/{gone['id']}")
+        await world.crm("PATCH", f"/api/v2/deals/{deal['id']}", {"title": "Later", "person_id": gone["id"]})
+        await world.crm("DELETE", f"/api/v2/persons/{gone['id']}")
+        await world.quiet()
+        row = await world.db.fetchrow(
+            "select d.title, p.name from app.deals d join app.contacts p on p.id = contact_id"
+        )
+        assert row is not None
+        assert (tuple(row), await _left(world)) == (("Later", "Ada"), [])
 
 
 async def test_a_reference_to_nothing_keeps_nobody(database: str, tmp_path: Path) -> None:
@@ -193,6 +275,49 @@ async def test_a_reference_to_what_nobody_can_see_keeps_nobody(database: str, tm
         assert await world.db.fetchval("select company_id from app.contacts where name = 'Ada'") == 1
 
 
+@pytest.mark.parametrize("webhooks", [True, False], ids=["webhooks", "sweeps"])
+async def test_a_row_comes_back_with_its_record_and_its_references(
+    database: str, tmp_path: Path, *, webhooks: bool
+) -> None:
+    """`receive: delete`: restored in the CRM, company and contact are back under their keys, and what named them fits."""
+    head = "deletes: {receive: delete}\nfields:"
+    files = {
+        **FILES,
+        "company.yaml": COMPANY.replace("fields:", head),
+        "contact.yaml": CONTACT.replace("fields:", head),
+    }
+    async with rig(database, tmp_path / "set", files, TABLES, webhooks=webhooks) as world:
+        await world.start()
+        await world.db.execute(FAMILY, 1)
+        await world.quiet()
+        paths = ("persons/1", "organizations/1")
+        for path in paths:
+            await world.crm("DELETE", f"/api/v2/{path}")
+        await _heard(world)
+        assert await world.db.fetchval("select count(*) from app.contacts natural full join app.companies") == 0
+        for path in paths:
+            await world.control("POST", f"restore/{path}")
+        await world.crm("PATCH", "/api/v2/persons/1", {"name": "Back"})
+        await _heard(world)
+        row = await world.db.fetchrow(
+            """select d.contact_id, p.name, p.company_id, c.name as company from app.deals d
+               join app.contacts p on p.id = d.contact_id join app.companies c on c.id = p.company_id"""
+        )
+        assert row is not None
+        assert tuple(row) == (1, "Back", 1, "company 1")
+        await world.db.execute("update app.contacts set name = 'Edited'")
+        await world.quiet()
+        assert {name: p["org_id"] for name, p in (await _all(world, "persons")).items()} == {"Edited": 1}
+
+
+async def _heard(world: Rig) -> None:
+    """Everything is heard of: by webhooks where there are some, else by sweeps."""
+    if world.port is None:
+        await world.ask("sweep", {"kind": "full"})
+        await world.quiet()
+    await world.idle()
+
+
 async def test_a_reference_to_a_deleted_parent_is_not_sent(database: str, tmp_path: Path) -> None:
     """The organization was deleted in the CRM, its row stayed: a new contact of that row goes without it."""
     async with rig(database, tmp_path / "set", FILES, TABLES, webhooks=True) as world:
@@ -218,7 +343,7 @@ async def test_a_child_that_moves_to_a_deleted_parent_leaves_the_old_one(databas
     """Nobody has told us that the organization is gone, so the CRM refuses it as the contact's new one.
 
     Once we know, the person belongs to none: the old one, which the app has left, would be wrong. When the organization
-    lives again the person follows there.
+    lives again and is paired again the person follows there.
     """
     async with rig(database, tmp_path / "set", FILES, TABLES) as world:
         await world.start()
@@ -237,9 +362,9 @@ async def test_a_child_that_moves_to_a_deleted_parent_leaves_the_old_one(databas
         await world.ask("sweep", {"kind": "full"})
         await world.idle()
         assert await _organization_of(world, "Ada") is None
-        assert json.loads(await held()) == {"org_id": "parent_unavailable"}
+        assert json.loads(await held()) == {"org_id": "parent_gone"}
         await world.control("POST", f"restore/organization/{new}")
-        await world.ask("sweep", {"kind": "full"})
+        await world.ask("sync", {"mapping": "company", "key": "2"})  # `unlink` keeps them apart until then
         await world.idle()
         assert await _organization_of(world, "Ada") == new
         assert await world.db.fetchval("select company_id from app.contacts") == 2

@@ -5,6 +5,13 @@ The accidents: rows deleted because a token lost a right, because a page was sho
 
 from pathlib import Path
 
+import pytest
+
+from connector.core.model import CrmId
+from connector.ports import Hint, HintKind
+from connector.store import connections
+from connector.store.hints import hint_json
+from connector.store.notes import Event, append_events
 from tests.engine.accidents.people import (
     FIELDS,
     TABLES,
@@ -203,6 +210,62 @@ async def test_a_merge_of_the_survivor_of_a_merge(database: str, tmp_path: Path)
         assert await _archived(world) == 0
 
 
+EVENTS = {
+    "loser": Hint("one", "person", CrmId("1"), HintKind.MERGED, merged_to=CrmId("2")),
+    "survivor": Hint("two", "person", CrmId("2"), HintKind.CHANGED, merged_from=CrmId("1")),
+}
+
+
+@pytest.mark.parametrize("heard", EVENTS.values(), ids=EVENTS)
+async def test_either_event_tells_of_a_merge(database: str, tmp_path: Path, heard: Hint) -> None:
+    """Of the two events of a merge one is lost for good; a full sweep then finds the loser deleted.
+
+    Fails when only the loser's own event is believed.
+    """
+    async with rig(database, tmp_path / "set", _some(), TABLES, webhooks=True) as world:
+        await world.start()
+        await add(world, "ann")
+        await world.idle()
+        await world.person(name="Nobody Else")
+        await world.idle()
+        await world.control("POST", "webhooks", SILENT)
+        await world.crm("PUT", "/v1/persons/1/merge", {"merge_with_id": 2})
+        event = Event("test", heard.id, "person", heard.crm_id, heard.kind.value, hint_json(heard), world.clock.now())
+        await append_events(world.db, [event])  # type: ignore[arg-type]
+        await world.idle()
+        await world.ask("sweep", {"kind": "full"})
+        await world.idle()
+        assert [link for link in await links(world) if link[0]] == [("1", "2", "linked")]
+        assert await _archived(world) == 0
+
+
+@pytest.mark.parametrize("deletes", ["{receive: {set: {archived_at: now}}}", "{receive: delete}", "{receive: unlink}"])
+async def test_a_merge_that_is_heard_of_too_late(database: str, tmp_path: Path, deletes: str) -> None:
+    """The loser was found deleted and its row treated so, then an event names the survivor: the row is its row.
+
+    Fails when what was a deletion once stays one.
+    """
+    files = people(FIELDS, match="", only="{receive: {emails: present}}", deletes=deletes)
+    async with rig(database, tmp_path / "set", files, TABLES, webhooks=True) as world:
+        await world.start()
+        await add(world, "ann")
+        await world.idle()
+        await world.person(name="Nobody Else")
+        await world.idle()
+        await world.control("POST", "webhooks", {"delay": 3.0})
+        await world.crm("PUT", "/v1/persons/1/merge", {"merge_with_id": 2})
+        await world.db.execute("update app.people set phone = '0123'")
+
+        async def dead() -> bool:
+            return any(state in ("deleted", "unlinked") for _, _, state in await links(world))
+
+        await world.until(dead)
+        await world.idle()
+        assert [link for link in await links(world) if link[0]] == [("1", "2", "linked")]
+        (row,) = await rows(world)
+        assert (row["id"], row["first"], row["archived_at"]) == (1, "Nobody", None)
+
+
 async def test_two_rows_on_one_survivor(database: str, tmp_path: Path) -> None:
     """One stays linked; the other follows the policy of deletions.
 
@@ -217,6 +280,42 @@ async def test_two_rows_on_one_survivor(database: str, tmp_path: Path) -> None:
         assert await _archived(world) == 1
         assert sorted(state for _, _, state in await links(world)) == ["deleted", "linked"]
         assert [crm_id for _, crm_id, state in await links(world) if state == "linked"] == ["2"]
+
+
+@pytest.mark.parametrize("settled", ["retry", "discard"])
+async def test_two_edited_rows_on_one_survivor(database: str, tmp_path: Path, settled: str) -> None:
+    """Both rows hold what the CRM has not got: the loser's is parked, whatever comes, until a person has settled it.
+
+    Then it follows the policy (retry), or is kept apart as it is (discard). Fails when an edit goes with its row.
+    """
+    async with rig(database, tmp_path / "set", people(), TABLES, webhooks=True) as world:
+        await world.start()
+        await add(world, "ann", "bob")
+        await world.idle()
+        await _sends(world, paused=True)
+        await world.db.execute("update app.people set phone = '0' || id")
+        await stopped(world, ("waiting", "sends_paused"), ("waiting", "sends_paused"))
+        await world.crm("PUT", "/v1/persons/1/merge", {"merge_with_id": 2})
+        await stopped(world, ("parked", "merge_unsent"), ("waiting", "sends_paused"))
+        await _sends(world, paused=False)
+        await world.idle()
+        await world.db.execute("update app.people set last = 'Again' where id = 1")
+        await world.idle()
+        assert await work(world) == [("parked", "merge_unsent")]
+        assert await _archived(world) == 0
+        assert [person["phones"][0]["value"] for person in await persons(world)] == ["02"]
+        await world.ask(settled, {})
+        await world.idle()
+        assert await work(world) == []
+        assert await _archived(world) == (1 if settled == "retry" else 0)
+        assert sorted(state for _, _, state in await links(world))[1:] == [
+            "linked" if settled == "retry" else "unlinked"
+        ]
+
+
+async def _sends(world: Rig, *, paused: bool) -> None:
+    await connections.pause(world.db, "test", paused=paused, sends=True)  # type: ignore[arg-type]
+    await world.ask("gates", {})
 
 
 def _some() -> dict[str, str]:
