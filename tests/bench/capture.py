@@ -26,6 +26,7 @@ from connector.local.tables import Shape
 from connector.postgres.binaries import find_binaries
 from connector.postgres.cluster import EmbeddedCluster
 from connector.store.db import Database, migrate
+from tests.bench.cores import had, had_by_ended, parent
 
 ROWS = 10_000
 BULKS, SINGLES, RUSHES = 15, 9, 5
@@ -107,7 +108,7 @@ async def _compare(dsn: str, home: Path) -> dict[str, float]:
         pid = await db.fetchval("select pg_backend_pid()")
         single = await _in_turns(db, SINGLES, lambda table: _single(db, table, pid))
         bulk = await _in_turns(db, BULKS, lambda table: _bulk(db, table, pid))
-        rush = await _in_turns(db, RUSHES, lambda table: _rush(dsn, home, table, _parent(pid)))
+        rush = await _in_turns(db, RUSHES, lambda table: _rush(dsn, home, table, parent(pid)))
     finally:
         await db.close()
     figures = {"plain_writers_per_s": 1 / statistics.median(cost.time for cost in rush["plain"])}
@@ -142,17 +143,17 @@ def _added(costs: Measured, table: str, place: int) -> float:
 async def _single(db: asyncpg.Connection, table: str, pid: int) -> Cost:
     """An UPDATE of one row."""
     statement = await db.prepare(f"update {table} set c6 = $2 where id = $1")
-    began, before = time.monotonic(), _computed(pid)
+    began, before = time.monotonic(), had(pid)
     for key in range(1, SINGLE_ROWS + 1):
         await statement.fetch(key, str(began))
-    return Cost((time.monotonic() - began) / SINGLE_ROWS, (_computed(pid) - before) / SINGLE_ROWS)
+    return Cost((time.monotonic() - began) / SINGLE_ROWS, (had(pid) - before) / SINGLE_ROWS)
 
 
 async def _bulk(db: asyncpg.Connection, table: str, pid: int) -> Cost:
     """An UPDATE of all rows."""
-    began, before = time.monotonic(), _computed(pid)
+    began, before = time.monotonic(), had(pid)
     await db.execute(f"update {table} set c5 = 'x' || c5")
-    return Cost(time.monotonic() - began, _computed(pid) - before)
+    return Cost(time.monotonic() - began, had(pid) - before)
 
 
 async def _rush(dsn: str, home: Path, table: str, postmaster: int) -> Cost:
@@ -160,7 +161,7 @@ async def _rush(dsn: str, home: Path, table: str, postmaster: int) -> Cost:
     script = home / f"{table}.sql"
     script.write_text(RUSH.format(table=table), encoding="utf-8")
     pgbench = str(find_binaries().directory / "pgbench")
-    before = _ended(postmaster) + _ended(os.getpid())
+    before = had_by_ended(postmaster) + had_by_ended(os.getpid())
     process = await asyncio.create_subprocess_exec(
         pgbench, "--no-vacuum", "--protocol=prepared", f"--client={WRITERS}", f"--time={SECONDS}", f"--file={script}",
         dsn, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
@@ -170,24 +171,4 @@ async def _rush(dsn: str, home: Path, table: str, postmaster: int) -> Cost:
     if done is None or rate is None:
         raise RuntimeError(f"pgbench failed: {said!r}")
     await asyncio.sleep(LEAVE)
-    return Cost(1 / float(rate[1]), (_ended(postmaster) + _ended(os.getpid()) - before) / int(done[1]))
-
-
-def _computed(pid: int) -> float:
-    """Seconds of a core that a process has had."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[0]) / 1e9
-
-
-def _ended(pid: int) -> float:
-    """Seconds of a core that the ended children of a process had."""
-    user, system = _stat(pid)[13:15]
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
-
-
-def _parent(pid: int) -> int:
-    return int(_stat(pid)[1])
-
-
-def _stat(pid: int) -> Sequence[str]:
-    """The fields of /proc/PID/stat from the state on."""
-    return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+    return Cost(1 / float(rate[1]), (had_by_ended(postmaster) + had_by_ended(os.getpid()) - before) / int(done[1]))
