@@ -69,7 +69,7 @@ class Daemon:
             loop.add_signal_handler(number, self.stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
         database = self.database = await Database.open(self.options.database_url, size=12)
-        inbox = Inbox(database, self.metrics, self.clock.now, self._doors, self._gap)
+        inbox = Inbox(database, self.metrics, self.clock.now, self._doors, self._gap, stored=self._wake)
         service = self.service = self._service(inbox)
         tasks: list[asyncio.Task[Any]] = [asyncio.create_task(self.stopping.wait(), name="stopping")]
         try:
@@ -161,6 +161,12 @@ class Daemon:
 
     def _doors(self) -> Mapping[str, Door]:
         return {name: running.door for name, running in self.running.items() if running.door is not None}
+
+    def _wake(self, connection: str) -> None:
+        """Has the owner fold at once, if that is us: an event was stored."""
+        context = self.running[connection].context
+        if context is not None:
+            context.notes.set()
 
     async def _gap(self, connection: str, reason: str) -> None:
         """Events were lost or not understood: a recent sweep is due, after a time without database also a full one."""

@@ -45,11 +45,12 @@ class Folder:
 
     async def once(self) -> bool:
         """Folds one batch of either kind; False when there was nothing."""
-        changes = await self._changes()
-        events = await self._events()
-        if changes or events:
+        async with self.context.database.session() as db:
+            changes, events = await notes.waiting(db, self.context.name)
+        folded = [changes and await self._changes(), events and await self._events()]
+        if any(folded):
             self.context.pulse.set()
-        return changes or events
+        return any(folded)
 
     async def _changes(self) -> bool:
         async with self.context.change() as db:

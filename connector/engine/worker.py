@@ -54,7 +54,7 @@ class Worker:
         if room <= 0 or self.context.gates.closed:
             return []
         now = self.context.clock.now()
-        async with self.context.database.transaction(self.context.fence) as db:
+        async with self.context.database.session() as db:
             items = list(await work.claim(db, self.context.fence, now, room, tuple(Lane)))
             if len(items) == room and items[-1].lane <= Lane.LIVE:
                 items += await work.claim(db, self.context.fence, now, max(room // 10, 1), (Lane.SWEEP, Lane.FETCH_ALL))

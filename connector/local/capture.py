@@ -3,6 +3,9 @@
 Statement-level triggers per mapping append one row per statement (and set of changed columns) to
 `connector.change`. They lock nothing, look nothing up and never notify. They ignore only what this mapping's own
 transactions write directly; what the application's own triggers do in answer is captured.
+
+A session keeps the plan of its first statement. One made for a single row would compare every row with every other in
+a later bulk statement: hence two queries for UPDATE, and a FULL JOIN, which PostgreSQL never carries out like that.
 """
 
 from __future__ import annotations
@@ -36,46 +39,58 @@ def mask(columns: Sequence[Column]) -> str:
     """SQL for the bits of the columns that differ between row `n` and row `o`."""
     terms = []
     for position, column in enumerate(columns):
-        cast = "::text" if column.kind in {"json", "other"} else ""
-        name = quote_ident(column.name)
+        name, exactly = quote_ident(column.name), _EXACTLY.get(column.kind, "")
         bit = 1 << min(position, LAST_BIT)
-        terms.append(f"case when n.{name}{cast} is distinct from o.{name}{cast} then {bit}::bigint else 0 end")
+        terms.append(f"case when n.{name}{exactly} is distinct from o.{name}{exactly} then {bit}::bigint else 0 end")
     return " | ".join(terms) or "0::bigint"
+
+
+_EXACTLY = {"text": ' collate "C"', "json": "::text", "array": "::text", "other": "::text"}
+"""By kind: so that values are compared whose type has no equality, and texts that their collation calls equal."""
 
 
 def definition(capture: Capture, number: str) -> str:
     """SQL that makes the functions and triggers; `number` is the capture's id."""
     key = quote_ident(capture.shape.key)
-    columns = [capture.shape.table.columns[name] for name in capture.columns]
     into = (
         "insert into connector.change (connection, mapping, capture, op, columns, keys) select "
         f"{quote_literal(capture.connection)}, {quote_literal(capture.mapping)}, {number}"
     )
     bodies = {
         "insert": f"{into}, 'I', 0, array_agg(n.{key}::text) from new_rows n having count(*) > 0;",
+        "update": _update(into, key, mask([capture.shape.table.columns[name] for name in capture.columns])),
         "delete": f"{into}, 'D', 0, array_agg(o.{key}::text) from old_rows o having count(*) > 0;",
-        "update": f"""{into}, 'U', m.mask, array_agg(m.key) from (
-    select n.{key}::text as key, {mask(columns)} as mask from new_rows n join old_rows o on o.{key} = n.{key}) m
-  where m.mask <> 0 group by m.mask;""",
-        "rekey": f"""{into}, 'D', 0, array[old.{key}::text];
-  {into}, 'I', 0, array[new.{key}::text];""",
         "truncate": f"{into}, 'T', 0, '{{}}'::text[];",
     }
     return "\n".join(_trigger(capture, event, body) for event, body in bodies.items())
+
+
+def _update(into: str, key: str, differing: str) -> str:
+    """One row, or many; a changed key is noted as both. `offset 0` has the mask computed once, not per use."""
+    return f"""perform 1 from new_rows offset 1;
+  if not found then
+    {into}, 'U', m.mask, m.keys from (
+      select case when o.{key} = n.{key} then array[n.{key}::text] else array[o.{key}::text, n.{key}::text] end as keys,
+             {differing} as mask from new_rows n cross join old_rows o offset 0) m
+    where m.mask <> 0;
+  else
+    {into}, 'U', m.mask, array_agg(m.key) from (
+      select coalesce(n.{key}, o.{key})::text as key, {differing} as mask
+      from new_rows n full join old_rows o on o.{key} = n.{key} offset 0) m
+    where m.mask <> 0 group by m.mask;
+  end if;"""
 
 
 _FIRING = {
     "insert": "after insert on {table} referencing new table as new_rows for each statement",
     "update": "after update on {table} referencing old table as old_rows new table as new_rows for each statement",
     "delete": "after delete on {table} referencing old table as old_rows for each statement",
-    "rekey": "after update on {table} for each row when (old.{key} is distinct from new.{key})",
     "truncate": "after truncate on {table} for each statement",
 }
-"""When each trigger fires; a changed key, which the join of the transition tables cannot see, is noted row by row."""
 
 
 def _trigger(capture: Capture, event: str, body: str) -> str:
-    table, key = capture.shape.sql_name, quote_ident(capture.shape.key)
+    table = capture.shape.sql_name
     function = f"connector.{quote_ident(f'{capture.name} {event[:3]}')}"
     trigger = quote_ident(f"{capture.name} {event[:3]}")
     origin = quote_literal(capture.shape.origin)
@@ -87,7 +102,7 @@ begin
   return null;
 end $capture$;
 drop trigger if exists {trigger} on {table};
-create trigger {trigger} {_FIRING[event].format(table=table, key=key)} execute function {function}();"""
+create trigger {trigger} {_FIRING[event].format(table=table)} execute function {function}();"""
 
 
 async def install(db: Connection, capture: Capture) -> bool:
@@ -125,7 +140,7 @@ async def _present(db: Connection, capture: Capture) -> bool:
     """True when all triggers stand on the table, enabled."""
     return bool(
         await db.fetchval(
-            """select count(*) = 5 from pg_trigger g join pg_class c on c.oid = g.tgrelid
+            """select count(*) = 4 from pg_trigger g join pg_class c on c.oid = g.tgrelid
                join pg_namespace n on n.oid = c.relnamespace
                where n.nspname = $1 and c.relname = $2 and g.tgenabled in ('O', 'A') and g.tgname = any($3::text[])""",
             capture.shape.table.schema,

@@ -47,7 +47,10 @@ class Door:
 
 
 class Inbox:
-    """The receiver of webhooks. `doors` is asked at every delivery; `run` must run beside the server."""
+    """The receiver of webhooks. `doors` is asked at every delivery; `run` must run beside the server.
+
+    `stored` hears the connection of every delivery that is durable: whoever folds in this process need not poll for it.
+    """
 
     def __init__(
         self,
@@ -57,9 +60,10 @@ class Inbox:
         doors: Callable[[], Mapping[str, Door]],
         gap: Tell,
         *,
+        stored: Callable[[str], None],
         limits: Limits | None = None,
     ) -> None:
-        self._metrics, self._clock, self._doors = metrics, clock, doors
+        self._metrics, self._clock, self._doors, self._stored = metrics, clock, doors, stored
         self._limits = limits or Limits()
         self._deliveries = Deliveries(database, self._limits)
         self._seen: dict[str, datetime] = {}
@@ -120,6 +124,7 @@ class Inbox:
         fate = await self._deliveries.store(events)
         if fate is not Fate.STORED:
             return self._gap(door, NOT_STORED[fate])
+        self._stored(door.connection)
         for hint in hints:
             self._count(door.connection, fate, hint.object, hint.kind)
         return web.Response()

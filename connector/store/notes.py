@@ -46,6 +46,16 @@ async def append_events(db: Connection, events: Sequence[Event]) -> None:
     )
 
 
+async def waiting(db: Connection, connection: str) -> tuple[bool, bool]:
+    """Are there (changes, events) to fold? Asked all the time: by the primary keys, over whatever was deleted."""
+    (row,) = await db.fetch(
+        """select (select id from connector.change where connection = $1 order by id limit 1) is not null as changes,
+                  (select id from connector.event where connection = $1 order by id limit 1) is not null as events""",
+        connection,
+    )
+    return row["changes"], row["events"]
+
+
 async def take_events(db: Connection, connection: str, limit: int) -> Sequence[Event]:
     """Removes and returns the oldest events; they are folded in the same transaction or come back."""
     rows = await db.fetch(

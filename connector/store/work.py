@@ -106,9 +106,11 @@ async def mark(db: Connection, connection: str, marks: Iterable[Mark], now: date
 
 
 _CLAIM = """
+with owned as materialized (select 1 from connector.lease where connection = $1 and epoch = $2 for key share)
 update connector.work w set claimed_by = $2, state = 'due'
 from (select link_id from connector.work
-      where connection = $1 and state in ('due', 'retry', 'waiting') and due_at <= $3 and lane = any($5::smallint[])
+      where exists (select 1 from owned)
+        and connection = $1 and state in ('due', 'retry', 'waiting') and due_at <= $3 and lane = any($5::smallint[])
         and (claimed_by is null or claimed_by < $2)
       order by lane, due_at limit $4 for update skip locked) d
 where w.link_id = d.link_id
@@ -117,7 +119,10 @@ returning w.*
 
 
 async def claim(db: Connection, fence: Fence, now: datetime, limit: int, lanes: Sequence[Lane]) -> Sequence[Item]:
-    """Takes up to `limit` due items, urgent lanes first."""
+    """Takes up to `limit` due items, urgent lanes first; none when another process owns the connection by now.
+
+    One statement that is its own transaction and holds the fence itself: it is on the way of every change.
+    """
     rows = await db.fetch(_CLAIM, fence.connection, fence.epoch, now, limit, [int(lane) for lane in lanes])
     return [item_of(row) for row in sorted(rows, key=lambda r: (r["lane"], r["due_at"]))]
 
@@ -182,7 +187,7 @@ async def finish(db: Connection, done: Sequence[tuple[LinkId, int]], now: dateti
         ids,
         generations,
     )
-    if int(ended.split()[-1]) < len(done):
+    if ended != f"DELETE {len(done)}":
         await db.execute(
             """update connector.work set claimed_by = null, state = 'due', due_at = $2, attempt = 0, released = '{}'
                where link_id = any($1::bigint[])""",

@@ -58,6 +58,8 @@ class Post:
     service: Service
     client: ClientSession
     told: asyncio.Queue[tuple[str, str]]
+    woken: list[str]
+    """The connections of stored deliveries, as the engine hears of them."""
 
     @property
     def url(self) -> str:
@@ -109,7 +111,7 @@ class Post:
 async def start(dsn: str, limits: Limits = LIMITS, door: Door | None = None) -> AsyncIterator[Post]:
     """A migrated database, a receiver and a client; everything is ended in the order of the composition root."""
     door = door or Door("acme", ((USER, PASSWORD), (USER, OLD_PASSWORD)), received)
-    metrics, told = Metrics("1.2.3"), asyncio.Queue[tuple[str, str]]()
+    metrics, told, woken = Metrics("1.2.3"), asyncio.Queue[tuple[str, str]](), list[str]()
     database = await Database.connect(dsn)
 
     async def tell(connection: str, reason: str) -> None:
@@ -121,14 +123,14 @@ async def start(dsn: str, limits: Limits = LIMITS, door: Door | None = None) -> 
         return {"database": "ok"}
 
     await migrate(database)
-    inbox = Inbox(database, metrics, lambda: NOW, lambda: {"acme": door}, tell, limits=limits)
+    inbox = Inbox(database, metrics, lambda: NOW, lambda: {"acme": door}, tell, stored=woken.append, limits=limits)
     admin = [metrics_page(metrics), landing_page("1.2.3", {"Metrics": "/metrics"})]
     service = Service([inbox.mount], admin, state=state, listen=Address("127.0.0.1", 0), grace=5)
     telling = asyncio.create_task(inbox.run())
     await service.start()
     service.ready = True
     async with ClientSession() as client:
-        yield Post(database, metrics, inbox, service, client, told)
+        yield Post(database, metrics, inbox, service, client, told, woken)
     await service.stop()
     await inbox.close()
     telling.cancel()

@@ -29,6 +29,15 @@ async def test_a_delivery_is_durable_when_answered(post: Post) -> None:
     assert b'connector_webhook_age_seconds{connection="acme"} 0.0' in post.metrics.render()
 
 
+async def test_the_engine_hears_of_what_was_stored(post: Post) -> None:
+    """Once for each delivery that is in the database; never for what was not, or not understood."""
+    await post.send(b"[[1, 2], [3, 4]]", basic())
+    for refused in (post.send(b"[[5", basic()), post.send(b"[]", basic()), post.deliver(6, connection="other")):
+        await refused
+    assert post.woken == ["acme"]
+    assert len(await post.stored()) == 2
+
+
 async def test_many_at_once_are_all_stored(post: Post) -> None:
     """Each of many concurrent deliveries is stored once."""
     assert set(await asyncio.gather(*(post.deliver(number) for number in range(200)))) == {200}

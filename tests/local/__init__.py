@@ -1,0 +1,1 @@
+"""The app's tables, as the connector sees them."""
