@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from connector.core.line import HeldError, Line, Refs, UnresolvedError
+from connector.core.line import HeldError, Line, Refs, UnresolvedError, returns
 from connector.core.mapping import Conflict, Direction, Empty
 from connector.core.model import ABSENT, Clocks, CrmValue, Json, Pair, Side
 
@@ -127,7 +127,8 @@ def decide(line: Line, given: Inputs) -> Decision:
     if given.crm is ABSENT and (base is None or line.direction is Direction.RECEIVE):
         return _decision(line, given, Verdict.NOTHING, Reason.NOT_IN_PAYLOAD)
     if base is None:
-        return _gated(line, given, _first_sight(line, given))
+        met = _returned if given.base is not None and returns(given.base.rule) < returns(line.rule) else _first_sight
+        return _gated(line, given, met(line, given))
     return _gated(line, given, _three_way(line, given, base))
 
 
@@ -192,6 +193,13 @@ def _first_sight(line: Line, given: Inputs) -> Decision:
         return _conflict(line, given, first_sight=True)
     move = _send if line.direction is Direction.SEND else _receive
     return move(line, given, Reason.FIRST_SIGHT_SOURCE, overwrites=True)
+
+
+def _returned(line: Line, given: Inputs) -> Decision:
+    """A line that was set aside meets its record again: what is empty is filled, nothing is overwritten."""
+    if empty(given.app) or empty(given.crm) or agrees(line, given.app, given.crm, given.refs):
+        return _first_sight(line, given)
+    return _agree(line, given, Reason.FIRST_SIGHT_KEPT)
 
 
 def _conflict(line: Line, given: Inputs, *, first_sight: bool) -> Decision:

@@ -48,10 +48,11 @@ class FieldType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One choice of an enum or set field. `id` is what records hold, as text."""
+    """One choice of an enum or set field. `id` is what records hold, as text; `former` labels still find it."""
 
     id: str
     label: str
+    former: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,8 @@ class Metadata:
 class Column:
     """A column of an application's table. `type` is PostgreSQL's `format_type` text; `kind` its family.
 
-    kind: text integer number boolean date time interval timestamp timestamptz uuid json array enum other.
+    kind: text integer number boolean date time interval timestamp timestamptz uuid json array enum other. `number` tells
+    a column from a later one of the same name.
     """
 
     name: str
@@ -120,6 +122,7 @@ class Column:
     generated: bool = False
     identity: bool = False
     max_length: int | None = None
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)

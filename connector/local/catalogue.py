@@ -37,7 +37,8 @@ KINDS: Final[Mapping[str, str]] = {
 }
 
 _COLUMNS = """
-select n.nspname as schema, c.relname as name, a.attname as column, format_type(a.atttypid, a.atttypmod) as type,
+select n.nspname as schema, c.relname as name, a.attname as column, a.attnum as number,
+       format_type(a.atttypid, a.atttypmod) as type,
        coalesce(b.typname, t.typname) as base, t.typcategory::text as category, t.typtype::text as typtype,
        not a.attnotnull as nullable, pg_get_expr(d.adbin, d.adrelid) as default,
        a.attgenerated <> '' as generated, a.attidentity <> '' as identity,
@@ -104,6 +105,7 @@ def _column(row: Any) -> Column:  # noqa: ANN401
         generated=row["generated"],
         identity=row["identity"],
         max_length=row["max_length"],
+        number=row["number"],
     )
 
 
