@@ -12,16 +12,18 @@ from connector.core.errors import ConnectorError
 from connector.core.line import BoundMapping, Line
 from connector.core.mapping import DeletePolicy, Problem, Webhooks
 from connector.core.model import Lane
+from connector.core.pins import Pins
 from connector.core.schema import Metadata
 from connector.engine.clock import Clock
 from connector.engine.context import Rules
-from connector.engine.rules import captured, make_rules
+from connector.engine.rules import PINS, captured, make_rules
 from connector.local import inspection
 from connector.local.capture import Capture
 from connector.local.catalogue import Connection, quote_ident
 from connector.local.inspection import Needs
 from connector.obs.metrics import Metrics
 from connector.ports import CRM
+from connector.store import connections
 from connector.store.db import Database
 
 OLDEST = 14
@@ -89,13 +91,23 @@ class Doctor:
         except ConnectorError as error:
             findings.append(Finding("crm", Level.ERROR, error.message, error.advice or "check url and credentials"))
             return Diagnosis(self.loaded.warnings, findings)
-        rules = await make_rules(self.database, self.loaded.spec, metadata)
+        pins, applied = await self._known()
+        rules = await make_rules(self.database, self.loaded.spec, metadata, pins, applied=applied)
         async with self.database.session() as db:
             for mapping in rules.bound.mappings.values():
                 known = {finding.advice for finding in findings if finding.advice}
                 found = [finding async for finding in _mapping(db, self.loaded.name, rules, mapping)]
                 findings += [finding for finding in found if finding.advice not in known]
         return Diagnosis((*self.loaded.warnings, *rules.bound.problems), findings)
+
+    async def _known(self) -> tuple[Pins, bool]:
+        """What the names of the files stood for until now, and whether just these files are in force."""
+        async with self.database.session() as db:
+            if not await inspection.migrated(db) or await inspection.schema_grants(db):
+                return Pins(), False
+            pins = await connections.pins(db, self.loaded.name)
+            version = await connections.applied_version(db, self.loaded.name)
+        return (PINS.validate_json(pins) if pins is not None else Pins()), version == self.loaded.spec.version
 
     # --- the database ------------------------------------------------------------------------------------------------
 

@@ -54,7 +54,10 @@ async def _counts(db: Connection, now: Now) -> dict[str, Any]:
         "needs_person": await report.needs_person(db, now),
         "parked": _by_cause(await report.parked(db, now)),
         "held": _by_cause(await report.held_values(db, now)),
-        "quarantined": [],
+        "quarantined": [
+            {"mapping": mapping, "line": line, "reason": why}
+            for mapping, line, why in await report.quarantined(db, now)
+        ],
         "brake": [
             {"mapping": m, "side": side, "since": at} for m, side, at in await brakes.tripped(db, now.connection)
         ],
@@ -109,6 +112,7 @@ def _say(desk: Desk, told: Mapping[str, Any]) -> None:
     _gap(table, ("sweep", "object", "age", "records"), [_sweep(desk, s) for s in told["sweeps"]])
     _gap(table, ("parked", "cause", "records"), [tuple(p.values()) for p in told["parked"]])
     _gap(table, ("held values", "cause", "values"), [tuple(h.values()) for h in told["held"]])
+    _gap(table, ("quarantined", "line", "why"), [tuple(q.values()) for q in told["quarantined"]])
     _gap(table, ("brake", "side", "since"), [(b["mapping"], b["side"], age(b["since"], now)) for b in told["brake"]])
 
 

@@ -31,6 +31,11 @@ RETURNED: Final = "~"
 """In a rule, what stands before the number of the line's returns."""
 
 
+def digest(rule: str) -> str:
+    """A rule without the number of returns."""
+    return rule.partition(RETURNED)[0]
+
+
 def returns(rule: str) -> int:
     """How often the line of a rule had returned after it was set aside."""
     return int(rule.partition(RETURNED)[2] or 0)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from connector.core.line import HeldError, Line, Refs, UnresolvedError, returns
+from connector.core.line import HeldError, Line, Refs, UnresolvedError, digest, returns
 from connector.core.mapping import Conflict, Direction, Empty
 from connector.core.model import ABSENT, Clocks, CrmValue, Json, Pair, Side
 
@@ -127,8 +127,8 @@ def decide(line: Line, given: Inputs) -> Decision:
     if given.crm is ABSENT and (base is None or line.direction is Direction.RECEIVE):
         return _decision(line, given, Verdict.NOTHING, Reason.NOT_IN_PAYLOAD)
     if base is None:
-        met = _returned if given.base is not None and returns(given.base.rule) < returns(line.rule) else _first_sight
-        return _gated(line, given, met(line, given))
+        before = given.base if given.base is not None and returns(given.base.rule) < returns(line.rule) else None
+        return _gated(line, given, _first_sight(line, given) if before is None else _returned(line, given, before))
     return _gated(line, given, _three_way(line, given, base))
 
 
@@ -195,10 +195,20 @@ def _first_sight(line: Line, given: Inputs) -> Decision:
     return move(line, given, Reason.FIRST_SIGHT_SOURCE, overwrites=True)
 
 
-def _returned(line: Line, given: Inputs) -> Decision:
-    """A line that was set aside meets its record again: what is empty is filled, nothing is overwritten."""
+def _returned(line: Line, given: Inputs, before: Pair) -> Decision:
+    """A line that was set aside meets its record again: what is empty is filled, nothing but an edit overwrites.
+
+    A value in the CRM that is not what was agreed is an edit, for fields there have no defaults; one in a row is an edit
+    if it was noticed as such, else it is what a migration or a restore left there.
+    """
     if empty(given.app) or empty(given.crm) or agrees(line, given.app, given.crm, given.refs):
         return _first_sight(line, given)
+    alike = digest(before.rule) == digest(line.rule)
+    if alike and line.direction.receives and line.converter.same_app(given.app, before.app):
+        return _receive(line, given, Reason.CRM_CHANGED)
+    noticed = line.direction.sends and any(column in given.clocks.app for column in line.columns)
+    if alike and noticed and given.crm is not ABSENT and line.converter.same_crm(given.crm, before.crm):
+        return _send(line, given, Reason.APP_CHANGED)
     return _agree(line, given, Reason.FIRST_SIGHT_KEPT)
 
 

@@ -137,8 +137,13 @@ class Explainer:
             yield f"waits for {parent.mapping} {parent.key} ({'row' if parent.side is Side.APP else 'CRM id'})"
         if found.standing is not None and found.standing.state in ("parked", "braked", "retry"):
             yield f"{found.standing.state}: {found.standing.cause}"
+        yield from self._aside(name)
         for line, cause in planned.held.items():
             yield f"held value {line}: {cause}"
+
+    def _aside(self, name: str) -> Iterable[str]:
+        aside = self.context.rules.bound.pins.aside
+        return (f"quarantined {line}: {why}" for (mapping, line), why in aside.items() if mapping == name)
 
 
 def mapping_of(context: Context, args: Mapping[str, str]) -> BoundMapping:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from connector.engine.context import Context
 from connector.store import report
 
@@ -36,6 +38,7 @@ class Gauges:
             metrics.parked_records,
             metrics.held_values,
             metrics.brake_tripped,
+            metrics.quarantined_fields,
         ):
             gauge.clear()
         for item in counted:
@@ -48,6 +51,8 @@ class Gauges:
             metrics.held_values.labels(context.label(mapping), cause).set(n)
         for mapping, side in tripped:
             metrics.brake_tripped.labels(context.label(mapping), side).set(1)
+        for mapping, n in Counter(mapping for mapping, _ in context.rules.bound.pins.aside).items():
+            metrics.quarantined_fields.labels(context.label(mapping)).set(n)
         self._budget()
         self._state()
 

@@ -32,18 +32,19 @@ async def unsettled(
     context: Context, db: Connection, records: Sequence[Record], known: Mapping[CrmId, Link]
 ) -> Sequence[Record]:
     """The records of a page that must be reconciled."""
+    rules = context.rules
     groups: dict[str, list[tuple[Link, Record]]] = defaultdict(list)
     rest: list[Record] = []
     for record in records:
         link = known.get(record.id)
-        mapped = link is not None and link.mapping in context.rules.bound.mappings and link.app_key is not None
+        mapped = link is not None and link.mapping in rules.bound.mappings and link.app_key is not None
         if link is not None and link.mapping is not None and mapped:
             groups[link.mapping].append((link, record))
         else:
             rest.append(record)
     for name, pairs in groups.items():
-        rows = await tables.read(db, context.rules.shapes[name], [AppKey(str(link.app_key)) for link, _ in pairs])
-        mapping = context.rules.bound.mappings[name]
+        rows = await tables.read(db, rules.shapes[name], [AppKey(str(link.app_key)) for link, _ in pairs])
+        mapping = rules.bound.mappings[name]
         rest += [r for link, r in pairs if not _same(mapping, link, rows.get(AppKey(str(link.app_key))), r)]
     return rest
 

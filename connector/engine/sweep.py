@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from connector.core.line import BoundMapping
 from connector.core.model import AppKey, CrmId, Lane, LinkId, Record
 from connector.engine.context import Context
 from connector.engine.gates import opened
@@ -175,12 +176,13 @@ class Sweeper:
 
     async def rows(self, name: str, lane: Lane) -> None:
         """Finds rows without a link and links without a row, for the mappings of an object."""
-        for mapping in self.context.rules.of_object(name):
-            await self._rows_without_link(mapping.name, lane)
-            await self._links_without_row(mapping.name, lane)
+        rules = self.context.rules
+        for mapping in rules.of_object(name):
+            await self._rows_without_link(mapping, rules.shapes[mapping.name], lane)
+            await self._links_without_row(mapping.name, rules.shapes[mapping.name], lane)
 
-    async def _rows_without_link(self, mapping: str, lane: Lane) -> None:
-        bound, shape = self.context.rules.bound.mappings[mapping], self.context.rules.shapes[mapping]
+    async def _rows_without_link(self, bound: BoundMapping, shape: tables.Shape, lane: Lane) -> None:
+        mapping = bound.name
         if not (bound.direction.sends or (bound.direction.receives and bound.match)):
             return
         after: AppKey | None = None
@@ -198,8 +200,8 @@ class Sweeper:
                 return
             after = keys[-1]
 
-    async def _links_without_row(self, mapping: str, lane: Lane) -> None:
-        shape, after = self.context.rules.shapes[mapping], LinkId(0)
+    async def _links_without_row(self, mapping: str, shape: tables.Shape, lane: Lane) -> None:
+        after = LinkId(0)
         while True:
             async with self.context.change() as db:
                 found = await sweeps.linked_rows(db, self.context.name, mapping, after, ROWS)

@@ -61,7 +61,25 @@ def definition(capture: Capture, number: str) -> str:
   {into}, 'I', 0, array[new.{key}::text];""",
         "truncate": f"{into}, 'T', 0, '{{}}'::text[];",
     }
-    return "\n".join(_trigger(capture, event, body) for event, body in bodies.items())
+    lost = f"{into}, 'T', 0, '{{}}'::text[];"
+    return "\n".join(
+        _trigger(capture, event, _guarded(mask(columns), body, lost) if event == "update" else body)
+        for event, body in bodies.items()
+    )
+
+
+def _guarded(needed: str, body: str, otherwise: str) -> str:
+    """The body, unless a column that it needs was dropped: the application's own statement must not fail for us.
+
+    Asked without a row and without writing: a block that writes would cost every statement a subtransaction's number.
+    """
+    return f"""begin
+    perform {needed} from new_rows n, old_rows o where false;
+  exception when undefined_column then
+    {otherwise}
+    return null;
+  end;
+  {body}"""
 
 
 _FIRING = {

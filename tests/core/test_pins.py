@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 import pytest
 
@@ -168,20 +169,27 @@ def test_a_constant_is_set_aside_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("app", "crm", "verdict", "reason"),
+    ("app", "crm", "noticed", "verdict", "reason"),
     [
-        (None, 70, Verdict.RECEIVE, Reason.FIRST_SIGHT_FILL),
-        ("silver", None, Verdict.SEND, Reason.FIRST_SIGHT_FILL),
-        ("silver", 70, Verdict.AGREE, Reason.FIRST_SIGHT_KEPT),
-        ("gold", 70, Verdict.AGREE, Reason.FIRST_SIGHT_EQUAL),
-        (None, None, Verdict.AGREE, Reason.FIRST_SIGHT_EQUAL),
+        (None, 70, False, Verdict.RECEIVE, Reason.FIRST_SIGHT_FILL),
+        ("silver", None, False, Verdict.SEND, Reason.FIRST_SIGHT_FILL),
+        ("silver", 70, False, Verdict.AGREE, Reason.FIRST_SIGHT_KEPT),
+        ("silver", 70, True, Verdict.SEND, Reason.APP_CHANGED),
+        ("gold", 71, False, Verdict.RECEIVE, Reason.CRM_CHANGED),
+        ("gold", 70, False, Verdict.AGREE, Reason.FIRST_SIGHT_EQUAL),
+        (None, None, False, Verdict.AGREE, Reason.FIRST_SIGHT_EQUAL),
     ],
 )
-def test_a_returned_line_fills_what_is_empty_and_overwrites_nothing(
-    app: Json, crm: Json, verdict: Verdict, reason: Reason
+def test_a_returned_line_fills_what_is_empty_and_only_an_edit_overwrites(
+    app: Json,
+    crm: Json,
+    noticed: bool,  # noqa: FBT001 (a parameter of the table)
+    verdict: Verdict,
+    reason: Reason,
 ) -> None:
-    """A column that was dropped and added again is empty in every row: that clears nothing in the CRM."""
+    """A column that was dropped and added again is empty in every row, or holds a default: that is no edit of anybody."""
     before, first = look(), look().mappings["contact"].lines[1]
     line = look(look(before.pins, contacts=contacts(drop="tier")).pins).mappings["contact"].lines[1]
-    found = decide(line, Inputs(app, crm, Pair("gold", 70, first.rule), Clocks(), Refs()))
+    clocks = Clocks(app={"tier": datetime(2026, 11, 1, tzinfo=UTC)} if noticed else {})
+    found = decide(line, Inputs(app, crm, Pair("gold", 70, first.rule), clocks, Refs()))
     assert (found.verdict, found.reason) == (verdict, reason)
