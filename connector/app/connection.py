@@ -17,7 +17,7 @@ from connector.core.errors import (
     RateLimitedError,
     UnavailableError,
 )
-from connector.core.model import Lane
+from connector.core.model import CrmId, Lane
 from connector.core.pins import Pins
 from connector.core.schema import Metadata
 from connector.engine import owner
@@ -29,7 +29,7 @@ from connector.engine.rules import METADATA, PINS, look_again, make_rules, prepa
 from connector.obs.metrics import Metrics
 from connector.ports import CRM
 from connector.service.webhooks import Door
-from connector.store import connections, journal, lease, sweeps
+from connector.store import budgets, connections, journal, lease, sweeps
 from connector.store.cipher import Cipher
 from connector.store.connections import ConnectionRow
 from connector.store.db import AWAY, Database, Fence
@@ -111,6 +111,7 @@ class Running:
         row = await self.register()
         fence = await self._take()
         try:
+            await self._take_over()
             rules = await self._prepare(fence, row)
             self.context = Context(
                 self.loaded.name, self.crm, self.shared.database, self.shared.clock, self.shared.metrics, rules, fence,
@@ -123,11 +124,21 @@ class Running:
             self.context = None
             await self._release(fence)
 
+    async def _take_over(self) -> None:
+        """Goes on from what was spent of the CRM's budget before."""
+        async with self.shared.database.session() as db:
+            spending = await budgets.load(db, self.loaded.name)
+        if spending is not None:
+            self.crm.resume(spending)
+
     async def _release(self, fence: Fence) -> None:
         try:
-            async with asyncio.timeout(2), self.shared.database.session() as db:
+            async with asyncio.timeout(2), self.shared.database.transaction(fence) as db:
+                spending = self.crm.spending()
+                if spending is not None:
+                    await budgets.save(db, self.loaded.name, spending, self.shared.clock.now())
                 await lease.release(db, fence)
-        except (TimeoutError, *AWAY):
+        except (TimeoutError, NotOwnerError, *AWAY):
             log.info("lease.left_to_expire", connection=self.loaded.name)
 
     async def _take(self) -> Fence:
@@ -207,7 +218,8 @@ class Running:
                 continue
             async with self.shared.database.session() as db:
                 text = METADATA.dump_json(metadata).decode()
-                facts = {"url": account.url, "company": account.company, "user": account.user}
+                pages = {name: self.crm.link_url(name, CrmId("")) for name in metadata.fields}
+                facts = {"url": account.url, "company": account.company, "user": account.user, "pages": pages}
                 await connections.save_metadata(db, self.loaded.name, text, facts, self.shared.clock.now())
             return metadata
 

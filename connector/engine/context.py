@@ -24,6 +24,7 @@ from connector.core.match import MatchKey
 from connector.core.model import Base, CrmId, Json, LinkId, Record
 from connector.core.schema import Metadata, Table
 from connector.engine.clock import Clock
+from connector.engine.forecast import Forecast
 from connector.engine.tenure import Tenure
 from connector.local.tables import Shape
 from connector.obs.metrics import Metrics
@@ -147,6 +148,7 @@ class Context:
     clock_error: float = 1.0
     pushed: bool = False
     """Webhooks reach us."""
+    forecast: Forecast = field(default_factory=Forecast)
     subscribed: str | None = None
     """The subscription made under the password in force."""
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)

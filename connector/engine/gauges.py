@@ -15,7 +15,6 @@ class Gauges:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self._remaining, self._looked_at = 0.0, context.clock.monotonic()
 
     async def run(self) -> None:
         """Refreshes until cancelled."""
@@ -63,16 +62,9 @@ class Gauges:
             gauge.labels(self.context.name, state).set(int(state == now))
 
     def _budget(self) -> None:
-        for window in self.context.crm.budget():
+        context, metrics = self.context, self.context.metrics
+        for window in context.crm.budget():
             if window.name == "daily":
-                self._forecast(window.remaining)
-
-    def _forecast(self, remaining: float) -> None:
-        """Seconds until the day's budget is spent at the rate since the last look; infinite when nothing is spent."""
-        metrics, now = self.context.metrics, self.context.clock.monotonic()
-        spent, passed = self._remaining - remaining, now - self._looked_at
-        metrics.crm_tokens_remaining.labels(self.context.name).set(remaining)
-        if passed > 0 and spent >= 0:
-            seconds = remaining * passed / spent if spent > 0 else float("inf")
-            metrics.crm_tokens_forecast.labels(self.context.name).set(seconds)
-        self._remaining, self._looked_at = remaining, now
+                context.forecast.note(context.clock.monotonic(), window.remaining)
+                metrics.crm_tokens_remaining.labels(context.name).set(window.remaining)
+                metrics.crm_tokens_forecast.labels(context.name).set(context.forecast.seconds)

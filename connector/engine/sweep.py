@@ -45,10 +45,10 @@ class Sweeper:
         began = self.context.clock.now()
         crm_now = began + timedelta(seconds=self.context.clock_offset)
         since = sweep.since if sweep is not None and sweep.since is not None else crm_now - FIRST_LOOK
-        latest, cursor, seen = since, None, 0
+        latest, cursor, seen, blind = since, None, 0, not self.context.pushed
         while True:
             read_at = self.context.clock.now()
-            page = await self.context.crm.changed(name, since - OVERLAP, cursor, lane=Lane.SWEEP)
+            page = await self.context.crm.changed(name, since - OVERLAP, cursor, lane=Lane.SWEEP, past_reserve=blind)
             latest = max([latest, *(r.modified_at for r in page.records if r.modified_at is not None)])
             seen += await self.page(name, page.records, read_at, Lane.SWEEP)
             await self._gone(name, page.deleted)
