@@ -14,7 +14,10 @@ from connector.cli.talk import age, note, say_json, table
 from connector.store import brakes, report
 
 brake = typer.Typer(
-    help="Mass change that waits for a person: show it, let it go on.", no_args_is_help=True, rich_markup_mode=None
+    help="Mass change that waits for a person: show it, let it go on.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
 )
 
 

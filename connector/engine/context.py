@@ -148,6 +148,8 @@ class Context:
     clock_error: float = 1.0
     pushed: bool = False
     """Webhooks reach us."""
+    webhook_at: datetime | None = None
+    """When the last webhook came that this process folded."""
     forecast: Forecast = field(default_factory=Forecast)
     subscribed: str | None = None
     """The subscription made under the password in force."""

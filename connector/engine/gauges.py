@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import datetime
 
 from connector.engine.context import Context
-from connector.store import report
+from connector.store import connections, report
 
 EVERY = 5.0
 
@@ -15,6 +16,7 @@ class Gauges:
 
     def __init__(self, context: Context) -> None:
         self.context = context
+        self._kept: datetime | None = None
 
     async def run(self) -> None:
         """Refreshes until cancelled."""
@@ -54,6 +56,16 @@ class Gauges:
             metrics.quarantined_fields.labels(context.label(mapping)).set(n)
         self._budget()
         self._state()
+        await self._keep_webhook_time()
+
+    async def _keep_webhook_time(self) -> None:
+        """For commands, which see the database only."""
+        at = self.context.webhook_at
+        if at is None or at == self._kept:
+            return
+        async with self.context.database.session() as db:
+            await connections.save_webhook_time(db, self.context.name, at)
+        self._kept = at
 
     def _state(self) -> None:
         gates, gauge = self.context.gates, self.context.metrics.connection_state

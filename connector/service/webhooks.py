@@ -73,6 +73,7 @@ class Inbox:
     def mount(self, app: web.Application) -> None:
         """Puts the route on an application."""
         app.router.add_post("/webhooks/{connection}", self._receive)
+        app.router.add_get("/webhooks/{connection}", self._asked, allow_head=False)
 
     async def run(self) -> NoReturn:
         """Tells gaps until cancelled."""
@@ -81,6 +82,14 @@ class Inbox:
     async def close(self) -> None:
         """Returns when every delivery taken on is answered. Call it once the server has stopped."""
         await self._deliveries.close()
+
+    async def _asked(self, request: web.Request) -> web.Response:
+        """204 to whoever shows the credentials: `check` asks whether deliveries would get here. Counts and stores nothing."""
+        door = self._doors().get(request.match_info["connection"])
+        if door is None:
+            return web.Response(status=404)
+        known = authentic(request.headers.get(hdrs.AUTHORIZATION), door.credentials)
+        return web.Response(status=204) if known else web.Response(status=401)
 
     async def _receive(self, request: web.Request) -> web.Response:
         door = self._doors().get(request.match_info["connection"])

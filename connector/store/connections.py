@@ -103,6 +103,17 @@ async def save_webhook_secret(db: Connection, connection: str, secret: bytes) ->
     await db.execute("update connector.connection set webhook_secret = $2 where connection = $1", connection, secret)
 
 
+async def save_webhook_time(db: Connection, connection: str, at: datetime) -> None:
+    """Keeps when the last webhook came."""
+    await db.execute("update connector.connection set last_webhook_at = $2 where connection = $1", connection, at)
+
+
+async def webhook_secret(db: Connection, connection: str) -> bytes | None:
+    """The encrypted webhook credentials; None before the first run."""
+    sealed = await db.fetchval("select webhook_secret from connector.connection where connection = $1", connection)
+    return bytes(sealed) if sealed is not None else None
+
+
 async def save_credentials(db: Connection, connection: str, credentials: bytes) -> None:
     """Keeps the encrypted credentials, so that commands need only the database."""
     await db.execute("update connector.connection set credentials = $2 where connection = $1", connection, credentials)
