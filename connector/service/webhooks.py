@@ -34,6 +34,8 @@ NO_BODY: Mapping[type[BodyError], tuple[str, int]] = {
 }
 NOT_STORED = {Fate.UNSTORABLE: "not_understood", Fate.AWAY: "database_away"}
 
+CHECK = "X-Connector-Check"
+"""A header of our own: whether a delivery would get here is asked, and nothing is delivered."""
 log = structlog.get_logger()
 
 
@@ -73,7 +75,6 @@ class Inbox:
     def mount(self, app: web.Application) -> None:
         """Puts the route on an application."""
         app.router.add_post("/webhooks/{connection}", self._receive)
-        app.router.add_get("/webhooks/{connection}", self._asked, allow_head=False)
 
     async def run(self) -> NoReturn:
         """Tells gaps until cancelled."""
@@ -83,14 +84,6 @@ class Inbox:
         """Returns when every delivery taken on is answered. Call it once the server has stopped."""
         await self._deliveries.close()
 
-    async def _asked(self, request: web.Request) -> web.Response:
-        """204 to whoever shows the credentials: `check` asks whether deliveries would get here. Counts and stores nothing."""
-        door = self._doors().get(request.match_info["connection"])
-        if door is None:
-            return web.Response(status=404)
-        known = authentic(request.headers.get(hdrs.AUTHORIZATION), door.credentials)
-        return web.Response(status=204) if known else web.Response(status=401)
-
     async def _receive(self, request: web.Request) -> web.Response:
         door = self._doors().get(request.match_info["connection"])
         if door is None:
@@ -99,6 +92,8 @@ class Inbox:
         if not authentic(request.headers.get(hdrs.AUTHORIZATION), door.credentials):
             self._count(door.connection, "unauthenticated")
             return web.Response(status=401, headers={hdrs.WWW_AUTHENTICATE: 'Basic realm="connector", charset="UTF-8"'})
+        if CHECK in request.headers:
+            return web.Response(status=204)
         self._saw(door.connection)
         return await self._admitted(door, request)
 
