@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -178,6 +178,20 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Spending:
+    """What is known of a day's budget, for the next process to go on from.
+
+    `spent` by this connection on `day`, which is UTC's; `limit` and `remaining` as the CRM told last, None where it did
+    not.
+    """
+
+    day: date
+    spent: float
+    limit: float | None = None
+    remaining: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Subscription:
     """A webhook subscription as the CRM lists it."""
 
@@ -230,8 +244,13 @@ class CRM(Protocol):
         """All records of the object, archived ones included, in an order that a concurrent change cannot tear."""
         ...
 
-    async def changed(self, name: str, since: datetime, cursor: str | None, *, lane: Lane) -> Page:
-        """Records modified at or after `since` (the CRM's clock), oldest first; `deleted` where the CRM can tell."""
+    async def changed(
+        self, name: str, since: datetime, cursor: str | None, *, lane: Lane, past_reserve: bool = False
+    ) -> Page:
+        """Records modified at or after `since` (the CRM's clock), oldest first; `deleted` where the CRM can tell.
+
+        `past_reserve` lets a low lane spend what the budget keeps for live work.
+        """
         ...
 
     async def history(self, name: str, ids: Sequence[CrmId], *, lane: Lane) -> Mapping[CrmId, Mapping[str, datetime]]:
@@ -272,6 +291,14 @@ class CRM(Protocol):
 
     def budget(self) -> Sequence[Window]:
         """All windows as now known."""
+        ...
+
+    def spending(self) -> Spending | None:
+        """What was spent today; None where the CRM has no daily budget."""
+        ...
+
+    def resume(self, spending: Spending, /) -> None:
+        """Takes over what an earlier process spent. What the CRM itself tells wins."""
         ...
 
     def link_url(self, name: str, crm_id: CrmId, /) -> str:

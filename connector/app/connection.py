@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import structlog
-from pydantic import TypeAdapter
 
 from connector.app.sets import Account, Answers, LoadedSet, load_directory, make_crm
 from connector.config.loader import read_files
@@ -21,26 +20,27 @@ from connector.core.errors import (
     UnavailableError,
 )
 from connector.core.mapping import Problem
-from connector.core.model import Lane
+from connector.core.model import CrmId, Lane
+from connector.core.pins import Pins
 from connector.core.schema import Metadata
 from connector.engine import owner
 from connector.engine.clock import Clock
 from connector.engine.context import Context, Rules
+from connector.engine.guard import SchemaGuard, release
 from connector.engine.hooks import Address
-from connector.engine.rules import look_again, make_rules, prepare_tables
+from connector.engine.rules import METADATA, PINS, look_again, make_rules, prepare_tables
 from connector.obs.metrics import Metrics
 from connector.ports import CRM
 from connector.service.webhooks import Door
-from connector.store import connections, journal, lease, sweeps
+from connector.store import budgets, connections, journal, lease, sweeps
 from connector.store.cipher import Cipher
 from connector.store.connections import ConnectionRow
 from connector.store.db import AWAY, Database, Fence
 
 log = structlog.get_logger()
-METADATA = TypeAdapter(Metadata)
 TRY_LEASE, TRY_CRM = 1.0, 2.0
 LAND_WITHIN = 5.0
-RELOAD, REFRESH = 1.0, 600.0
+RELOAD, SYNC = 1.0, 600.0
 USER = "connector"
 
 
@@ -75,6 +75,8 @@ class Running:
     complaint: str = ""
     renewed: bool = False
     """Set when connection.yaml was edited so that the connection begins anew, with another client."""
+    before: Pins = field(default_factory=Pins)
+    """The pins as this process found them."""
     ending: bool = False
     """Set at shutdown: a session that is cut while its task is cancelled raises its own error instead, and the task must
     end all the same. `Task.cancelling` cannot tell: before Python 3.13 a failed TaskGroup leaves it raised.
@@ -127,22 +129,34 @@ class Running:
         row = await self.register()
         fence = await self._take()
         try:
+            await self._take_over()
             rules = await self._prepare(fence, row)
             self.context = Context(
                 self.loaded.name, self.crm, self.shared.database, self.shared.clock, self.shared.metrics, rules, fence,
                 row.salt, failures=self.answers.failures,
             )  # fmt: skip
+            self.before = PINS.validate_json(row.pins)
             await self._sync_clock(self.context)
             await owner.work(owner.assemble(self.context, self.address), self._follow)
         finally:
             self.context = None
             await self._release(fence)
 
+    async def _take_over(self) -> None:
+        """Goes on from what was spent of the CRM's budget before."""
+        async with self.shared.database.session() as db:
+            spending = await budgets.load(db, self.loaded.name)
+        if spending is not None:
+            self.crm.resume(spending)
+
     async def _release(self, fence: Fence) -> None:
         try:
-            async with asyncio.timeout(2), self.shared.database.session() as db:
+            async with asyncio.timeout(2), self.shared.database.transaction(fence) as db:
+                spending = self.crm.spending()
+                if spending is not None:
+                    await budgets.save(db, self.loaded.name, spending, self.shared.clock.now())
                 await lease.release(db, fence)
-        except (TimeoutError, *AWAY):
+        except (TimeoutError, NotOwnerError, *AWAY):
             log.info("lease.left_to_expire", connection=self.loaded.name)
 
     async def _take(self) -> Fence:
@@ -184,12 +198,13 @@ class Running:
         metadata = await self._definitions(row)
         async with self.shared.database.session() as db:
             version = await connections.applied_version(db, self.loaded.name)
-        applied = version == self.loaded.spec.version
-        rules = await make_rules(self.shared.database, self.loaded.spec, metadata, applied=applied)
-        refuse_errors(rules)
+        applied, pins = version == self.loaded.spec.version, PINS.validate_json(row.pins)
+        rules = await make_rules(self.shared.database, self.loaded.spec, metadata, pins, applied=applied)
+        if not applied:
+            refuse_errors(rules)
         if await self._identities(rules):
             metadata = await self._definitions(replace(row, metadata=None))
-            rules = await make_rules(self.shared.database, self.loaded.spec, metadata, applied=applied)
+            rules = await make_rules(self.shared.database, self.loaded.spec, metadata, pins, applied=applied)
         await self._apply(fence, rules)
         await self._look_again(fence, row, rules, edited=not applied and version is not None)
         return rules
@@ -197,7 +212,9 @@ class Running:
     async def _look_again(self, fence: Fence, row: ConnectionRow, rules: Rules, *, edited: bool) -> None:
         """What the set or the CRM's definitions let pass that changed while nobody was here."""
         known = METADATA.validate_json(row.metadata) if row.metadata is not None else rules.metadata
-        before = await make_rules(self.shared.database, self.loaded.spec, known, applied=True)
+        before = await make_rules(
+            self.shared.database, self.loaded.spec, known, PINS.validate_json(row.pins), applied=True
+        )
         async with self.shared.database.transaction(fence) as db:
             if edited:
                 await sweeps.ask(db, self.loaded.name, "full", self.shared.clock.now())
@@ -219,7 +236,8 @@ class Running:
                 continue
             async with self.shared.database.session() as db:
                 text = METADATA.dump_json(metadata).decode()
-                facts = {"url": account.url, "company": account.company, "user": account.user}
+                pages = {name: self.crm.link_url(name, CrmId("")) for name in metadata.fields}
+                facts = {"url": account.url, "company": account.company, "user": account.user, "pages": pages}
                 await connections.save_metadata(db, self.loaded.name, text, facts, self.shared.clock.now())
             return metadata
 
@@ -263,6 +281,7 @@ class Running:
                 f"{self.account.url or ''}\n{self.account.api_token}", f"account:{self.loaded.name}"
             )
             await connections.save_credentials(db, self.loaded.name, sealed)
+            await connections.save_pins(db, self.loaded.name, PINS.dump_json(rules.bound.pins).decode())
         await prepare_tables(self.shared.database, fence, rules, now)
         async with self.shared.database.transaction(fence) as db:
             await journal.make_partitions(db, now)
@@ -270,17 +289,17 @@ class Running:
     # --- while it runs -----------------------------------------------------------------------------------------------
 
     async def _follow(self, context: Context) -> None:
-        """Follows edits of the mapping files and changes of the CRM's definitions."""
+        """Follows edits of the mapping files, changes of both schemas and the CRM's clock."""
         self.ready.set()
-        refreshed = self.shared.clock.monotonic()
+        guard, synced = SchemaGuard(context, self.before), self.shared.clock.monotonic()
         while True:
             await self.shared.clock.sleep(RELOAD)
             if self.watch_files:
                 await self._reload(context)
-            if context.schema_moved.is_set() or self.shared.clock.monotonic() - refreshed > REFRESH:
-                context.schema_moved.clear()
-                refreshed = self.shared.clock.monotonic()
-                await self._refresh(context)
+            await guard.step()
+            if self.shared.clock.monotonic() - synced > SYNC:
+                synced = self.shared.clock.monotonic()
+                await self._sync_clock(context)
 
     async def _reload(self, context: Context) -> None:
         """Takes over edited files; a bad file keeps the old set running and says so, once."""
@@ -301,6 +320,7 @@ class Running:
         context.rules = rules
         async with self.shared.database.transaction(context.fence) as db:
             await sweeps.ask(db, context.name, "full", self.shared.clock.now())
+            await release(db, context.name, self.shared.clock.now())
         log.info("mappings.reloaded", connection=context.name)
         if self.renewed:
             await self._land(context, LAND_WITHIN)
@@ -308,11 +328,12 @@ class Running:
 
     async def _edited_rules(self, context: Context, edited: LoadedSet) -> Rules:
         """The rules of edited files; what they name may be younger than the definitions that we know."""
-        rules = await make_rules(self.shared.database, edited.spec, context.rules.metadata)
+        pins = context.rules.bound.pins
+        rules = await make_rules(self.shared.database, edited.spec, context.rules.metadata, pins)
         if errors_of(rules):
             with contextlib.suppress(ConnectorError):
                 metadata = await self.crm.metadata(lane=Lane.LIVE)
-                rules = await make_rules(self.shared.database, edited.spec, metadata)
+                rules = await make_rules(self.shared.database, edited.spec, metadata, pins)
         refuse_errors(rules)
         return rules
 
@@ -321,21 +342,6 @@ class Running:
             self.complaint = error.message
             for problem in error.problems:
                 log.error("mappings.refused", connection=self.loaded.name, error=MappingSetError((problem,)))
-
-    async def _refresh(self, context: Context) -> None:
-        try:
-            metadata = await self.crm.metadata(lane=Lane.LIVE)
-            await self._sync_clock(context)
-        except ConnectorError as error:
-            context.failures.note(error)
-            return
-        rules = await make_rules(self.shared.database, context.rules.spec, metadata, applied=True)
-        for problem in set(rules.bound.problems) - set(context.rules.bound.problems):
-            log.warning("schema.moved", connection=context.name, file=problem.at.file, line=problem.at.line)
-        before, context.rules = context.rules, rules
-        async with context.change() as db:
-            await look_again(db, before, rules, self.shared.clock.now())
-        context.pulse.set()
 
     async def _sync_clock(self, context: Context) -> None:
         try:

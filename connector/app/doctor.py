@@ -6,27 +6,38 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from connector.app.connection import USER
+from connector.app.roundtrip import answer_of
 from connector.app.sets import Account, LoadedSet, make_crm
 from connector.core import match
 from connector.core.errors import ConnectorError
 from connector.core.line import BoundMapping, Line
 from connector.core.mapping import DeletePolicy, Problem, Webhooks
 from connector.core.model import Lane
+from connector.core.pins import Pins
 from connector.core.schema import Metadata
 from connector.engine.clock import Clock
 from connector.engine.context import Rules
-from connector.engine.rules import captured, make_rules
+from connector.engine.rules import PINS, captured, make_rules
 from connector.local import inspection
 from connector.local.capture import Capture
 from connector.local.catalogue import Connection, quote_ident
 from connector.local.inspection import Needs
 from connector.obs.metrics import Metrics
-from connector.ports import CRM
+from connector.ports import CRM, Subscription
+from connector.store import connections
+from connector.store.cipher import Cipher
 from connector.store.db import Database
 
 OLDEST = 14
 SKEW = 5.0
 """Seconds that two clocks may differ before a person hears of it."""
+UNREACHED = "start connector run, and see that CONNECTOR_PUBLIC_URL leads to it without a redirect"
+ADVICE = {
+    "401": "it is another daemon's, or a proxy takes the Authorization header away",
+    "404": "a daemon answers that has no such connection: is this set among its directories?",
+}
+"""What to do about an answer of our own address."""
 SMALL = 1000
 """Rows up to which a missing index does not matter."""
 
@@ -72,6 +83,7 @@ class Doctor:
     clock: Clock
     metrics: Metrics
     public_url: str | None = None
+    cipher: Cipher | None = None
 
     async def examine(self) -> Diagnosis:
         """Everything, as far as each side lets us look."""
@@ -89,13 +101,23 @@ class Doctor:
         except ConnectorError as error:
             findings.append(Finding("crm", Level.ERROR, error.message, error.advice or "check url and credentials"))
             return Diagnosis(self.loaded.warnings, findings)
-        rules = await make_rules(self.database, self.loaded.spec, metadata)
+        pins, applied = await self._known()
+        rules = await make_rules(self.database, self.loaded.spec, metadata, pins, applied=applied)
         async with self.database.session() as db:
             for mapping in rules.bound.mappings.values():
                 known = {finding.advice for finding in findings if finding.advice}
                 found = [finding async for finding in _mapping(db, self.loaded.name, rules, mapping)]
                 findings += [finding for finding in found if finding.advice not in known]
         return Diagnosis((*self.loaded.warnings, *rules.bound.problems), findings)
+
+    async def _known(self) -> tuple[Pins, bool]:
+        """What the names of the files stood for until now, and whether just these files are in force."""
+        async with self.database.session() as db:
+            if not await inspection.migrated(db) or await inspection.schema_grants(db):
+                return Pins(), False
+            pins = await connections.pins(db, self.loaded.name)
+            version = await connections.applied_version(db, self.loaded.name)
+        return (PINS.validate_json(pins) if pins is not None else Pins()), version == self.loaded.spec.version
 
     # --- the database ------------------------------------------------------------------------------------------------
 
@@ -127,26 +149,54 @@ class Doctor:
             advice = "" if level is Level.OK else "full sweeps and fetch-all stop at the reserve until it resets"
             message = f"{window.name}: {window.remaining:.0f} of {window.limit:.0f} {window.unit} left"
             yield Finding("budget", level, message, advice)
-        yield await self._webhooks(crm)
+        async for finding in self._webhooks(crm):
+            yield finding
 
-    async def _webhooks(self, crm: CRM) -> Finding:
+    async def _webhooks(self, crm: CRM) -> AsyncIterator[Finding]:
+        """Both halves of the way: the CRM's subscription, and our address under the credentials that it shows."""
         spec = self.loaded.spec.connection
         if spec.webhooks is Webhooks.OFF:
-            return Finding("webhooks", Level.OK, "off: sweeps alone find changes of the CRM")
-        address = f"{self.public_url}/webhooks/{spec.name}" if self.public_url is not None else None
+            yield Finding("webhooks", Level.OK, "off: sweeps alone find changes of the CRM")
+            return
         path = f"/webhooks/{spec.name}"
-        ours = [s for s in await crm.subscriptions(lane=Lane.MANUAL) if s.url == address or s.url.endswith(path)]
-        active = [s for s in ours if s.active and (address is None or s.url == address)]
-        if active:
-            status = f", last answer {active[0].last_status}" if active[0].last_status is not None else ""
-            return Finding("webhooks", Level.OK, f"{len(active)} active subscription(s){status}")
-        if address is None:
-            advice = "set CONNECTOR_PUBLIC_URL to an address that the CRM can reach"
-            return Finding(
-                "webhooks", Level.WARNING, "no public address: changes of the CRM are found by sweeps", advice
+        address = f"{self.public_url}{path}" if self.public_url is not None else None
+        known = [s for s in await crm.subscriptions(lane=Lane.MANUAL) if s.active and s.url.endswith(path)]
+        active = [s for s in known if address is None or s.url == address]
+        yield _subscribed(active, address, auto=spec.webhooks is Webhooks.AUTO)
+        if address is not None or active:
+            yield await self._round_trip(address or active[0].url)
+
+    async def _round_trip(self, address: str) -> Finding:
+        """Asks our own address as the CRM would. That the CRM delivers is shown by the next change of a record only."""
+        password = await self._password()
+        if password is None:
+            advice = "set CONNECTOR_SECRET_KEY as the daemon has it, and run the daemon once"
+            return Finding("round trip", Level.WARNING, "not tried: the webhook password is not known here", advice)
+        answer = await answer_of(address, USER, password)
+        if answer == "204":
+            message = (
+                f"{address} takes the CRM's credentials, asked from this machine; a change in the CRM shows the rest"
             )
-        advice = "connector run makes it" if spec.webhooks is Webhooks.AUTO else f"make it in the CRM for {address}"
-        return Finding("webhooks", Level.WARNING, "no active subscription to our address", advice)
+            return Finding("round trip", Level.OK, message)
+        return Finding("round trip", Level.WARNING, f"{address}: {answer}", ADVICE.get(answer, UNREACHED))
+
+    async def _password(self) -> str | None:
+        async with self.database.session() as db:
+            if self.cipher is None or not await inspection.migrated(db) or await inspection.schema_grants(db):
+                return None
+            secret = await connections.webhook_secret(db, self.loaded.name)
+        return self.cipher.decrypt(secret, f"webhook:{self.loaded.name}") if secret is not None else None
+
+
+def _subscribed(active: Sequence[Subscription], address: str | None, *, auto: bool) -> Finding:
+    if active:
+        status = f", the CRM's last delivery was answered {active[0].last_status}" if active[0].last_status else ""
+        return Finding("webhooks", Level.OK, f"{len(active)} active subscription(s) to {active[0].url}{status}")
+    if address is None:
+        advice = "set CONNECTOR_PUBLIC_URL to an address that the CRM can reach"
+        return Finding("webhooks", Level.WARNING, "no public address: changes of the CRM are found by sweeps", advice)
+    advice = "connector run makes it" if auto else f"make it in the CRM for {address}"
+    return Finding("webhooks", Level.WARNING, "no active subscription to our address", advice)
 
 
 def _clock(whose: str, seconds: float) -> Finding:
@@ -166,6 +216,7 @@ async def _mapping(db: Connection, connection: str, rules: Rules, mapping: Bound
         yield Finding("grants", Level.ERROR, f"{mapping.name}: {shape.sql_name} lacks a right", grant)
     if not lacking:
         yield Finding("grants", Level.OK, f"{mapping.name}: {shape.sql_name}")
+    yield _fields(mapping)
     capture = Capture(connection, mapping.name, shape, captured(mapping))
     yield _triggers(mapping, await inspection.triggers(db, capture))
     if not any(grant.startswith(("GRANT USAGE ON SCHEMA", "GRANT SELECT")) for grant in lacking):  # else unreadable
@@ -183,6 +234,15 @@ def written(mapping: BoundMapping) -> tuple[str, ...]:
 def _rows(mapping: BoundMapping) -> tuple[bool, bool]:
     """(makes rows, deletes rows)."""
     return mapping.direction.receives, mapping.direction.receives and mapping.deletes.receive is DeletePolicy.DELETE
+
+
+def _fields(mapping: BoundMapping) -> Finding:
+    """Each line's converter fits the column's type and the CRM field's, else it is a problem with its place."""
+    fit = f"{mapping.name}: {len(mapping.every_line)} lines fit columns and CRM fields"
+    if not mapping.aside:
+        return Finding("fields", Level.OK, fit)
+    advice = "bring the field or column back as it was, or change the file"
+    return Finding("fields", Level.WARNING, f"{fit}; set aside: {', '.join(mapping.aside)}", advice)
 
 
 def _triggers(mapping: BoundMapping, found: inspection.Triggers) -> Finding:

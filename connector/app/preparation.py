@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from connector.app.commands import Desk
-from connector.app.connection import METADATA, refuse_errors
-from connector.engine.rules import make_rules, prepare_tables
+from connector.engine.rules import METADATA, PINS, make_rules, prepare_tables
 from connector.store import connections, lease
 
 OWNER = "connector migrate"
@@ -21,8 +20,8 @@ async def prepare(desk: Desk, connection: str) -> str:
         if row.metadata is None:
             return "never reached its CRM; the first run makes the triggers"
         spec = desk.connection(connection).spec
-        rules = await make_rules(desk.database, spec, METADATA.validate_json(row.metadata))
-        refuse_errors(rules)
+        metadata, pins = METADATA.validate_json(row.metadata), PINS.validate_json(row.pins)
+        rules = await make_rules(desk.database, spec, metadata, pins, applied=True)
         await prepare_tables(desk.database, fence, rules, desk.clock.now())
     finally:
         async with desk.database.session() as db:

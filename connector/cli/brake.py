@@ -17,6 +17,7 @@ brake = typer.Typer(
     help="Mass change that waits for a person: show it, let it go on.\n\nExample: connector brake show",
     no_args_is_help=True,
     rich_markup_mode=None,
+    add_completion=False,
 )
 
 

@@ -56,8 +56,9 @@ async def _examine(loaded: LoadedSet, place: Place, *, demo: bool) -> Diagnosis:
     database = await connected(place.database_url)
     try:
         account = await _account(database, loaded, place, demo=demo)
-        public = load_settings().public_url
-        return await Doctor(loaded, account, database, SystemClock(), Metrics(version("connector")), public).examine()
+        public, cipher = load_settings().public_url, cipher_of(place.secret_key, place.secret_key_old)
+        metrics = Metrics(version("connector"))
+        return await Doctor(loaded, account, database, SystemClock(), metrics, public, cipher).examine()
     finally:
         await database.close()
 

@@ -20,6 +20,7 @@ failures = typer.Typer(
     help="Parked records: list them, try them again, accept them as they are.\n\nExample: connector failures list",
     no_args_is_help=True,
     rich_markup_mode=None,
+    add_completion=False,
 )
 Cause = Annotated[str | None, typer.Option("--cause", help="Only those parked for this cause.")]
 Links = Annotated[list[int] | None, typer.Argument(metavar="[LINK...]", help="Numbers from `failures list`.")]

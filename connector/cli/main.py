@@ -1,28 +1,60 @@
-"""The command line: every command by its name."""
+"""The command line: every command by its name. A command's module is loaded when the command is called, or asked for help."""
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from importlib import import_module
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
 
-from connector.cli.brake import brake
-from connector.cli.check import check
-from connector.cli.demo import demo
-from connector.cli.failures import failures
-from connector.cli.fetch_all import fetch_all
-from connector.cli.migrate import migrate
-from connector.cli.pause import pause, resume
-from connector.cli.records import explain, sync
-from connector.cli.run import run
-from connector.cli.sandbox import sandbox
-from connector.cli.schema import schema
-from connector.cli.status import status
 from connector.cli.talk import ERROR, INTERRUPTED, SAID, USAGE, USAGE_ERROR, Talk
-from connector.cli.wait import wait
+
+MODULES: Final = {
+    "demo": "demo",
+    "run": "run",
+    "sandbox": "sandbox",
+    "migrate": "migrate",
+    "check": "check",
+    "fetch-all": "fetch_all",
+    "sync": "records",
+    "explain": "records",
+    "status": "status",
+    "wait": "wait",
+    "pause": "pause",
+    "resume": "pause",
+    "schema": "schema",
+    "failures": "failures",
+    "brake": "brake",
+}
+"""Command → the module of this room that has a function or a group of that name."""
+
+
+class Commands(TyperGroup):
+    """All commands, none of them loaded before its time."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401, ARG002 (the library's class)
+        """The names, in the order of the help."""
+        return list(MODULES)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401, ARG002 (the library's class)
+        """The command of that name; None where there is none."""
+        if cmd_name not in MODULES:
+            return None
+        module = import_module(f"connector.cli.{MODULES[cmd_name]}")
+        found = getattr(module, cmd_name.replace("-", "_"))
+        if not isinstance(found, typer.Typer):
+            alone, function = typer.Typer(rich_markup_mode=None, add_completion=False), found
+            alone.command(cmd_name)(function)
+            found = alone
+        command: Any = typer.main.get_command(found)
+        command.name = cmd_name
+        return command
+
 
 app = typer.Typer(
+    cls=Commands,
     name="connector",
     help="Keeps the tables of your own PostgreSQL database and your CRM in agreement, both ways.",
     no_args_is_help=True,
@@ -37,13 +69,6 @@ def options(
 ) -> None:
     """Options of every command."""
     Talk.debug = debug
-
-
-for command in (demo, run, sandbox, migrate, check, sync, explain, status, wait, pause, resume, schema):
-    app.command()(command)
-app.command("fetch-all")(fetch_all)
-app.add_typer(failures, name="failures")
-app.add_typer(brake, name="brake")
 
 
 def main() -> None:

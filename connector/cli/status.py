@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime, timedelta
 from typing import Any
 
 from connector.app.commands import Desk
 from connector.cli.place import AsJson, Data, at_desk
-from connector.cli.talk import age, note, say_json, table
+from connector.cli.talk import age, note, say_json, span, table
 from connector.core.errors import ConnectorError
-from connector.store import brakes, report, sweeps
+from connector.store import brakes, budgets, report, sweeps
 from connector.store.db import Connection
 from connector.store.report import ConnectionState, Now
 
@@ -43,7 +44,7 @@ async def _status(desk: Desk, *, as_json: bool) -> None:
 async def _told(desk: Desk, state: ConnectionState) -> dict[str, Any]:
     async with desk.database.session() as db:
         told = asdict(state) | await _counts(db, Now(state.connection, desk.clock.now()))
-    return told | {"budget": await _budget(desk, state) if state.owner is not None else None}
+    return told | {"budget": await _budget(desk, state)}
 
 
 async def _counts(db: Connection, now: Now) -> dict[str, Any]:
@@ -54,7 +55,10 @@ async def _counts(db: Connection, now: Now) -> dict[str, Any]:
         "needs_person": await report.needs_person(db, now),
         "parked": _by_cause(await report.parked(db, now)),
         "held": _by_cause(await report.held_values(db, now)),
-        "quarantined": [],
+        "quarantined": [
+            {"mapping": mapping, "line": line, "reason": why}
+            for mapping, line, why in await report.quarantined(db, now)
+        ],
         "brake": [
             {"mapping": m, "side": side, "since": at} for m, side, at in await brakes.tripped(db, now.connection)
         ],
@@ -78,12 +82,33 @@ def _by_cause(counted: Sequence[tuple[str | None, str, int]]) -> list[dict[str, 
 
 
 async def _budget(desk: Desk, state: ConnectionState) -> Any:  # noqa: ANN401 (as the owner says)
-    """The windows as the owner knows them; None when it does not say in time."""
+    """The windows as the owner knows them; None when it does not say in time. Without one, what was noted last."""
+    if state.owner is None:
+        return await _noted(desk, state.connection)
     try:
         async with asyncio.timeout(PATIENCE):
             return (await desk.ask(state.connection, "budget", {}))["windows"]
     except (TimeoutError, ConnectorError):
         return None
+
+
+async def _noted(desk: Desk, connection: str) -> Sequence[Mapping[str, object]] | None:
+    """The day's budget as the last owner left it; None once that day is over."""
+    async with desk.database.session() as db:
+        spending = await budgets.load(db, connection)
+    if spending is None or spending.limit is None or spending.day != desk.clock.now().date():
+        return None
+    left = spending.limit - spending.spent if spending.remaining is None else spending.remaining
+    return [
+        {
+            "name": "daily",
+            "limit": spending.limit,
+            "remaining": left,
+            "resets_at": None,
+            "unit": "tokens",
+            "forecast_seconds": None,
+        }
+    ]
 
 
 # --- for people ------------------------------------------------------------------------------------------------------
@@ -97,8 +122,10 @@ def _say(desk: Desk, told: Mapping[str, Any]) -> None:
     if told["url"]:
         print(f"  account: {told['url']} (company {told['company']}, user {told['user']})")
     for window in told["budget"] or ():
-        print(f"  budget {window['name']}: {window['remaining']:.0f} of {window['limit']:.0f} {window['unit']}")
+        print(f"  budget {_window(window, desk.clock.now())}")
     now = desk.clock.now()
+    if told["webhook_at"] is not None:
+        print(f"  webhooks: last one {age(told['webhook_at'], now)} ago")
     print()
     first = [
         (m["mapping"], m["object"], m["table"], m["linked"], m["links"], _first(m), "paused" if m["paused"] else "")
@@ -109,7 +136,20 @@ def _say(desk: Desk, told: Mapping[str, Any]) -> None:
     _gap(table, ("sweep", "object", "age", "records"), [_sweep(desk, s) for s in told["sweeps"]])
     _gap(table, ("parked", "cause", "records"), [tuple(p.values()) for p in told["parked"]])
     _gap(table, ("held values", "cause", "values"), [tuple(h.values()) for h in told["held"]])
+    _gap(table, ("quarantined", "line", "why"), [tuple(q.values()) for q in told["quarantined"]])
     _gap(table, ("brake", "side", "since"), [(b["mapping"], b["side"], age(b["since"], now)) for b in told["brake"]])
+
+
+def _window(window: Mapping[str, Any], now: datetime) -> str:
+    """`daily: 29000 of 30000 tokens left, resets in 5 h, at the present rate spent in 3 d`."""
+    said = f"{window['name']}: {window['remaining']:.0f} of {window['limit']:.0f} {window['unit']} left"
+    if window["name"] != "daily":
+        return said
+    if window["resets_at"] is not None:
+        said += f", resets in {span(datetime.fromisoformat(window['resets_at']) - now)}"
+    if window["forecast_seconds"] is not None:
+        said += f", at the present rate spent in {span(timedelta(seconds=window['forecast_seconds']))}"
+    return said
 
 
 def _state(told: Mapping[str, Any]) -> str:

@@ -54,6 +54,10 @@ class CursorExpiredError(ConnectorError):
     """A paging or change cursor is no longer valid: list again from the start."""
 
 
+class SchemaMovedError(ConnectorError):
+    """A table of the app is not what was last seen: it is looked at again, then the record is tried again."""
+
+
 class NotOwnerError(ConnectorError):
     """Another process owns the connection now: nothing may be written any more."""
 

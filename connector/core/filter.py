@@ -75,8 +75,8 @@ def _spellings(field: CrmField, value: Json, metadata: Metadata) -> Json:
 
 
 def _words(field: CrmField, metadata: Metadata) -> Callable[[str], tuple[str, ...]] | None:
-    if field.type is FieldType.KEY:
-        labels = {option.id: (option.label,) for option in field.options}
+    if field.type in (FieldType.KEY, FieldType.ENUM, FieldType.SET):
+        labels = {option.id: (option.label, *option.former) for option in field.options}
         return lambda item: labels.get(item, ())
     known = known_words(field, metadata)
     if known is None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from connector.core.mapping import (
     Backfill,
@@ -24,7 +24,21 @@ from connector.core.mapping import (
     SetValue,
 )
 from connector.core.model import AppKey, CrmId, CrmValue, Json
+from connector.core.pins import Pins
 from connector.core.schema import CrmField, Table
+
+RETURNED: Final = "~"
+"""In a rule, what stands before the number of the line's returns."""
+
+
+def digest(rule: str) -> str:
+    """A rule without the number of returns."""
+    return rule.partition(RETURNED)[0]
+
+
+def returns(rule: str) -> int:
+    """How often the line of a rule had returned after it was set aside."""
+    return int(rule.partition(RETURNED)[2] or 0)
 
 
 class HeldError(Exception):
@@ -157,6 +171,10 @@ class BoundMapping:
     set_app: Mapping[str, SetValue]
     updated_at: str | None
     brake: BrakeSpec
+    aside: tuple[str, ...] = ()
+    """Names of the lines that are set aside: both their sides are left as they are."""
+    incomplete: bool = False
+    """A match key or a required column is set aside with its line: no new pair can be made for now."""
 
     @property
     def hears(self) -> bool:
@@ -175,3 +193,4 @@ class Bound:
 
     mappings: Mapping[str, BoundMapping]
     problems: tuple[Problem, ...]
+    pins: Pins = field(default_factory=Pins)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from connector.core.line import HeldError, Line, Refs, UnresolvedError
+from connector.core.line import HeldError, Line, Refs, UnresolvedError, digest, returns
 from connector.core.mapping import Conflict, Direction, Empty
 from connector.core.model import ABSENT, Clocks, CrmValue, Json, Pair, Side
 
@@ -140,10 +140,18 @@ def decide(line: Line, given: Inputs) -> Decision:
     base = given.base if given.base is not None and given.base.rule == line.rule else None
     if given.crm is ABSENT and (base is None or line.direction is Direction.RECEIVE):
         return Decision(line, Verdict.NOTHING, Reason.NOT_IN_PAYLOAD, given.app, given.crm)
-    decision = _first_sight(line, given) if base is None else _three_way(line, given, base)
+    decision = _three_way(line, given, base) if base is not None else _without_base(line, given)
     if _barred(decision, given.grounds):
         return Decision(line, Verdict.NOTHING, Reason.NOT_ELIGIBLE, given.app, given.crm)
     return decision
+
+
+def _without_base(line: Line, given: Inputs) -> Decision:
+    """A line whose rule is new, or that was set aside and is back."""
+    before = given.base
+    if before is not None and returns(before.rule) < returns(line.rule):
+        return _returned(line, given, before)
+    return _first_sight(line, given)
 
 
 def _barred(d: Decision, grounds: Grounds) -> bool:
@@ -208,6 +216,23 @@ def _first_sight(line: Line, given: Inputs) -> Decision:
         return _conflict(line, given, first_sight=True)
     move = _send if line.direction is Direction.SEND else _receive
     return move(line, given, Reason.FIRST_SIGHT_SOURCE, overwrites=True)
+
+
+def _returned(line: Line, given: Inputs, before: Pair) -> Decision:
+    """A line that was set aside meets its record again: what is empty is filled, nothing but an edit overwrites.
+
+    A value in the CRM that is not what was agreed is an edit, for fields there have no defaults; one in a row is an edit
+    if it was noticed as such, else it is what a migration or a restore left there.
+    """
+    if empty(given.app) or empty(given.crm) or agrees(line, given.app, given.crm, given.grounds.refs):
+        return _first_sight(line, given)
+    alike = digest(before.rule) == digest(line.rule)
+    if alike and line.direction.receives and line.converter.same_app(given.app, before.app):
+        return _receive(line, given, Reason.CRM_CHANGED)
+    noticed = line.direction.sends and any(column in given.grounds.clocks.app for column in line.columns)
+    if alike and noticed and given.crm is not ABSENT and line.converter.same_crm(given.crm, before.crm):
+        return _send(line, given, Reason.APP_CHANGED)
+    return _agree(line, given, Reason.FIRST_SIGHT_KEPT)
 
 
 def _conflict(line: Line, given: Inputs, *, first_sight: bool) -> Decision:

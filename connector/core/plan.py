@@ -261,7 +261,7 @@ def _app_half(s: Situation) -> Plan:
     matched = _match(s)
     if matched is not None and matched.step is not Step.PARK:
         return matched
-    return _row_kept_out(s, s.row) or matched or _too_early(s) or _create(s)
+    return _row_kept_out(s, s.row) or _incomplete(s) or matched or _too_early(s) or _create(s)
 
 
 def _row_kept_out(s: Situation, row: Row) -> Plan | None:
@@ -269,6 +269,11 @@ def _row_kept_out(s: Situation, row: Row) -> Plan | None:
         return _excluded("direction")
     failed = failing(s.mapping.only_send, row.columns.get, s.linked_in)
     return _excluded(f"only.send {failed.name}") if failed is not None else None
+
+
+def _incomplete(s: Situation) -> Plan | None:
+    """While a match key is set aside nobody can tell what a new record would double."""
+    return _wait("quarantined") if s.mapping.incomplete else None
 
 
 def _too_early(s: Situation) -> Plan | None:
@@ -301,7 +306,7 @@ def _crm_half(s: Situation) -> Plan:
     if matched is not None and matched.step is not Step.PARK:
         return matched
     twin = _park("duplicate") if s.kin is Kin.TWIN else None
-    return _record_kept_out(s, s.crm) or twin or matched or _insert(s, s.crm)
+    return _record_kept_out(s, s.crm) or _incomplete(s) or twin or matched or _insert(s, s.crm)
 
 
 def _of_another_link(s: Situation, record: Record) -> Plan | None:

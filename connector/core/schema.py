@@ -48,10 +48,11 @@ class FieldType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One choice of an enum or set field. `id` is what records hold, as text."""
+    """One choice of an enum or set field. `id` is what records hold, as text; `former` labels still find it."""
 
     id: str
     label: str
+    former: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class Column:
     """A column of an application's table. `type` is PostgreSQL's `format_type` text; `kind` its family.
 
     kind: text integer number boolean date time interval timestamp timestamptz uuid json array enum other. Of a domain,
-    `base` is the type that it is made of in the end.
+    `base` is the type that it is made of in the end. `number` tells a column from a later one of the same name.
     """
 
     name: str
@@ -131,6 +132,8 @@ class Column:
     def plain_type(self) -> str:
         """The type without its domain."""
         return self.base or self.type
+
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from connector.core.errors import RateLimitedError, UnavailableError
 from connector.core.model import Lane
 from connector.crm.clock import Clock
 from connector.crm.ledger import Burst, Daily, Told
-from connector.ports import Window
+from connector.ports import Spending, Window
 
 SOON: Final = 5.0
 """A pause longer than this many seconds is not waited for: the caller hears when to come back."""
@@ -133,6 +133,14 @@ class Limiter:
             return (burst,)
         midnight = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
         return (burst, Window("daily", limit, limit if remaining is None else max(0.0, remaining), midnight))
+
+    def spending(self) -> Spending:
+        """What was spent today."""
+        return self._daily.spending(self._clock.now())
+
+    def resume(self, before: Spending) -> None:
+        """Go on from what an earlier process spent."""
+        self._daily.resume(before, self._clock.now())
 
     async def close(self) -> None:
         """Stop granting; who still waits hears that nothing leaves any more."""

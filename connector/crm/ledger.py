@@ -7,6 +7,8 @@ from datetime import date, datetime, timedelta
 from heapq import heappop, heappush
 from typing import Final
 
+from connector.ports import Spending
+
 PROBE: Final = timedelta(hours=1)
 """A spent day is asked about again after this long: no vendor says in which time zone the day ends."""
 
@@ -101,6 +103,23 @@ class Daily:
             self._told_limit = told.daily_limit
         if told.daily_remaining is not None:
             self._told = told.daily_remaining + charged
+
+    def spending(self, now: datetime) -> Spending:
+        """What was spent on the day of `now`, and what the server told last."""
+        self.turn(now)
+        told = None if self._told is None else max(0.0, self._told - self.charged)
+        return Spending(now.date(), self.charged - self._day_began, self._told_limit, told)
+
+    def resume(self, before: Spending, now: datetime) -> None:
+        """Go on from what an earlier process spent on the same day; what was told since stays."""
+        self.turn(now)
+        if self._told_limit is None:
+            self._told_limit = before.limit
+        if before.day != now.date():
+            return
+        self._day_began = min(self._day_began, self.charged - before.spent)
+        if self._told is None and before.remaining is not None:
+            self._told = before.remaining + self.charged
 
     def forget(self) -> None:
         """Drop what the server said: only the next answer can tell."""

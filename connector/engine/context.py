@@ -22,13 +22,17 @@ from connector.core.line import Bound, BoundMapping
 from connector.core.mapping import MappingSet
 from connector.core.match import MatchKey
 from connector.core.model import AppKey, Base, CrmId, Json, LinkId, Record
-from connector.core.schema import Metadata
+from connector.core.schema import Metadata, Table
 from connector.engine.clock import Clock
+from connector.engine.forecast import Forecast
 from connector.engine.tenure import Tenure
 from connector.local.tables import Shape
 from connector.obs.metrics import Metrics
 from connector.ports import CRM, Capabilities
 from connector.store.db import Connection, Database, Fence
+
+Tables = Mapping[tuple[str, str], Table]
+"""(schema, name) → the table as the catalogue describes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +43,15 @@ class Rules:
     bound: Bound
     metadata: Metadata
     shapes: Mapping[str, Shape]
+    tables: Tables = field(default_factory=dict)
 
     def of_object(self, name: str) -> Sequence[BoundMapping]:
         """The mappings of a CRM object in file order."""
         return [mapping for mapping in self.bound.mappings.values() if mapping.object == name]
+
+    def blocked(self, mapping: str | None) -> bool:
+        """True for a mapping of the set that does not fit both schemas now: its records wait."""
+        return mapping not in self.bound.mappings and any(mapping == spec.name for spec in self.spec.mappings)
 
     @property
     def objects(self) -> Sequence[str]:
@@ -139,6 +148,9 @@ class Context:
     clock_error: float = 1.0
     pushed: bool = False
     """Webhooks reach us."""
+    webhook_at: datetime | None = None
+    """When the last webhook came that this process folded."""
+    forecast: Forecast = field(default_factory=Forecast)
     subscribed: str | None = None
     """The subscription made under the password in force."""
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)

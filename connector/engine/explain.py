@@ -139,8 +139,13 @@ class Explainer:
             yield f"{found.standing.state}: {found.standing.cause}"
         if case.situation is not None and case.situation.kin is Kin.COPY and not case.situation.mapping.direction.sends:
             yield "the record is a copy: it keeps the key of the one it was copied from, for the mapping only receives"
+        yield from self._aside(name)
         for line, cause in planned.held.items():
             yield f"held value {line}: {cause}"
+
+    def _aside(self, name: str) -> Iterable[str]:
+        aside = self.context.rules.bound.pins.aside
+        return (f"quarantined {line}: {why}" for (mapping, line), why in aside.items() if mapping == name)
 
 
 def mapping_of(context: Context, args: Mapping[str, str]) -> BoundMapping:

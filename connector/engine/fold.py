@@ -69,6 +69,7 @@ class Folder:
             hints = [hint_from_json(event.hint) for event in events]
             for name, group in _by_object(hints).items():
                 await self._fold_object(db, name, group, now)
+        self.context.webhook_at = max(event.received_at for event in events)
         if any(hint.kind is HintKind.SCHEMA for hint in hints):
             self.context.schema_moved.set()
         return True

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from datetime import datetime
+
 from connector.engine.context import Context
-from connector.store import report
+from connector.store import connections, report
 
 EVERY = 5.0
 
@@ -13,7 +16,7 @@ class Gauges:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self._remaining, self._looked_at = 0.0, context.clock.monotonic()
+        self._kept: datetime | None = None
 
     async def run(self) -> None:
         """Refreshes until cancelled."""
@@ -36,6 +39,7 @@ class Gauges:
             metrics.parked_records,
             metrics.held_values,
             metrics.brake_tripped,
+            metrics.quarantined_fields,
         ):
             gauge.clear()
         for item in counted:
@@ -48,8 +52,20 @@ class Gauges:
             metrics.held_values.labels(context.label(mapping), cause).set(n)
         for mapping, side in tripped:
             metrics.brake_tripped.labels(context.label(mapping), side).set(1)
+        for mapping, n in Counter(mapping for mapping, _ in context.rules.bound.pins.aside).items():
+            metrics.quarantined_fields.labels(context.label(mapping)).set(n)
         self._budget()
         self._state()
+        await self._keep_webhook_time()
+
+    async def _keep_webhook_time(self) -> None:
+        """For commands, which see the database only."""
+        at = self.context.webhook_at
+        if at is None or at == self._kept:
+            return
+        async with self.context.database.session() as db:
+            await connections.save_webhook_time(db, self.context.name, at)
+        self._kept = at
 
     def _state(self) -> None:
         gates, gauge = self.context.gates, self.context.metrics.connection_state
@@ -58,16 +74,9 @@ class Gauges:
             gauge.labels(self.context.name, state).set(int(state == now))
 
     def _budget(self) -> None:
-        for window in self.context.crm.budget():
+        context, metrics = self.context, self.context.metrics
+        for window in context.crm.budget():
             if window.name == "daily":
-                self._forecast(window.remaining)
-
-    def _forecast(self, remaining: float) -> None:
-        """Seconds until the day's budget is spent at the rate since the last look; infinite when nothing is spent."""
-        metrics, now = self.context.metrics, self.context.clock.monotonic()
-        spent, passed = self._remaining - remaining, now - self._looked_at
-        metrics.crm_tokens_remaining.labels(self.context.name).set(remaining)
-        if passed > 0 and spent >= 0:
-            seconds = remaining * passed / spent if spent > 0 else float("inf")
-            metrics.crm_tokens_forecast.labels(self.context.name).set(seconds)
-        self._remaining, self._looked_at = remaining, now
+                context.forecast.note(context.clock.monotonic(), window.remaining)
+                metrics.crm_tokens_remaining.labels(context.name).set(window.remaining)
+                metrics.crm_tokens_forecast.labels(context.name).set(context.forecast.seconds)

@@ -31,17 +31,18 @@ async def unsettled(
     context: Context, db: Connection, records: Sequence[Record], known: Mapping[CrmId, Glance]
 ) -> Sequence[Record]:
     """The records of a page that must be reconciled."""
+    rules = context.rules
     groups: dict[str, dict[AppKey, Record]] = defaultdict(dict)
     rest: list[Record] = []
     for record in records:
         link = known.get(record.id)
-        if link is not None and link.app_key and link.mapping and link.mapping in context.rules.bound.mappings:
+        if link is not None and link.app_key and link.mapping and link.mapping in rules.bound.mappings:
             groups[link.mapping][link.app_key] = record
         else:
             rest.append(record)
     for name, pairs in groups.items():
-        mapping = context.rules.bound.mappings[name]
-        rows = await tables.read(db, context.rules.shapes[name], pairs)
+        mapping = rules.bound.mappings[name]
+        rows = await tables.read(db, rules.shapes[name], pairs)
         rest += [
             record
             for key, record in pairs.items()

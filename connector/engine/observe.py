@@ -190,12 +190,13 @@ class Observer:
     async def _dangling(self, db: Connection, wanted: Iterable[tuple[str, AppKey]]) -> frozenset[Parent]:
         """Parents that no row has: nothing guards the reference, or the row was deleted before its child was."""
         groups: dict[str, set[AppKey]] = defaultdict(set)
+        shapes = self.context.rules.shapes
         for target, key in wanted:
-            if target in self.context.rules.shapes:
+            if target in shapes:
                 groups[target].add(key)
         found: set[Parent] = set()
         for target, keys in groups.items():
-            there = await tables.existing(db, self.context.rules.shapes[target], keys)
+            there = await tables.existing(db, shapes[target], keys)
             found |= {Parent(target, Side.APP, key) for key in keys - there}
         return frozenset(found)
 

@@ -27,7 +27,7 @@ def link_write(result: Result) -> LinkWrite:
     """The link as it will be."""
     link, plan = result.case.link, result.plan
     done = plan is not None and not result.stale and result.refused is None
-    base = _base(result) if done else link.base
+    base = {**_aside(result), **(_base(result) if done else link.base)}
     record = result.case.crm if isinstance(result.case.crm, Record) else None
     state = plan.state if plan is not None and done else link.state
     if link.crm_id is not None and link.app_key is not None and state in (LinkState.OPEN, LinkState.EXCLUDED):
@@ -49,6 +49,12 @@ def link_write(result: Result) -> LinkWrite:
         _still_sent(result, base),
         link.released or (plan is not None and done and plan.heir is not None),
     )
+
+
+def _aside(result: Result) -> Base:
+    """Lines that are set aside, for pairs made meanwhile: a base that no rule fits, older than the line's return."""
+    mapping = result.case.mapping
+    return {name: Pair(None, None) for name in mapping.aside} if mapping is not None else {}
 
 
 def _base(result: Result) -> Base:

@@ -19,6 +19,7 @@ from connector.core.errors import (
     UnauthorisedError,
     UnavailableError,
 )
+from connector.engine.bookkeeper import Bookkeeper
 from connector.engine.context import Context
 from connector.engine.fetch_all import FetchAll
 from connector.engine.fold import Folder
@@ -53,6 +54,7 @@ class Parts:
     requests: Requests
     hooks: Hooks
     gauges: Gauges
+    bookkeeper: Bookkeeper
     fetch_all: FetchAll
 
 
@@ -69,6 +71,7 @@ def assemble(context: Context, address: Address | None) -> Parts:
         Requests(context, sweeper, fetch_all),
         Hooks(context, address),
         Gauges(context),
+        Bookkeeper(context),
         fetch_all,
     )
 
@@ -84,7 +87,15 @@ async def work(parts: Parts, also: Callable[[Context], Awaitable[None]]) -> None
             group.create_task(_heartbeat(context))
             group.create_task(_watch_gates(context))
             group.create_task(_watch_outages(context))
-            for part in (parts.folder, parts.worker, parts.scheduler, parts.requests, parts.hooks, parts.gauges):
+            for part in (
+                parts.folder,
+                parts.worker,
+                parts.scheduler,
+                parts.requests,
+                parts.hooks,
+                parts.gauges,
+                parts.bookkeeper,
+            ):
                 group.create_task(part.run())
             group.create_task(_as_coroutine(also(context)))
     except* (NotOwnerError, *AWAY) as trouble:

@@ -92,6 +92,8 @@ class Reconciler:
         return ready, rulings
 
     def _early(self, case: Case) -> Result | None:
+        if case.rules.blocked(case.link.mapping):
+            return Result(case, deferral=deferral(case, WorkState.WAITING, "quarantined"))
         if case.mapping is None:
             return Result(case, drop=case.link.half and case.link.state is LinkState.OPEN)
         if case.mapping.name in self.context.gates.paused_mappings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -144,7 +145,8 @@ class Requests:
         return {"released": released}
 
     async def _budget(self, _: Request) -> Result:
-        windows = self.context.crm.budget()
+        seconds = self.context.forecast.seconds
+        spent_in = {"daily": seconds if math.isfinite(seconds) else None}
         return {
             "windows": [
                 {
@@ -153,8 +155,9 @@ class Requests:
                     "remaining": w.remaining,
                     "resets_at": w.resets_at.isoformat() if w.resets_at is not None else None,
                     "unit": w.unit,
+                    "forecast_seconds": spent_in.get(w.name),
                 }
-                for w in windows
+                for w in self.context.crm.budget()
             ]
         }
 

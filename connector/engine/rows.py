@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import asyncpg
 
+from connector.core.errors import SchemaMovedError
 from connector.core.held_back import held_back
 from connector.core.model import AppKey, Row
 from connector.core.plan import DeleteRow, InsertRow, UpdateRow
@@ -28,7 +29,10 @@ async def write_rows(db: Connection, batch: Batch) -> None:
         return
     await tables.wait_at_most(db, PATIENCE)
     for name, group in grouped(acting, lambda r: r.case.mapping.name if r.case.mapping else "").items():
-        await _write_all(db, group[0].case.rules.shapes[name], group, batch)
+        try:
+            await _write_all(db, group[0].case.rules.shapes[name], group, batch)
+        except SchemaMovedError:
+            put_off(group, LATER)
     await tables.wait_at_most(db, None)
 
 

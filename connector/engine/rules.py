@@ -6,13 +6,15 @@ from dataclasses import replace
 from datetime import datetime
 
 import asyncpg
+from pydantic import TypeAdapter
 
 from connector.core.bind import bind
 from connector.core.line import BoundMapping
 from connector.core.mapping import Access, MappingSet, Rollout
 from connector.core.model import Lane
+from connector.core.pins import Pins, former_words
 from connector.core.schema import Metadata
-from connector.engine.context import Rules
+from connector.engine.context import Rules, Tables
 from connector.local import capture
 from connector.local.capture import Capture
 from connector.local.catalogue import Connection, describe, quote_ident, quote_literal
@@ -23,17 +25,33 @@ from connector.store.db import Database, Fence
 LOCK_TRIES = 30
 
 
-async def make_rules(database: Database, spec: MappingSet, metadata: Metadata, *, applied: bool = False) -> Rules:
-    """The set joined with both schemas; problems are in `bound`, usable mappings too.
+METADATA, PINS = TypeAdapter(Metadata), TypeAdapter(Pins)
+"""How the connection's row keeps them."""
 
-    Of a set that is `applied` already, a field or option that went missing costs only its own line.
-    """
+
+async def make_rules(
+    database: Database, spec: MappingSet, metadata: Metadata, pins: Pins, *, applied: bool = False
+) -> Rules:
+    """The set joined with both schemas as they are now, see `joined`."""
+    return joined(spec, metadata, await described(database, spec), pins, applied=applied)
+
+
+async def described(database: Database, spec: MappingSet) -> Tables:
+    """The tables of the set that exist."""
     async with database.session() as db:
-        tables = await describe(db, {(m.schema, m.table) for m in spec.mappings})
-    bound = bind(confined(spec), metadata, tables, quarantine=applied)
+        return await describe(db, {(m.schema, m.table) for m in spec.mappings})
+
+
+def joined(spec: MappingSet, metadata: Metadata, tables: Tables, pins: Pins, *, applied: bool) -> Rules:
+    """The set joined with both schemas; problems are in `bound`, usable mappings and the pins from now on too.
+
+    Of a set that is `applied` already, a field or column that went missing costs only its own line.
+    """
+    known = former_words(metadata, pins)
+    bound = bind(confined(spec), known, tables, pins=pins, quarantine=applied)
     name = spec.connection.name
     shapes = {m.name: _shape(name, m) for m in bound.mappings.values()}
-    return Rules(spec, bound, metadata, shapes)
+    return Rules(spec, bound, known, shapes, tables)
 
 
 def usable(rules: Rules) -> frozenset[tuple[str, str, str]]:
@@ -76,27 +94,34 @@ def captured(mapping: BoundMapping) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-async def prepare_tables(database: Database, fence: Fence, rules: Rules, now: datetime) -> None:
-    """Makes the capture triggers; rows that are older than them and not to be sent are recorded as left out."""
+async def prepare_tables(database: Database, fence: Fence, rules: Rules, now: datetime) -> list[str]:
+    """Makes the capture triggers; rows that are older than them and not to be sent are recorded as left out.
+
+    The mappings whose triggers were made anew: what happened before may be unknown.
+    """
+    renewed = []
     for mapping in rules.bound.mappings.values():
         wanted = Capture(fence.connection, mapping.name, rules.shapes[mapping.name], captured(mapping))
-        await _install(database, fence, mapping, wanted, now)
+        if await _install(database, fence, mapping, wanted, now):
+            renewed.append(mapping.name)
+    return renewed
 
 
-async def _install(database: Database, fence: Fence, mapping: BoundMapping, wanted: Capture, now: datetime) -> None:
-    """Waits for the table's lock a second at a time: the application is never held up longer."""
+async def _install(database: Database, fence: Fence, mapping: BoundMapping, wanted: Capture, now: datetime) -> bool:
+    """Waits for the table's lock a second at a time: the application is never held up longer. True for another time."""
     for attempt in range(LOCK_TRIES):
         try:
             async with database.transaction(fence) as db:
                 first = await capture.is_new(db, wanted)
-                await capture.install(db, wanted)
+                made = await capture.install(db, wanted)
                 if first and (not mapping.backfill.all or mapping.backfill.since is not None):
                     await leave_out(db, mapping, wanted, now)
         except asyncpg.LockNotAvailableError:
             if attempt == LOCK_TRIES - 1:
                 raise
         else:
-            return
+            return made and not first
+    return False
 
 
 async def leave_out(db: Connection, mapping: BoundMapping, wanted: Capture, now: datetime) -> None:

@@ -108,6 +108,8 @@ class Sender:
     async def _failed(self, case: Case, found: Plan, error: ConnectorError, intent: IntentId) -> Result:
         """Certainly not applied. A refused value is held alone; the rest of the record goes on."""
         self.context.failures.note(error)
+        if isinstance(error, RefusedError) and any(f.custom for d in _named_lines(found, error) for f in d.line.fields):
+            self.context.schema_moved.set()  # the field may be gone
         if not isinstance(error, RefusedError) or (error.code == "missing" and case.item.attempt < LOOKS):
             return replace(undone(case, retry(case.item, error, self.context.clock.now())), settled=[intent])
         rest = _without(found, _named_lines(found, error))

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from connector.core.line import BoundMapping
 from connector.core.model import AppKey, CrmId, Lane, LinkId, Record
 from connector.engine.context import Context
 from connector.engine.gates import opened
@@ -45,10 +46,10 @@ class Sweeper:
         began = self.context.clock.now()
         crm_now = began + timedelta(seconds=self.context.clock_offset)
         since = sweep.since if sweep is not None and sweep.since is not None else crm_now - FIRST_LOOK
-        latest, cursor, seen = since, None, 0
+        latest, cursor, seen, blind = since, None, 0, not self.context.pushed
         while True:
             read_at = self.context.clock.now()
-            page = await self.context.crm.changed(name, since - OVERLAP, cursor, lane=Lane.SWEEP)
+            page = await self.context.crm.changed(name, since - OVERLAP, cursor, lane=Lane.SWEEP, past_reserve=blind)
             latest = max([latest, *(r.modified_at for r in page.records if r.modified_at is not None)])
             seen += await self.page(name, page.records, read_at, Lane.SWEEP)
             await self._gone(name, page.deleted)
@@ -172,12 +173,13 @@ class Sweeper:
 
     async def rows(self, name: str, lane: Lane) -> None:
         """Finds rows without a link and links without a row, for the mappings of an object."""
-        for mapping in self.context.rules.of_object(name):
-            await self._rows_without_link(mapping.name, lane)
-            await self._links_without_row(mapping.name, lane)
+        rules = self.context.rules
+        for mapping in rules.of_object(name):
+            await self._rows_without_link(mapping, rules.shapes[mapping.name], lane)
+            await self._links_without_row(mapping.name, rules.shapes[mapping.name], lane)
 
-    async def _rows_without_link(self, mapping: str, lane: Lane) -> None:
-        bound, shape = self.context.rules.bound.mappings[mapping], self.context.rules.shapes[mapping]
+    async def _rows_without_link(self, bound: BoundMapping, shape: tables.Shape, lane: Lane) -> None:
+        mapping = bound.name
         if not (bound.direction.sends or (bound.direction.receives and bound.match)):
             return
         after: AppKey | None = None
@@ -195,8 +197,8 @@ class Sweeper:
                 return
             after = keys[-1]
 
-    async def _links_without_row(self, mapping: str, lane: Lane) -> None:
-        shape, after = self.context.rules.shapes[mapping], LinkId(0)
+    async def _links_without_row(self, mapping: str, shape: tables.Shape, lane: Lane) -> None:
+        after = LinkId(0)
         while True:
             async with self.context.change() as db:
                 found = await sweeps.linked_rows(db, self.context.name, mapping, after, ROWS)

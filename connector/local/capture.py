@@ -56,13 +56,29 @@ def definition(capture: Capture, number: str) -> str:
         "insert into connector.change (connection, mapping, capture, op, columns, keys) select "
         f"{quote_literal(capture.connection)}, {quote_literal(capture.mapping)}, {number}"
     )
+    differing = mask([capture.shape.table.columns[name] for name in capture.columns])
+    everything = f"{into}, 'T', 0, '{{}}'::text[];"
     bodies = {
         "insert": f"{into}, 'I', 0, array_agg(n.{key}::text) from new_rows n having count(*) > 0;",
-        "update": _update(into, key, mask([capture.shape.table.columns[name] for name in capture.columns])),
+        "update": _guarded(differing, _update(into, key, differing), everything),
         "delete": f"{into}, 'D', 0, array_agg(o.{key}::text) from old_rows o having count(*) > 0;",
-        "truncate": f"{into}, 'T', 0, '{{}}'::text[];",
+        "truncate": everything,
     }
     return "\n".join(_trigger(capture, event, body) for event, body in bodies.items())
+
+
+def _guarded(needed: str, body: str, otherwise: str) -> str:
+    """The body, unless a column that it needs was dropped: the application's own statement must not fail for us.
+
+    Asked without a row and without writing: a block that writes would cost every statement a subtransaction's number.
+    """
+    return f"""begin
+    perform {needed} from new_rows n, old_rows o where false;
+  exception when undefined_column then
+    {otherwise}
+    return null;
+  end;
+  {body}"""
 
 
 def _update(into: str, key: str, differing: str) -> str:

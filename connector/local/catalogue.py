@@ -17,7 +17,7 @@ Connection = asyncpg.pool.PoolConnectionProxy
 _RELATIONS: Final[Mapping[str, str]] = {"r": "table", "p": "table", "v": "view", "m": "view", "f": "foreign table"}
 
 _COLUMNS = """
-select n.nspname as schema, c.relname as name, c.relkind::text as relation, a.attname as column,
+select n.nspname as schema, c.relname as name, c.relkind::text as relation, a.attname as column, a.attnum as number,
        format_type(a.atttypid, a.atttypmod) as type, a.atttypid as type_id, a.atttypmod as modifier,
        not a.attnotnull as nullable, pg_get_expr(d.adbin, d.adrelid) as default,
        a.attgenerated <> '' as generated, a.attidentity <> '' as identity,
@@ -84,6 +84,7 @@ def _column(row: asyncpg.Record, known: types.Types) -> Column:
         default=default or plain.default,
         generated=row["generated"],
         identity=row["identity"],
+        number=row["number"],
     )
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -17,6 +18,7 @@ from typing import Final
 import asyncpg
 import orjson
 
+from connector.core.errors import SchemaMovedError
 from connector.core.model import AppKey, Row
 from connector.core.schema import Column, Table
 from connector.local.catalogue import Connection, quote_ident
@@ -87,23 +89,34 @@ def from_text(column: Column, source: str) -> str:
     return f"{source}::{column.type}"
 
 
+@contextmanager
+def as_last_seen(shape: Shape) -> Iterator[None]:
+    """SchemaMovedError where a statement that only reads names what is not there any more."""
+    try:
+        yield
+    except (asyncpg.UndefinedColumnError, asyncpg.UndefinedTableError) as error:
+        raise SchemaMovedError(f"{shape.sql_name} is not as it was last seen") from error
+
+
 async def read(db: Connection, shape: Shape, keys: Iterable[AppKey], *, lock: bool = False) -> Mapping[AppKey, Row]:
     """The rows that exist. With `lock` they stay locked until the transaction ends; rows locked elsewhere are left out."""
-    rows = await db.fetch(
-        f"select {shape.select_list} from {shape.sql_name} t "
-        f"where {shape.sql_key} = any($1::text[]::{shape.key_type}[]) {'for update skip locked' if lock else ''}",
-        sorted(keys),
-    )
+    with as_last_seen(shape):
+        rows = await db.fetch(
+            f"select {shape.select_list} from {shape.sql_name} t "
+            f"where {shape.sql_key} = any($1::text[]::{shape.key_type}[]) {'for update skip locked' if lock else ''}",
+            sorted(keys),
+        )
     return {AppKey(row[0]): shape.row(row) for row in rows}
 
 
 async def existing(db: Connection, shape: Shape, keys: Iterable[AppKey]) -> frozenset[AppKey]:
     """Which of the keys have a row; a text that cannot be a key of the table has none."""
-    rows = await db.fetch(
-        f"select {shape.sql_key}::text from {shape.sql_name} t "
-        f"where {shape.sql_key} = any($1::text[]::{shape.key_type}[])",
-        sorted(key for key in keys if may_be_key(shape, key)),
-    )
+    with as_last_seen(shape):
+        rows = await db.fetch(
+            f"select {shape.sql_key}::text from {shape.sql_name} t "
+            f"where {shape.sql_key} = any($1::text[]::{shape.key_type}[])",
+            sorted(key for key in keys if may_be_key(shape, key)),
+        )
     return frozenset(AppKey(row[0]) for row in rows)
 
 
@@ -118,11 +131,12 @@ def may_be_key(shape: Shape, key: AppKey) -> bool:
 async def keys(db: Connection, shape: Shape, after: AppKey | None, limit: int) -> Sequence[AppKey]:
     """Keys in their order, beginning behind `after`."""
     where = f"where {shape.sql_key} > $2::text::{shape.key_type}" if after is not None else "where $2::text is null"
-    rows = await db.fetch(
-        f"select {shape.sql_key}::text from {shape.sql_name} t {where} order by {shape.sql_key} limit $1",
-        limit,
-        after,
-    )
+    with as_last_seen(shape):
+        rows = await db.fetch(
+            f"select {shape.sql_key}::text from {shape.sql_name} t {where} order by {shape.sql_key} limit $1",
+            limit,
+            after,
+        )
     return [AppKey(row[0]) for row in rows]
 
 
@@ -133,11 +147,12 @@ async def find(
     names = [f"v{n}" for n in range(len(expressions))]
     joined = " and ".join(f"{expression} = n.{name}" for expression, name in zip(expressions, names, strict=True))
     arrays = ", ".join(f"${n + 1}::text[]" for n in range(len(expressions)))
-    rows = await db.fetch(
-        f"select distinct {shape.select_list} from {shape.sql_name} t "
-        f"join unnest({arrays}) n({', '.join(names)}) on {joined}",
-        *[[value[n] for value in values] for n in range(len(expressions))],
-    )
+    with as_last_seen(shape):
+        rows = await db.fetch(
+            f"select distinct {shape.select_list} from {shape.sql_name} t "
+            f"join unnest({arrays}) n({', '.join(names)}) on {joined}",
+            *[[value[n] for value in values] for n in range(len(expressions))],
+        )
     return [shape.row(row) for row in rows]
 
 

@@ -34,6 +34,8 @@ NO_BODY: Mapping[type[BodyError], tuple[str, int]] = {
 }
 NOT_STORED = {Fate.UNSTORABLE: "not_understood", Fate.AWAY: "database_away"}
 
+CHECK = "X-Connector-Check"
+"""A header of our own: whether a delivery would get here is asked, and nothing is delivered."""
 log = structlog.get_logger()
 
 
@@ -94,6 +96,8 @@ class Inbox:
         if not authentic(request.headers.get(hdrs.AUTHORIZATION), door.credentials):
             self._count(door.connection, "unauthenticated")
             return web.Response(status=401, headers={hdrs.WWW_AUTHENTICATE: 'Basic realm="connector", charset="UTF-8"'})
+        if CHECK in request.headers:
+            return web.Response(status=204)
         self._saw(door.connection)
         return await self._admitted(door, request)
 

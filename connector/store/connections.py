@@ -27,6 +27,7 @@ class ConnectionRow:
     salt: bytes
     webhook_secret: bytes | None
     metadata: str | None
+    pins: str
 
 
 async def ensure(db: Connection, connection: str, crm: str) -> ConnectionRow:
@@ -47,7 +48,7 @@ async def get(db: Connection, connection: str) -> ConnectionRow:
         raise LookupError(connection)
     return ConnectionRow(
         r["connection"], r["state"], r["reason"], r["advice"], r["paused"], r["sends_paused"], bytes(r["salt"]),
-        r["webhook_secret"], r["metadata"],
+        r["webhook_secret"], r["metadata"], r["pins"],
     )  # fmt: skip
 
 
@@ -75,9 +76,42 @@ async def save_metadata(
     )
 
 
+async def keep_metadata(db: Connection, connection: str, metadata: str, now: datetime) -> None:
+    """Keeps the CRM's definitions as they are now."""
+    await db.execute(
+        "update connector.connection set metadata = $2, metadata_at = $3 where connection = $1",
+        connection,
+        metadata,
+        now,
+    )
+
+
+async def pins(db: Connection, connection: str) -> str | None:
+    """What the names of the mapping files stand for; None before the first run."""
+    query = "select to_jsonb(c) ->> 'pins' from connector.connection c where connection = $1"  # older: no such column
+    known: str | None = await db.fetchval(query, connection)
+    return known
+
+
+async def save_pins(db: Connection, connection: str, pins: str) -> None:
+    """Keeps what the names of the mapping files stand for."""
+    await db.execute("update connector.connection set pins = $2 where connection = $1", connection, pins)
+
+
 async def save_webhook_secret(db: Connection, connection: str, secret: bytes) -> None:
     """Keeps the encrypted webhook credentials."""
     await db.execute("update connector.connection set webhook_secret = $2 where connection = $1", connection, secret)
+
+
+async def save_webhook_time(db: Connection, connection: str, at: datetime) -> None:
+    """Keeps when the last webhook came."""
+    await db.execute("update connector.connection set last_webhook_at = $2 where connection = $1", connection, at)
+
+
+async def webhook_secret(db: Connection, connection: str) -> bytes | None:
+    """The encrypted webhook credentials; None before the first run."""
+    sealed = await db.fetchval("select webhook_secret from connector.connection where connection = $1", connection)
+    return bytes(sealed) if sealed is not None else None
 
 
 async def save_credentials(db: Connection, connection: str, credentials: bytes) -> None:

@@ -27,6 +27,7 @@ SPELLING = {
     "bytea_output": "hex",
     "application_name": "connector",
 }
+NAME = {"application_name": "connector"}
 AWAY = (
     OSError,
     asyncpg.PostgresConnectionError,
@@ -49,24 +50,23 @@ class Fence:
 
 
 class Database:
-    """A pool. One instance per process."""
+    """A pool. One instance per process.
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
-        self.pool = pool
+    `pooled` is for a database behind a transaction pooler: sessions there belong to nobody, so each use is one
+    transaction that says how values are spelt, and statements are not kept. Which of the two it is, `dsn` is asked at the
+    first use.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, pooled: asyncpg.Pool | None = None, dsn: str | None = None) -> None:
+        self.pool, self._pooled, self._unasked = pool, pooled, dsn
+        self._asking = asyncio.Lock()
+        self._spelling = ""
 
     @classmethod
     async def open(cls, dsn: str, *, size: int = 10) -> Database:
         """A pool that connects when it is first used: every use may raise one of `AWAY`."""
-        pool = await asyncpg.create_pool(
-            dsn,
-            min_size=0,
-            max_size=size,
-            server_settings=SPELLING,
-            command_timeout=120,
-            timeout=10,
-            reset=_nothing_to_reset,
-        )
-        return cls(pool)
+        direct = _pool(dsn, size, server_settings=SPELLING)
+        return cls(await direct, await _pool(dsn, size, server_settings=NAME, statement_cache_size=0), dsn)
 
     @classmethod
     async def connect(cls, dsn: str, *, size: int = 10) -> Database:
@@ -82,28 +82,67 @@ class Database:
 
     async def close(self) -> None:
         """Closes the pool; waits at most two seconds for sessions in use."""
+        pools = [self.pool, *([self._pooled] if self._pooled is not None else [])]
         try:
-            await asyncio.wait_for(self.pool.close(), 2)
+            await asyncio.wait_for(asyncio.gather(*(pool.close() for pool in pools)), 2)
         except TimeoutError:
-            self.pool.terminate()
+            for pool in pools:
+                pool.terminate()
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Connection]:
-        """A session without a transaction, for reading."""
+        """A session for reading; what it writes one by one is committed at its end at the latest."""
+        await self._ask()
         async with self.pool.acquire() as connection:
-            yield connection
+            if not self._spelling:
+                yield connection
+                return
+            async with connection.transaction():
+                await connection.execute(self._spelling)
+                yield connection
 
     @asynccontextmanager
     async def transaction(self, fence: Fence | None = None) -> AsyncIterator[Connection]:
         """A transaction. With a fence it holds the lease's row: nobody can take the connection over before it ends."""
+        await self._ask()
         async with self.pool.acquire() as connection, connection.transaction():
+            if self._spelling:
+                await connection.execute(self._spelling)
             if fence is not None:
                 await hold(connection, fence)
             yield connection
 
+    async def _ask(self) -> None:
+        """Finds out once whether a pooler stands before the database."""
+        if self._unasked is None:
+            return
+        async with self._asking:
+            asked, pooled = self._unasked, self._pooled
+            if asked and pooled is not None and await _behind_pooler(asked):
+                self.pool, self._pooled = pooled, self.pool
+                self._spelling = "; ".join(
+                    f"set local {n} = '{value}'" for n, value in SPELLING.items() if n not in NAME
+                )
+            self._unasked = None
 
-async def _nothing_to_reset(_: asyncpg.Connection) -> None:
-    """Whatever a session sets is local to its transaction; asyncpg's own reset is one more round trip for every use."""
+
+def _pool(dsn: str, size: int, **settings: Any) -> asyncpg.Pool:  # noqa: ANN401 (as the driver takes them)
+    return asyncpg.create_pool(
+        dsn, min_size=0, max_size=size, command_timeout=120, timeout=10, reset=_nothing_to_reset, **settings
+    )
+
+
+async def _nothing_to_reset(_: object) -> None:
+    """A session is left as it was found: settings end with their transaction, and nothing is listened to."""
+
+
+async def _behind_pooler(dsn: str) -> bool:
+    """True when the process that serves a query is not the one that took the connection."""
+    probe = await asyncpg.connect(dsn, timeout=10, statement_cache_size=0, server_settings=NAME)
+    try:
+        return bool(await probe.fetchval("select pg_backend_pid()") != probe.get_server_pid())
+    finally:
+        await probe.close()
 
 
 async def hold(connection: Connection, fence: Fence) -> None:
@@ -126,13 +165,11 @@ def migrations() -> Sequence[tuple[int, str, str]]:
 
 async def migrate(database: Database) -> Sequence[str]:
     """Brings schema `connector` to this version; the names of what was applied. Any number may run it at once."""
-    async with database.session() as connection:
-        while not await connection.fetchval("select pg_try_advisory_lock($1)", MIGRATION_LOCK):  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
-        try:
-            return await _apply(connection)
-        finally:
-            await connection.execute("select pg_advisory_unlock($1)", MIGRATION_LOCK)
+    while True:
+        async with database.transaction() as connection:
+            if await connection.fetchval("select pg_try_advisory_xact_lock($1)", MIGRATION_LOCK):
+                return await _apply(connection)
+        await asyncio.sleep(0.1)
 
 
 async def _apply(connection: Connection) -> Sequence[str]:
@@ -151,9 +188,8 @@ async def _apply(connection: Connection) -> Sequence[str]:
 
 
 async def _apply_one(connection: Connection, number: int, name: str, sql: str) -> None:
-    async with connection.transaction():
-        await connection.execute(sql)
-        digest = hashlib.sha256(sql.encode()).hexdigest()
-        await connection.execute(
-            "insert into connector.migration (number, name, digest) values ($1, $2, $3)", number, name, digest
-        )
+    await connection.execute(sql)
+    digest = hashlib.sha256(sql.encode()).hexdigest()
+    await connection.execute(
+        "insert into connector.migration (number, name, digest) values ($1, $2, $3)", number, name, digest
+    )

@@ -78,7 +78,8 @@ _STUCK = """
 with recursive stuck as (
     select w.link_id from connector.work w where w.connection = $1
       and (w.state in ('parked', 'braked')
-           or (w.state = 'waiting' and w.cause in ('first_fetch_all', 'first_listing', 'parent_unavailable')))
+           or (w.state = 'waiting'
+               and w.cause in ('first_fetch_all', 'first_listing', 'parent_unavailable', 'quarantined')))
     union
     select w.link_id from connector.work w join stuck s on w.waiting_for = s.link_id
     where w.connection = $1 and w.state = 'waiting')
@@ -117,7 +118,22 @@ async def needs_person(db: Connection, now: Now) -> Mapping[str, int]:
     held = await db.fetchval(
         "select count(*) from connector.link where connection = $1 and held <> '{}'", now.connection
     )
-    return {name: int(row[name]) for name in ("parked", "braked", "waiting")} | {"held": int(held)}
+    aside = len(await quarantined(db, now))
+    return {name: int(row[name]) for name in ("parked", "braked", "waiting")} | {
+        "held": int(held),
+        "quarantined": aside,
+    }
+
+
+async def quarantined(db: Connection, now: Now) -> Sequence[tuple[str, str, str]]:
+    """(mapping, line, why) of the lines that are set aside because one side's schema moved."""
+    rows = await db.fetch(
+        """select m.key as mapping, l.key as line, l.value ->> 'aside' as why
+           from connector.connection c, jsonb_each(c.pins -> 'lines') m, jsonb_each(m.value) l
+           where c.connection = $1 and l.value ->> 'aside' is not null order by 1, 2""",
+        now.connection,
+    )
+    return [(row["mapping"], row["line"], row["why"]) for row in rows]
 
 
 async def loading(db: Connection, now: Now) -> int:

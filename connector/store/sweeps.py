@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -50,10 +50,15 @@ async def save(db: Connection, connection: str, sweep: Sweep) -> None:
     )
 
 
-async def ask(db: Connection, connection: str, kind: str, now: datetime) -> None:
-    """Makes every sweep of a kind due, when some are already known."""
+async def ask(db: Connection, connection: str, kind: str, now: datetime, objects: Iterable[str] | None = None) -> None:
+    """Makes the sweeps of a kind due that are already known: of these objects, or of all."""
     await db.execute(
-        "update connector.sweep set due_at = $3 where connection = $1 and kind = $2", connection, kind, now
+        """update connector.sweep set due_at = $3
+           where connection = $1 and kind = $2 and ($4::text[] is null or object = any($4::text[]))""",
+        connection,
+        kind,
+        now,
+        sorted(objects) if objects is not None else None,
     )
 
 

@@ -277,6 +277,16 @@ async def hurry(db: Connection, connection: str, cause: str, now: datetime) -> N
     )
 
 
+async def rearm_refused(db: Connection, connection: str, now: datetime) -> None:
+    """Makes rows due that PostgreSQL refused as their table was: class 42 names what is not there, 23502 what is empty."""
+    await db.execute(
+        """update connector.work set state = 'due', due_at = $2, attempt = 0
+           where connection = $1 and state = 'parked' and cause ~ '^row_refused:(42|23502)'""",
+        connection,
+        now,
+    )
+
+
 def _times_json(times: Mapping[str, datetime]) -> str:
     return dump({name: at.isoformat() for name, at in times.items()})
 

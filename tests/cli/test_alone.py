@@ -81,6 +81,6 @@ async def test_commands_take_the_place_of_the_daemon(left: dict[str, str], sides
     assert fetched.json["alone"]["needs_person"]["parked"] == 1
     assert (await connector("wait", "--timeout", "40", **left)).code == 0
     (told,) = (await connector("status", "--json", **left)).json["connections"]
-    assert (told["owner"], told["budget"]) == (None, None)
+    assert (told["owner"], [window["name"] for window in told["budget"]]) == (None, ["daily"])
     linked = {mapping["mapping"]: mapping["linked"] for mapping in told["mappings"]}
     assert linked["contact"] == PERSONS + 1

@@ -106,7 +106,19 @@ async def test_the_demo_is_sound(demo: Demo) -> None:
     done = await demo.command("check", str(MAPPINGS), "--json")
     assert done.code == 0, done.out
     looked_at = {finding["check"] for finding in done.json["findings"]}
-    assert looked_at >= {"database", "account", "budget", "clock", "webhooks", "grants", "triggers", "indexes"}
+    assert looked_at >= {
+        "database",
+        "account",
+        "budget",
+        "clock",
+        "webhooks",
+        "grants",
+        "triggers",
+        "indexes",
+        "fields",
+    }
+    (trip,) = [finding for finding in done.json["findings"] if finding["check"] == "round trip"]
+    assert (trip["level"], "/webhooks/sales-engagement takes the CRM's credentials" in trip["message"]) == ("ok", True)
 
 
 async def test_a_set_that_does_not_fit_the_schemas(demo: Demo, sides: Sides, tmp_path: Path) -> None:

@@ -17,7 +17,11 @@ async def test_status_for_people_and_programs(demo: Demo) -> None:
     (told,) = program.json["connections"]
     assert (told["connection"], told["state"], told["paused"]) == ("sales-engagement", "ok", False)
     assert told["owner"]
-    assert {window["name"] for window in told["budget"]} >= {"burst"}
+    windows = {window["name"]: window for window in told["budget"]}
+    assert windows.keys() == {"burst", "daily"}
+    assert windows["daily"].keys() >= {"limit", "remaining", "resets_at", "forecast_seconds"}
+    assert told.keys() >= {"lanes", "sweeps", "parked", "held", "quarantined", "brake"}
+    assert "tokens left, resets in" in people.out
     mappings = {mapping["mapping"]: mapping for mapping in told["mappings"]}
     assert mappings["contact"]["linked"] >= PERSONS
     assert mappings["contact"]["fetched_all_at"]

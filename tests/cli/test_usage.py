@@ -20,7 +20,8 @@ NAMES = {
 
 def _commands(group: Any, prefix: str = "") -> dict[str, str]:
     found: dict[str, str] = {}
-    for name, command in group.commands.items():
+    for name in group.list_commands(None):
+        command = group.get_command(None, name)
         inner = getattr(command, "commands", None)
         found |= _commands(command, f"{name} ") if inner else {prefix + name: command.help or ""}
     return found

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from connector.config.loader import parse_set
 from connector.core.bind import bind
-from connector.core.bind.scope import Pins
 from connector.core.line import Bound
+from connector.core.mapping import MappingSet
+from connector.core.pins import Pins
 from connector.core.schema import Column, CrmField, FieldType, Metadata, Option, Stage, Table, User
 
 CONNECTION = "crm: pipedrive\ncredentials: {api_token: env:TOKEN}\n"
@@ -123,9 +124,13 @@ def bound(
     files: Mapping[str, str], *, pins: Pins | None = None, quarantine: bool = False, metadata: Metadata = METADATA
 ) -> Bound:
     """The set of these mapping files (stem → YAML) bound with the account and the tables above."""
+    return bind(loaded(files), metadata, TABLES, pins=pins, quarantine=quarantine)
+
+
+def loaded(files: Mapping[str, str]) -> MappingSet:
+    """The set of these mapping files (stem → YAML)."""
     texts = {f"{stem}.yaml": content for stem, content in files.items()}
-    loaded = parse_set({"connection.yaml": CONNECTION, **texts}, name="acme")
-    return bind(loaded.set, metadata, TABLES, pins=pins, quarantine=quarantine)
+    return parse_set({"connection.yaml": CONNECTION, **texts}, name="acme").set
 
 
 def problems(files: Mapping[str, str]) -> list[str]:

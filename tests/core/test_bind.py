@@ -188,7 +188,7 @@ def test_a_renamed_field_is_found_by_its_pinned_key_with_a_warning() -> None:
     metadata = dataclasses.replace(METADATA, fields={**METADATA.fields, "person": fields})
     text = {"contact": HEAD + "fields: [{column: tier, crm: Customer tier, values: {gold: Gold}}]\n"}
     assert not bound(text, metadata=metadata).mappings
-    found = bound(text, metadata=metadata, pins={("person", "Customer tier"): CUSTOMER_TIER})
+    found = bound(text, metadata=metadata, pins=bound(text).pins)
     assert found.mappings["contact"].lines[0].fields[0].key == CUSTOMER_TIER
     assert [str(problem) for problem in found.problems] == [
         "contact.yaml:5:30: warning: the field 'Customer tier' is now named 'Tier'"

@@ -27,6 +27,7 @@ from connector.ports import (
     Operation,
     Outcome,
     Page,
+    Spending,
     Subscription,
     Update,
     VersionOrder,
@@ -118,7 +119,9 @@ class MemoryCRM:
         records = sorted((r for r in self._world.visible() if r.id > after), key=lambda record: record.id)
         return Page(records[:PAGE], f"after {records[PAGE - 1].id}" if len(records) > PAGE else None)
 
-    async def changed(self, _name: str, since: datetime, cursor: str | None, *, lane: Lane) -> Page:
+    async def changed(
+        self, _name: str, since: datetime, cursor: str | None, *, lane: Lane, past_reserve: bool = False
+    ) -> Page:
         """By serial number, deletions on the first page."""
         if cursor is not None and not cursor.isdecimal():
             raise CursorExpiredError("not a cursor of this listing")
@@ -174,6 +177,13 @@ class MemoryCRM:
     def budget(self) -> Sequence[Window]:
         """Calls of the day."""
         return (Window("daily", 1000.0, self._calls, None, unit="calls"),)
+
+    def spending(self) -> Spending | None:
+        """Nobody restarts a memory."""
+        return None
+
+    def resume(self, _spending: Spending, /) -> None:
+        """Nothing to go on from."""
 
     def link_url(self, name: str, crm_id: CrmId, /) -> str:
         """A page."""

@@ -288,6 +288,42 @@ async def test_a_low_lane_may_be_let_into_the_reserve() -> None:
     assert remaining(one) == 40
 
 
+async def test_a_restart_goes_on_from_what_was_spent() -> None:
+    """The admin's limit holds for the day, not for the process; the next day is a new one."""
+    first = scene(daily=100)
+    await first.limiter.admit(70, Lane.LIVE)
+    second = scene(daily=100)
+    second.limiter.resume(first.limiter.spending())
+    assert remaining(second) == 30
+    with pytest.raises(RateLimitedError):
+        await second.limiter.admit(31, Lane.LIVE)
+    await second.limiter.admit(30, Lane.LIVE)
+    later = Scene(Limiter(Simulation(BEGAN + timedelta(days=1)).clock, daily=100), Simulation())
+    later.limiter.resume(second.limiter.spending())
+    assert remaining(later) == 100
+
+
+async def test_what_the_server_tells_wins_over_what_was_noted() -> None:
+    """Until its first answer the note is believed: others may have spent since, nobody gave back."""
+    first = scene()
+    first.limiter.hear(Told(daily_limit=1000, daily_remaining=400), first.limiter.mark())
+    second = scene()
+    second.limiter.resume(first.limiter.spending())
+    assert remaining(second) == 400
+    with pytest.raises(RateLimitedError):
+        await second.limiter.admit(201, Lane.SWEEP)
+    second.limiter.hear(Told(daily_limit=1000, daily_remaining=900), second.limiter.mark())
+    assert remaining(second) == 900
+
+
+async def test_taking_over_twice_spends_nothing_twice() -> None:
+    """A process that owned the connection, lost it and has it again knows its own part already."""
+    one = scene(daily=100)
+    await one.limiter.admit(40, Lane.LIVE)
+    one.limiter.resume(one.limiter.spending())
+    assert remaining(one) == 60
+
+
 async def test_who_gives_up_takes_no_turn() -> None:
     """A cancelled waiter is passed over and nothing is charged for it."""
     one = scene(burst=1)

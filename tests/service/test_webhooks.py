@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from connector.app.roundtrip import answer_of
 from connector.ports import Hint
 from connector.service.bodies import Limits
 from connector.service.webhooks import Door, authentic
@@ -49,6 +50,16 @@ async def test_both_passwords_are_valid_during_rotation(post: Post) -> None:
     for password in (PASSWORD, OLD_PASSWORD):
         assert await post.send(b"[[1, 2]]", basic(password=password)) == 200
     assert len(await post.stored()) == 2
+
+
+async def test_who_shows_the_credentials_is_told_that_deliveries_get_here(post: Post) -> None:
+    """What `check` asks through the public address: by the same credentials, without a trace."""
+    address = f"{post.url}/webhooks/acme"
+    assert await answer_of(address, USER, PASSWORD) == "204"
+    assert await answer_of(address, USER, "wrong") == "401"
+    assert await answer_of(f"{post.url}/webhooks/other", USER, PASSWORD) == "404"
+    assert await answer_of("http://127.0.0.1:1/webhooks/acme", USER, PASSWORD) == "no connection"
+    assert (await post.stored(), post.inbox.seen) == ([], {})
 
 
 async def test_an_unknown_connection_is_404(post: Post) -> None:

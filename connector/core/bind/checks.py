@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from connector.core.bind.lines import Joined
-from connector.core.bind.names import unknown_choice
+from connector.core.bind.names import pin_word, unknown_choice
 from connector.core.bind.scope import Scope
 from connector.core.convert import columns
 from connector.core.line import HeldError
@@ -84,9 +84,10 @@ def _check_values(scope: Scope, line: Joined) -> None:
         return
     for app, label in line.spec.values.items():
         _check_word(scope, line, app)
-        reason = unknown_choice(line.fields[0], label, scope.metadata)
+        reason, place = unknown_choice(line.fields[0], label, scope.metadata), f"{line.path}.values.{app}"
+        pin_word(scope, line.fields[0], label, place)
         if reason is not None:
-            scope.unknown(reason, f"{line.path}.values.{app}")
+            scope.unknown(reason, place)
 
 
 def _check_word(scope: Scope, line: Joined, word: str) -> None:

@@ -12,7 +12,7 @@ from connector.core.bind.names import field_named
 from connector.core.bind.scope import Scope
 from connector.core.convert import ImpossiblePairError, converter_for
 from connector.core.convert import field_named as named_in_template
-from connector.core.line import Converter, Line
+from connector.core.line import RETURNED, Converter, Line
 from connector.core.mapping import Direction, FieldName, LineSpec, Rollout, Template
 from connector.core.schema import Column, CrmField, FieldType
 from connector.core.template import TemplateProblem, compile_template
@@ -63,7 +63,7 @@ class Joined:
             columns=tuple(column.name for column in self.columns),
             fields=self.fields,
             converter=self.converter,
-            rule=rule(self.spec, self.columns, self.fields),
+            rule=numbered(rule(self.spec, self.columns, self.fields), scope.returns(self.name)),
             conflict=self.spec.conflict or scope.spec.conflict,
             empty=self.spec.empty,
             link=self.spec.link,
@@ -86,6 +86,11 @@ def rule(spec: LineSpec, columns: Sequence[Column], fields: Sequence[CrmField]) 
     names = [column.name for column in columns], [field.key for field in fields]
     parts = [*names, spec.converter, sorted(spec.values.items()), spec.link, templates]
     return sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def numbered(digest: str, returns: int) -> str:
+    """The rule of a line that has returned so often after it was set aside: older bases are valid no more."""
+    return f"{digest}{RETURNED}{returns}" if returns else digest
 
 
 def join(scope: Scope, index: int, name: str) -> Joined | None:

@@ -10,6 +10,7 @@ from connector.core.convert.choice import Choices
 from connector.core.line import HeldError
 from connector.core.mapping import FieldName
 from connector.core.model import Json
+from connector.core.pins import Pin
 from connector.core.schema import CrmField, FieldType, Metadata
 from connector.core.spelling import meant
 
@@ -22,6 +23,12 @@ def field_named(scope: Scope, name: FieldName, *paths: str) -> CrmField | None:
     if scope.fields is None:
         return None
     found = _found(scope, scope.fields, name)
+    before = scope.pins.fields.get(scope.spec.object, {}).get(name.name)
+    if len(found) == 1:
+        now = Pin(found[0].key, found[0].type.value)
+        scope.met.fields[name.name] = scope.pinned(before, now, f"the field {name.name!r}", *paths)
+    elif before is not None:
+        scope.met.fields[name.name] = before
     if not found:
         scope.wrong(_unknown(scope, scope.fields, name), *paths)
     elif len(found) > 1:
@@ -44,9 +51,9 @@ def _found(scope: Scope, fields: tuple[CrmField, ...], name: FieldName) -> list[
     built_in = [field for field in fields if field.key == name.name and not field.custom]
     if built_in:
         return built_in
-    pinned = scope.pins.get((scope.spec.object, name.name))
+    pin = scope.pins.fields.get(scope.spec.object, {}).get(name.name)
     named = [field for field in fields if field.custom and field.name == name.name]
-    return [field for field in fields if field.key == pinned] or named
+    return [field for field in fields if pin is not None and field.key == pin.key] or named
 
 
 def _unknown(scope: Scope, fields: tuple[CrmField, ...], name: FieldName) -> str:
@@ -70,6 +77,19 @@ def unknown_choice(field: CrmField, word: str, metadata: Metadata) -> str | None
         kind = field.type.value if field.type in (FieldType.STAGE, FieldType.PIPELINE) else "option"
         return f"{field.name} has no {kind} {word!r}{meant(word, known.shown.values())}"
     return None
+
+
+def pin_word(scope: Scope, field: CrmField, word: str, *paths: str) -> None:
+    """Pins the option that a word of the file stands for; warns where it is called otherwise now."""
+    known = _choices(field, scope.metadata) if field.type in (FieldType.ENUM, FieldType.SET) else None
+    if known is None:
+        return
+    with suppress(HeldError):
+        option = known.id_of(word)
+        scope.met.words.setdefault(field.key, {})[word] = option
+        label = next(each.label for each in field.options if each.id == option)
+        if choice.fold(label) != choice.fold(word):
+            scope.warn(f"the option {word!r} of {field.name!r} is now named {label!r}", *paths)
 
 
 def same_word(field: CrmField | None, value: Json, metadata: Metadata) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from connector.core.bind.lines import Joined, rule
-from connector.core.bind.names import field_named, is_spelling, quiet, unknown_choice
+from connector.core.bind.lines import Joined, numbered, rule
+from connector.core.bind.names import field_named, is_spelling, pin_word, quiet, unknown_choice
 from connector.core.bind.scope import Scope
 from connector.core.convert import ImpossiblePairError, constant_for
 from connector.core.line import Line
@@ -20,7 +20,9 @@ def check_object(scope: Scope) -> None:
     for condition in scope.spec.only_receive:
         _check_condition(scope, condition, f"only.receive.{condition.name}")
     for index, name in enumerate(scope.spec.keep):
+        before = scope.mark
         field_named(scope, FieldName(name), f"keep.{index}")
+        scope.keep_or_set_aside(f"keep.{name}", before)
 
 
 def filters(scope: Scope) -> tuple[Condition, ...]:
@@ -42,6 +44,7 @@ def _check_condition(scope: Scope, condition: Condition, path: str) -> None:
 
 def _check_operand(scope: Scope, field: CrmField, operand: Json, places: Sequence[str]) -> None:
     reason = unknown_choice(field, str(operand), scope.metadata)
+    pin_word(scope, field, str(operand), *places)
     if reason is not None and not is_spelling(field, str(operand), scope.metadata):
         scope.unknown(reason, *places)
     elif field.type is FieldType.USER and not _is_user(scope.metadata, str(operand).casefold()):
@@ -55,9 +58,17 @@ def _is_user(metadata: Metadata, text: str) -> bool:
 def constants(scope: Scope, lines: Iterable[Joined]) -> tuple[Line, ...]:
     """`set.crm` as send-only lines; none where the mapping may not send."""
     sent = {field.key: line for line in lines if line.direction.sends for field in line.fields}
-    made = [_constant(scope, name, value, sent) for name, value in scope.spec.set_crm.items()]
+    made = [_kept_constant(scope, name, value, sent) for name, value in scope.spec.set_crm.items()]
     sends = scope.spec.direction.sends and scope.spec.rollout is not Rollout.RECEIVE
     return tuple(line for line in made if line is not None) if sends else ()
+
+
+def _kept_constant(scope: Scope, name: str, value: SetValue, sent: dict[str, Joined]) -> Line | None:
+    before = scope.mark
+    made = _constant(scope, name, value, sent)
+    if not scope.keep_or_set_aside(f"set.{name}", before) or made is None:
+        return None
+    return replace(made, rule=numbered(made.rule, scope.returns(made.name)))
 
 
 def _constant(scope: Scope, name: str, value: SetValue, sent: dict[str, Joined]) -> Line | None:
@@ -71,6 +82,7 @@ def _constant(scope: Scope, name: str, value: SetValue, sent: dict[str, Joined])
         scope.wrong(f"{name!r} is already sent in line {sent[field.key].spec.at.line}", path)
     for choice in _chosen(value):
         reason = unknown_choice(field, choice, scope.metadata)
+        pin_word(scope, field, choice, path)
         if reason is not None:
             scope.wrong(reason, path)
             return None

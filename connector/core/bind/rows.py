@@ -91,6 +91,9 @@ def _check_filled(scope: Scope, table: Table, filled: set[str]) -> None:
     for column in table.columns.values():
         if column.name in filled or _fills_itself(column):
             continue
+        if column.name in _of_lines_aside(scope):
+            scope.met.incomplete = True
+            continue
         if column.name == scope.spec.key:
             message = (
                 f"rows are inserted, but the key {column.name!r} ({column.type}) has no default and no line fills it"
@@ -101,6 +104,13 @@ def _check_filled(scope: Scope, table: Table, filled: set[str]) -> None:
                 f"rows are inserted, but column {column.name!r} is NOT NULL without a default and no line fills it"
             )
             scope.wrong(f"{message}; add a line or set.app", "fields")
+
+
+def _of_lines_aside(scope: Scope) -> set[str]:
+    """The columns that are without a line only because it is set aside."""
+    if not scope.met.aside:
+        return set()
+    return {name for line in scope.spec.lines if isinstance(line.column, tuple) for name in line.column}
 
 
 def _fills_itself(column: Column) -> bool:

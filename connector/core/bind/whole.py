@@ -13,9 +13,10 @@ from connector.core.bind.lines import Joined, join
 from connector.core.bind.overlap import overlaps
 from connector.core.bind.records import check_object, constants, filters, match_lines
 from connector.core.bind.rows import check_table
-from connector.core.bind.scope import Pins, Scope
+from connector.core.bind.scope import Scope
 from connector.core.line import Bound, BoundMapping, Line
 from connector.core.mapping import BrakeSpec, Direction, LineSpec, MappingSet, MappingSpec, Rollout
+from connector.core.pins import Pin, Pins, Standing
 from connector.core.schema import Column, Metadata, Table
 from connector.core.spelling import meant
 
@@ -27,11 +28,12 @@ def bind(
 ) -> Bound:
     """The set joined with both schemas. A mapping with an error is left out, the others stay.
 
-    `pins` (object, field name as written → key) lets a renamed custom field be found under its old name. With
-    `quarantine`, for schemas that changed under a running set, a line that fits no more is left out alone, and a choice
-    that is gone only warns.
+    `pins` let a renamed custom field be found under its old name, and tell what is not what it was. With `quarantine`,
+    for schemas that changed under a running set, a line that fits no more is left out alone, and a choice that is gone
+    only warns.
     """
-    scopes = {each.name: _scope(each, spec, metadata, tables, pins or {}) for each in spec.mappings}
+    known = pins or Pins()
+    scopes = {each.name: _scope(each, spec, metadata, tables, known) for each in spec.mappings}
     if quarantine:
         scopes = {name: replace(scope, set_aside=[]) for name, scope in scopes.items()}
     bound = {name: _bind(scope, tables, spec.connection.brake) for name, scope in scopes.items()}
@@ -40,7 +42,34 @@ def bind(
     usable = {name: each for name, each in bound.items() if each is not None and scopes[name].sound}
     deferred = defer(usable)
     notes = [problem for scope in scopes.values() for problem in (*scope.notes, *(scope.set_aside or ()))]
-    return Bound(deferred, tuple(sorted({*notes, *deadlocks(deferred.values())})))
+    return Bound(deferred, tuple(sorted({*notes, *deadlocks(deferred.values())})), _pins(scopes, usable, known))
+
+
+def _pins(scopes: Mapping[str, Scope], usable: Mapping[str, BoundMapping], before: Pins) -> Pins:
+    """The pins after this look. Of a mapping that cannot be used at all every line is set aside."""
+    fields: dict[str, dict[str, Pin]] = {}
+    columns: dict[str, dict[str, Pin]] = {}
+    words: dict[str, dict[str, dict[str, str]]] = {}
+    for scope in scopes.values():
+        known = before.columns.get(scope.place, {}) if scope.table is None else {}
+        columns.setdefault(scope.place, {}).update({**known, **scope.met.columns})
+        fields.setdefault(scope.spec.object, {}).update(scope.met.fields)
+        for key, found in scope.met.words.items():
+            words.setdefault(scope.spec.object, {}).setdefault(key, {}).update(found)
+    lines = {name: _standings(scope, usable=name in usable) for name, scope in scopes.items()}
+    return Pins(fields, columns, words, {name: known for name, known in lines.items() if known})
+
+
+def _standings(scope: Scope, *, usable: bool) -> dict[str, Standing]:
+    """How the lines stand that are or were set aside."""
+    problem = next((problem.message for problem in scope.notes if not problem.warning), None)
+    names = [*_names(scope.spec.lines), *(f"set.{name}" for name in scope.spec.set_crm)]
+    aside = {name: scope.met.aside.get(name, None if usable else problem) for name in names}
+    found = {
+        name: Standing(scope.returns(name)) if why is None else Standing(scope.returned_before(name), why)
+        for name, why in aside.items()
+    }
+    return {name: standing for name, standing in found.items() if standing != Standing()}
 
 
 def _scope(each: MappingSpec, spec: MappingSet, metadata: Metadata, tables: Tables, pins: Pins) -> Scope:
@@ -79,7 +108,8 @@ def _bind(scope: Scope, tables: Tables, brake: BrakeSpec) -> BoundMapping | None
         return None
     used = tuple(line for each in lines if each.direction is not Direction.NONE if (line := each.line(scope)))
     spec = replace(scope.spec, only_receive=filters(scope))
-    return _mapping(spec, scope.table, used, fixed, match, brake=brake)
+    made = _mapping(spec, scope.table, used, fixed, match, brake=brake)
+    return replace(made, aside=tuple(scope.met.aside), incomplete=scope.met.incomplete or len(match) < len(spec.match))
 
 
 def _lines(scope: Scope) -> list[Joined]:
@@ -89,11 +119,11 @@ def _lines(scope: Scope) -> list[Joined]:
 
 
 def _line(scope: Scope, index: int, name: str) -> Joined | None:
-    before = len(scope.notes)
+    before = scope.mark
     line = join(scope, index, name)
     if line is not None:
         check_line(scope, line)
-    return line if scope.keep_or_set_aside(before) else None
+    return line if scope.keep_or_set_aside(name, before) else None
 
 
 def _names(lines: Iterable[LineSpec]) -> list[str]:

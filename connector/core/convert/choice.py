@@ -47,8 +47,14 @@ def fold(word: str) -> str:
 
 
 def by_label(options: Iterable[Option]) -> Choices:
-    """Options by their labels; of two alike the first."""
-    return _choices({option.id: option.label for option in options}, {})
+    """Options by their labels; of two alike the first.
+
+    A word that a file still holds stands for what it stood for; an option that took such a word over has none.
+    """
+    known = list(options)
+    former = {word: option.id for option in known for word in option.former}
+    shown = {o.id: (*o.former, o.label)[0] for o in known if o.former or former.get(o.label, o.id) == o.id}
+    return _choices(shown, {o.label: o.id for o in reversed(known) if o.label not in former})
 
 
 def by_key(options: Iterable[Option]) -> Choices:

@@ -36,7 +36,18 @@ from connector.crm.pipedrive.spellings import parse
 from connector.crm.pipedrive.urls import addresses
 from connector.crm.pipedrive.writing import Writer, endpoint
 from connector.crm.together import together
-from connector.ports import Account, Capabilities, Hint, Operation, Outcome, Page, Subscription, VersionOrder, Window
+from connector.ports import (
+    Account,
+    Capabilities,
+    Hint,
+    Operation,
+    Outcome,
+    Page,
+    Spending,
+    Subscription,
+    VersionOrder,
+    Window,
+)
 
 UNKNOWN_CLOCK: Final = 60.0
 """How wrong the offset of the clocks may be in seconds where answers carry no date."""
@@ -50,8 +61,7 @@ class PipedriveCRM:
     """One account. Implements `ports.CRM`.
 
     `identity_field` is the name of the text field that carries our key, `identity_keys` its keys per object as far as
-    known from earlier; `metadata` and `ensure_identity` find them anew. `sweeps_use_reserve`: `changed` may spend the
-    reserve of the daily budget (while webhooks are off or found to miss changes); it may be set at any time.
+    known from earlier; `metadata` and `ensure_identity` find them anew.
     """
 
     def __init__(
@@ -67,7 +77,6 @@ class PipedriveCRM:
         identity_keys: Mapping[str, str] | None = None,
         observe: Observe = unobserved,
         timeouts: Timeouts | None = None,
-        sweeps_use_reserve: bool = False,
     ) -> None:
         spec = budget or BudgetSpec()
         limiter = Limiter(clock, daily=spec.daily, reserve=spec.reserve, burst=burst)
@@ -77,7 +86,6 @@ class PipedriveCRM:
         self._identity_field = identity_field
         self._identity = dict(identity_keys or {})
         self._types: dict[str, Mapping[str, FieldType]] = {}
-        self.sweeps_use_reserve = sweeps_use_reserve
 
     def capabilities(self, name: str, /) -> Capabilities:
         """What can be done with the object."""
@@ -133,10 +141,12 @@ class PipedriveCRM:
         """All records by id; of deals first the ones in use, then the archived."""
         return await paging.page(self._client, Walk(KINDS[name], self._identity.get(name), lane), cursor)
 
-    async def changed(self, name: str, since: datetime, cursor: str | None, *, lane: Lane) -> Page:
+    async def changed(
+        self, name: str, since: datetime, cursor: str | None, *, lane: Lane, past_reserve: bool = False
+    ) -> Page:
         """Records by update time; of deals the ones in use, then the archived, then the deleted of the last 30 days."""
         identity = self._identity.get(name)
-        walk = Walk(KINDS[name], identity, lane, since=since, past_reserve=self.sweeps_use_reserve)
+        walk = Walk(KINDS[name], identity, lane, since=since, past_reserve=past_reserve)
         return await paging.page(self._client, walk, cursor)
 
     async def history(self, name: str, ids: Sequence[CrmId], *, lane: Lane) -> Mapping[CrmId, Mapping[str, datetime]]:
@@ -222,6 +232,14 @@ class PipedriveCRM:
     def budget(self) -> Sequence[Window]:
         """The burst window in requests, and the day's in tokens once a limit is known."""
         return self._client.limiter.windows()
+
+    def spending(self) -> Spending:
+        """What was spent today, by this process and those before it."""
+        return self._client.limiter.spending()
+
+    def resume(self, spending: Spending, /) -> None:
+        """Takes over what an earlier process spent."""
+        self._client.limiter.resume(spending)
 
     def link_url(self, name: str, crm_id: CrmId, /) -> str:
         """Where a person opens the record."""

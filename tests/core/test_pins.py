@@ -1,0 +1,195 @@
+"""Pins: renames are followed, what is gone or of another type is set aside alone, and what returns overwrites nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import pytest
+
+from connector.core.bind import bind
+from connector.core.line import Bound, BoundMapping, HeldError, Refs
+from connector.core.merge import Grounds, Inputs, Reason, Verdict, decide
+from connector.core.model import Clocks, Json, Pair
+from connector.core.pins import Pins, former_words
+from connector.core.schema import CrmField, FieldType, Option, Table
+from tests.core.accounts import CUSTOMER_TIER, METADATA, PERSON, TABLES, loaded
+
+TEXT = """object: person
+table: app.contacts
+key: id
+direction: both
+match: [email]
+fields:
+  - {column: email, crm: emails, as: primary}
+  - {column: tier, crm: Customer tier, values: {gold: Gold, silver: Silver}}
+  - {column: bio, crm: first_name}
+"""
+
+
+def look(
+    pins: Pins | None = None,
+    *,
+    fields: Iterable[CrmField] = PERSON,
+    contacts: Table | None = None,
+    running: bool = True,
+    text: str = TEXT,
+) -> Bound:
+    """One look at both schemas under a set that runs, or that is about to be applied."""
+    tables = {**TABLES, **({("app", "contacts"): contacts} if contacts is not None else {})}
+    metadata = dataclasses.replace(METADATA, fields={**METADATA.fields, "person": tuple(fields)})
+    known = former_words(metadata, pins or Pins())
+    return bind(loaded({"contact": text}), known, tables, pins=pins, quarantine=running)
+
+
+def names(found: Bound) -> list[str]:
+    """The lines that work."""
+    return [line.name for line in found.mappings["contact"].lines]
+
+
+def tier(found: Bound) -> str:
+    """The rule of the tier's line."""
+    return next(line.rule for line in found.mappings["contact"].lines if line.name == "Customer tier")
+
+
+def person(**changes: object) -> list[CrmField]:
+    """The fields of a person, the tier's changed."""
+    return [dataclasses.replace(f, **changes) if f.key == CUSTOMER_TIER else f for f in PERSON]  # type: ignore[arg-type]
+
+
+def without() -> list[CrmField]:
+    """The fields of a person, the tier's gone."""
+    return [f for f in PERSON if f.key != CUSTOMER_TIER]
+
+
+def contacts(*, drop: str = "", **changes: object) -> Table:
+    """The table of contacts without a column, or with the tier's changed."""
+    table = TABLES["app", "contacts"]
+    columns = {name: column for name, column in table.columns.items() if name != drop}
+    if changes:
+        columns["tier"] = dataclasses.replace(columns["tier"], **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(table, columns=columns)
+
+
+def test_a_renamed_field_is_followed_even_if_another_takes_its_name() -> None:
+    """The file's name stands for the key under which the field was first seen."""
+    first = look()
+    other = CrmField("9" * 40, "Customer tier", FieldType.ENUM, custom=True, options=(Option("1", "Gold"),))
+    renamed = look(first.pins, fields=[*person(name="Tier"), other])
+    assert renamed.mappings["contact"].lines[1].fields[0].key == CUSTOMER_TIER
+    assert [problem.message for problem in renamed.problems] == ["the field 'Customer tier' is now named 'Tier'"]
+    assert renamed.pins == first.pins
+
+
+def test_a_renamed_option_is_followed_by_its_id() -> None:
+    """Swapped labels included: each word keeps the option that it stood for."""
+    first = look()
+    swapped = person(options=(Option("70", "Silver"), Option("71", "Gold")))
+    found = look(first.pins, fields=swapped).mappings["contact"].lines[1].converter
+    assert (found.to_crm("gold", Refs()), found.to_app("71", Refs())) == ("70", "silver")
+    taken = person(options=(Option("99", "Gold"), Option("70", "Top"), Option("71", "Silver")))
+    found = look(first.pins, fields=taken).mappings["contact"].lines[1].converter
+    assert found.to_crm("gold", Refs()) == "70"
+    with pytest.raises(HeldError):
+        found.to_app("99", Refs())
+    renamed = look(first.pins, fields=person(options=(Option("70", "Top"), Option("71", "Silver"))))
+    assert [problem.message for problem in renamed.problems] == [
+        "the option 'Gold' of 'Customer tier' is now named 'Top'"
+    ]
+
+
+@pytest.mark.parametrize(
+    "moved",
+    [
+        {"fields": without()},
+        {"fields": person(type=FieldType.TEXT)},
+        {"contacts": contacts(drop="tier")},
+        {"contacts": contacts(kind="integer")},
+    ],
+)
+def test_what_is_gone_or_of_another_type_is_set_aside_alone_until_it_returns(moved: dict[str, object]) -> None:
+    """However often one looks; the line then has another rule, which older bases do not fit."""
+    first = look()
+    gone = look(first.pins, **moved)  # type: ignore[arg-type]
+    assert names(gone) == ["emails", "first_name"]
+    assert gone.mappings["contact"].aside == ("Customer tier",)
+    again = look(gone.pins, **moved)  # type: ignore[arg-type]
+    assert list(again.pins.aside) == [("contact", "Customer tier")]
+    back = look(again.pins)
+    assert names(back) == names(first)
+    assert (tier(first), tier(back)) == (tier(first), f"{tier(first)}~1")
+    assert tier(look(back.pins)) == tier(back)
+
+
+@pytest.mark.parametrize("moved", [{"fields": person(key="9" * 40)}, {"contacts": contacts(number=99)}])
+def test_another_field_or_column_of_the_same_name_is_no_silent_successor(moved: dict[str, object]) -> None:
+    """Deleted and made anew between two looks, all its values are gone: it is set aside, and returns at the next look."""
+    first = look()
+    replaced = look(first.pins, **moved)  # type: ignore[arg-type]
+    assert names(replaced) == ["emails", "first_name"]
+    back = look(replaced.pins, **moved)  # type: ignore[arg-type]
+    assert tier(back).endswith("~1")
+
+
+def test_who_changes_the_files_takes_both_schemas_as_they_are() -> None:
+    """With a warning, and with the care that a returned line gets."""
+    first = look()
+    found = look(first.pins, contacts=contacts(number=99), running=False)
+    assert [problem.warning for problem in found.problems] == [True]
+    assert tier(found).endswith("~1")
+    assert tier(look(found.pins, contacts=contacts(number=99))) == tier(found)
+
+
+def test_without_its_match_key_a_mapping_makes_no_new_pairs() -> None:
+    """Else a row would be created in the CRM although its record is there."""
+    found: BoundMapping = look(look().pins, contacts=contacts(drop="email")).mappings["contact"]
+    assert (found.incomplete, [line.name for line in found.lines]) == (True, ["Customer tier", "first_name"])
+
+
+def test_of_a_mapping_without_its_table_every_line_returns() -> None:
+    """What the rows say after a restore is no edit."""
+    tables = {key: table for key, table in TABLES.items() if key != ("app", "contacts")}
+    first = look()
+    gone = bind(loaded({"contact": TEXT}), METADATA, tables, pins=first.pins, quarantine=True)
+    assert gone.mappings == {}
+    assert len(gone.pins.aside) == 3
+    back = look(gone.pins)
+    assert all(line.rule.endswith("~1") for line in back.mappings["contact"].lines)
+
+
+def test_a_constant_is_set_aside_alone() -> None:
+    """`set.crm` on a field that is gone costs nothing else."""
+    text = TEXT.replace("match:", "set: {crm: {Score: 1}}\nmatch:")
+    first = look(text=text)
+    gone = look(first.pins, text=text, fields=[f for f in PERSON if f.name != "Score"])
+    assert (len(gone.mappings["contact"].lines), gone.mappings["contact"].constants) == (3, ())
+    back = look(gone.pins, text=text)
+    assert back.mappings["contact"].constants[0].rule.endswith("~1")
+
+
+@pytest.mark.parametrize(
+    ("app", "crm", "noticed", "verdict", "reason"),
+    [
+        (None, 70, False, Verdict.RECEIVE, Reason.FIRST_SIGHT_FILL),
+        ("silver", None, False, Verdict.SEND, Reason.FIRST_SIGHT_FILL),
+        ("silver", 70, False, Verdict.AGREE, Reason.FIRST_SIGHT_KEPT),
+        ("silver", 70, True, Verdict.SEND, Reason.APP_CHANGED),
+        ("gold", 71, False, Verdict.RECEIVE, Reason.CRM_CHANGED),
+        ("gold", 70, False, Verdict.AGREE, Reason.FIRST_SIGHT_EQUAL),
+        (None, None, False, Verdict.AGREE, Reason.FIRST_SIGHT_EQUAL),
+    ],
+)
+def test_a_returned_line_fills_what_is_empty_and_only_an_edit_overwrites(
+    app: Json,
+    crm: Json,
+    noticed: bool,  # noqa: FBT001 (a parameter of the table)
+    verdict: Verdict,
+    reason: Reason,
+) -> None:
+    """A column that was dropped and added again is empty in every row, or holds a default: that is no edit of anybody."""
+    before, first = look(), look().mappings["contact"].lines[1]
+    line = look(look(before.pins, contacts=contacts(drop="tier")).pins).mappings["contact"].lines[1]
+    clocks = Clocks(app={"tier": datetime(2026, 11, 1, tzinfo=UTC)} if noticed else {})
+    found = decide(line, Inputs(app, crm, Pair("gold", 70, first.rule), Grounds(clocks, Refs())))
+    assert (found.verdict, found.reason) == (verdict, reason)
