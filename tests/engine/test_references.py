@@ -343,7 +343,7 @@ async def test_a_child_that_moves_to_a_deleted_parent_leaves_the_old_one(databas
     """Nobody has told us that the organization is gone, so the CRM refuses it as the contact's new one.
 
     Once we know, the person belongs to none: the old one, which the app has left, would be wrong. When the organization
-    lives again the person follows there.
+    lives again and is paired again the person follows there.
     """
     async with rig(database, tmp_path / "set", FILES, TABLES) as world:
         await world.start()
@@ -364,7 +364,7 @@ async def test_a_child_that_moves_to_a_deleted_parent_leaves_the_old_one(databas
         assert await _organization_of(world, "Ada") is None
         assert json.loads(await held()) == {"org_id": "parent_gone"}
         await world.control("POST", f"restore/organization/{new}")
-        await world.ask("sweep", {"kind": "full"})
+        await world.ask("sync", {"mapping": "company", "key": "2"})  # `unlink` keeps them apart until then
         await world.idle()
         assert await _organization_of(world, "Ada") == new
         assert await world.db.fetchval("select company_id from app.contacts") == 2
