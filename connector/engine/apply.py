@@ -76,7 +76,7 @@ class Applier:
         """Locks the links. One that was taken in by another meanwhile, or whose other half was, changes nothing."""
         ids = sorted({result.case.link.id for result in batch.results})
         held = await db.fetch(
-            "select id, app_key, crm_id, state from connector.link where id = any($1::bigint[]) order by id for update",
+            "select id, app_key, crm_id, state, died from connector.link where id = any($1::bigint[]) order by id for update",
             ids,
         )
         known = batch.held = {LinkId(row["id"]): row for row in held}

@@ -111,7 +111,8 @@ def changes_standing(result: Result, batch: Batch) -> bool:
     plan, link, before = result.plan, result.case.link, batch.held[result.case.link.id]
     if plan is None or result.stale or result.refused is not None or link.app_key is None or link.crm_id is None:
         return False
-    return None in (before["app_key"], before["crm_id"]) or before["state"] != plan.state
+    paired_again = before["died"] is not None and plan.died is None and not plan.state.tombstone
+    return paired_again or None in (before["app_key"], before["crm_id"]) or before["state"] != plan.state
 
 
 def dead_ids(result: Result, batch: Batch) -> Iterable[CrmId]:
