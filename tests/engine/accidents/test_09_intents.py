@@ -172,8 +172,7 @@ async def test_a_create_without_an_answer_that_somebody_deletes(database: str, t
         await world.until(lambda: _count(world, 1))
         await world.control("POST", "webhooks", {"drop": 0.0})
         await world.crm("DELETE", "/api/v2/persons/1")
-        world.clock.leap(MINUTE)
-        await world.quiet()
+        await world.idle()
         assert (await rows(world))[0]["archived_at"] is not None
         assert await persons(world) == []
         await world.control("POST", "restore/persons/1")
