@@ -16,7 +16,7 @@ from connector.core.errors import ConnectorError
 from connector.core.model import CrmId, Json, Lane, Observed, Record
 from connector.core.schema import Metadata
 
-WRITE_SECONDS: Final = 8.0
+WRITE_SECONDS: Final = 6.0
 """After so many seconds at most, a write has its outcome or is given up as unknown."""
 
 

@@ -38,7 +38,7 @@ from connector.store.connections import ConnectionRow
 from connector.store.db import AWAY, Database, Fence
 
 log = structlog.get_logger()
-TRY_LEASE, TRY_CRM = 1.0, 2.0
+TRY_LEASE, TRY_CRM = 0.5, 2.0
 LAND_WITHIN = 5.0
 RELOAD, SYNC = 1.0, 600.0
 USER = "connector"

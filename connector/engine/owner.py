@@ -36,7 +36,7 @@ from connector.store import work as queue
 from connector.store.db import AWAY
 
 log = structlog.get_logger()
-HEARTBEAT = 2.0
+HEARTBEAT = 1.0
 GATE = 0.25
 PROBE_UNAUTHORISED, PROBE_EXPIRED, PROBE_AWAY = 15.0, 60.0, 15.0
 OUTAGE = 5.0

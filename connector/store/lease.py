@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from connector.store.db import Connection, Fence
 
-TERM = timedelta(seconds=15)
+TERM = timedelta(seconds=8.5)
 """How long a lease lives without renewal: a dead owner is replaced within this and one attempt's interval.
 
 Longer than a write may take (`ports.WRITE_SECONDS`) and than two renewals are apart, together.

@@ -114,7 +114,7 @@ async def test_a_new_option_of_the_crm_lets_held_values_pass(database: str, tmp_
         await world.idle()
         code = field["field_code"]
         await world.crm("POST", f"/api/v2/personFields/{code}/options", [{"label": "Silver"}])
-        world.clock.leap(600)
+        world.clock.leap(3600)
         await world.until(lambda: _is_free(world))
         await world.idle()
         assert (await person(world))["custom_fields"][code] is not None

@@ -144,7 +144,7 @@ async def test_the_row_went_meanwhile(database: str, tmp_path: Path) -> None:
         world.clock.leap(MINUTE)
         await world.quiet()
         assert len(await living(world, "activity")) == 1
-        assert ("1", "1", "deleted") in await links(world)
+        assert ("1", "1", "unlinked") in await links(world)
 
 
 @pytest.mark.parametrize("applied", ["first", "second", "both"])
