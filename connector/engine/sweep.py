@@ -92,9 +92,11 @@ class Sweeper:
         return state
 
     async def _finish_page(self, state: Sweep, page: Page, working: asyncio.Task[int]) -> Sweep:
-        await working
+        found, before = await working, state.seen
         state = replace(state, cursor=page.cursor, seen=state.seen + len(page.records))
         async with self.context.change() as db:
+            if found and state.seen.bit_length() > before.bit_length():
+                await sweeps.tell_planner(db)
             await sweeps.note_seen(db, self.context.name, state.object, [record.id for record in page.records])
             await sweeps.save(db, self.context.name, state)
         return state
@@ -198,7 +200,7 @@ class Sweeper:
             after = keys[-1]
 
     async def _links_without_row(self, mapping: str, shape: tables.Shape, lane: Lane) -> None:
-        after = LinkId(0)
+        after: AppKey | None = None
         while True:
             async with self.context.change() as db:
                 found = await sweeps.linked_rows(db, self.context.name, mapping, after, ROWS)
@@ -208,7 +210,7 @@ class Sweeper:
                     await work.ensure(db, self.context.name, lost, lane, self.context.clock.now())
             if len(found) < ROWS:
                 return
-            after = found[-1][0]
+            after = found[-1][1]
 
     async def _complete(self, sweep: Sweep) -> None:
         """Keeps how far it came; what its pages would have destroyed may go on now."""

@@ -78,6 +78,13 @@ async def forget_seen(db: Connection, connection: str, name: str) -> None:
     await db.execute("delete from connector.sweep_seen where connection = $1 and object = $2", connection, name)
 
 
+async def tell_planner(db: Connection) -> None:
+    """Has PostgreSQL look at the tables that a listing fills: it plans for what they were when it last looked."""
+    await db.execute(
+        "analyze connector.sweep_seen, connector.match_key, connector.alias, connector.link (id, object, crm_id, state)"
+    )
+
+
 async def unseen(
     db: Connection, connection: str, name: str, since: datetime, *, after: LinkId, limit: int
 ) -> Sequence[LinkId]:
@@ -103,12 +110,13 @@ async def unseen(
 
 
 async def linked_rows(
-    db: Connection, connection: str, mapping: str, after: LinkId, limit: int
+    db: Connection, connection: str, mapping: str, after: AppKey | None, limit: int
 ) -> Sequence[tuple[LinkId, AppKey]]:
-    """Links of a mapping with their rows, in order of their id."""
+    """Links of a mapping with their rows, in order of the rows' keys, beginning behind `after`."""
+    beyond = "app_key > $3" if after is not None else "$3::text is null and app_key is not null"
     rows = await db.fetch(
-        """select id, app_key from connector.link where connection = $1 and mapping = $2 and app_key is not null
-             and state in ('linked', 'frozen') and id > $3 order by id limit $4""",
+        f"""select id, app_key from connector.link where connection = $1 and mapping = $2 and {beyond}
+             and state in ('linked', 'frozen') order by app_key limit $4""",
         connection,
         mapping,
         after,
