@@ -21,7 +21,7 @@ import orjson
 from connector.core.errors import SchemaMovedError
 from connector.core.model import AppKey, Row
 from connector.core.schema import Column, Table
-from connector.local.catalogue import Connection, quote_ident
+from connector.local.catalogue import Connection, quote_ident, quote_literal
 
 _INTEGER: Final = re.compile(r"-?[0-9]{1,19}")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -64,12 +64,25 @@ class Shape:
 
     @property
     def select_list(self) -> str:
-        """The key and every column as text."""
-        return ", ".join([f"{self.sql_key}::text", *(as_text(self.table.columns[name]) for name in self.columns)])
+        """The key, every column as text, and whether the columns are those that were last seen."""
+        columns = [self.table.columns[name] for name in self.columns]
+        return ", ".join([f"{self.sql_key}::text", *map(as_text, columns), self._sql_unmoved(columns)])
 
     def row(self, record: asyncpg.Record) -> Row:
-        """A fetched record as a row."""
-        return Row(AppKey(record[0]), dict(zip(self.columns, record[1:], strict=True)))
+        """A fetched record as a row; SchemaMovedError where a column was made anew, whose emptiness is no edit."""
+        if not record[-1]:
+            raise SchemaMovedError(f"{self.sql_name} is not as it was last seen")
+        return Row(AppKey(record[0]), dict(zip(self.columns, record[1:-1], strict=True)))
+
+    def _sql_unmoved(self, columns: Sequence[Column]) -> str:
+        """SQL that is true while the columns have the numbers under which they were last seen; computed once a query."""
+        known = [f"({quote_literal(column.name)}, {column.number})" for column in columns if column.number]
+        if not known:
+            return "true"
+        return (
+            f"(select count(*) = {len(known)} from pg_catalog.pg_attribute a "
+            f"where a.attrelid = {quote_literal(self.sql_name)}::regclass and (a.attname, a.attnum) in ({', '.join(known)}))"
+        )
 
 
 def as_text(column: Column) -> str:
