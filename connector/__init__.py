@@ -16,7 +16,7 @@ The rooms; an upper one may import lower ones only, names on one line do not kno
 Reading order for the engine, one hour:
 
 1. `core/model.py`, `core/mapping.py`, `core/line.py`: the words.
-2. `core/merge.py`: one line of one record. `core/plan.py`: one record.
+2. `core/merge.py`: one line of one record. `core/plan/`: one record.
 3. `ports.py`: what a CRM is to us.
 4. `engine/reconcile.py`: the one path; then `observe`, `send`, `apply` (with `rows`, `outcome`), `resolve` beside it.
 5. `engine/fold.py`, `worker.py`, `sweep.py`, `fetch_all.py`: what leads to that path.

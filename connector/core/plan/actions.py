@@ -1,0 +1,151 @@
+"""What a plan can say: the step, the write on either side, and what the brake counts of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from connector.core.merge import Decision, Parent, Verdict
+from connector.core.model import Json, LinkId, LinkState, Side
+
+
+class Step(StrEnum):
+    """What the engine does with a plan.
+
+    done: keep the state, nothing to write · apply: write · adopt: read the other half, then plan again as a pair ·
+    join: this CRM half is what an open intent made · wait · park: a person is needed · drop: the row is gone.
+    """
+
+    DONE = "done"
+    APPLY = "apply"
+    ADOPT = "adopt"
+    JOIN = "join"
+    MOVE = "move"
+    WAIT = "wait"
+    PARK = "park"
+    DROP = "drop"
+
+
+class Effect(StrEnum):
+    """What the brake counts."""
+
+    CREATE = "create"
+    DELETE = "delete"
+    CLEAR = "clear"
+    OVERWRITE = "overwrite"
+
+
+@dataclass(slots=True)
+class InsertRow:
+    """A new row for a CRM record."""
+
+    columns: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateRow:
+    """New values for some columns of a row whose mapped columns still hold what was observed."""
+
+    columns: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRow:
+    """The row goes, as `deletes.receive` says."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateRecord:
+    """A new CRM record for a row."""
+
+    fields: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateRecord:
+    """New values for some fields of a CRM record. `rekey`: it gets the key of its own row in the place of another's."""
+
+    fields: Mapping[str, Json]
+    rekey: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRecord:
+    """The CRM record goes, as `deletes.send` says."""
+
+
+RowAction = InsertRow | UpdateRow | DeleteRow
+
+
+RecordAction = CreateRecord | UpdateRecord | DeleteRecord
+
+
+@dataclass(slots=True)
+class Plan:
+    """What happens. `state` is the link's state once it has happened; `cause` names a wait, park or exclusion."""
+
+    step: Step
+    reason: str
+    state: LinkState
+    decisions: tuple[Decision, ...] = ()
+    row: RowAction | None = None
+    record: RecordAction | None = None
+    cause: str | None = None
+    parents: tuple[Parent, ...] = ()
+    adopt: str | None = None
+    join: LinkId | None = None
+    died: Side | None = None
+    restore: Mapping[str, str | None] = field(default_factory=dict)
+    heir: str | None = None
+    """The mapping to which the record goes; the link only remembers it from now on."""
+    deferred_sends: bool = False
+    """Sends exist but wait for the mapping's first fetch-all."""
+
+    @property
+    def effects(self) -> frozenset[tuple[Side, Effect]]:
+        """What the brake counts in this plan, at most one of each kind on a side: it counts records."""
+        found: set[tuple[Side, Effect]] = set()
+        if isinstance(self.row, DeleteRow) or self.restore:
+            found.add((Side.APP, Effect.DELETE))
+        if isinstance(self.row, UpdateRow):
+            found.update(_line_effects(self.decisions, Verdict.RECEIVE, Side.APP))
+        if isinstance(self.record, DeleteRecord):
+            found.add((Side.CRM, Effect.DELETE))
+        if isinstance(self.record, CreateRecord):
+            found.add((Side.CRM, Effect.CREATE))
+        if isinstance(self.record, UpdateRecord):
+            found.update(_line_effects(self.decisions, Verdict.SEND, Side.CRM))
+        return frozenset(found)
+
+    @property
+    def held(self) -> dict[str, str]:
+        """Line → cause of the values that could not move."""
+        return {d.line.name: d.cause for d in self.decisions if d.verdict is Verdict.HELD and d.cause is not None}
+
+    def sends(self) -> tuple[Decision, ...]:
+        """The lines that are written to the CRM."""
+        return tuple(d for d in self.decisions if d.verdict is Verdict.SEND)
+
+
+def _line_effects(decisions: Iterable[Decision], verdict: Verdict, side: Side) -> Iterable[tuple[Side, Effect]]:
+    for d in decisions:
+        if d.verdict is verdict and d.clears:
+            yield side, Effect.CLEAR
+        if d.verdict is verdict and d.overwrites:
+            yield side, Effect.OVERWRITE
+
+
+def excluded(cause: str) -> Plan:
+    """Nothing is made of this half; `cause` says why."""
+    return Plan(Step.DONE, "excluded", LinkState.EXCLUDED, cause=cause)
+
+
+def wait(cause: str) -> Plan:
+    """Nothing yet; `cause` says what has to come first."""
+    return Plan(Step.WAIT, cause, LinkState.OPEN, cause=cause)
+
+
+def park(cause: str) -> Plan:
+    """Nothing until a person has looked at `cause`."""
+    return Plan(Step.PARK, cause, LinkState.OPEN, cause=cause)

@@ -1,0 +1,44 @@
+"""Who may pass: the direction of a mapping and its filters, asked about one row or record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from connector.core.filter import crm_reader, failing
+from connector.core.mapping import Condition
+from connector.core.model import CrmValue, Record, Row, Side
+from connector.core.plan.actions import Plan, excluded
+from connector.core.plan.situation import Situation
+
+
+def row_kept_out(s: Situation, row: Row) -> Plan | None:
+    """The plan for a row of which the mapping makes no CRM record; None when it may pass."""
+    if not s.mapping.direction.sends:
+        return excluded("direction")
+    failed = failing(s.mapping.only_send, row.columns.get, s.linked_in)
+    return excluded(f"only.send {failed.name}") if failed is not None else None
+
+
+def record_kept_out(s: Situation, record: Record) -> Plan | None:
+    """The plan for a CRM record of which the mapping makes no row; None when it may pass."""
+    if not s.mapping.direction.receives:
+        return excluded("direction")
+    failed = failing(s.mapping.only_receive, _crm_values(s, record), s.linked_in)
+    return excluded(f"only.receive {failed.name}") if failed is not None else None
+
+
+def side_that_left(s: Situation, row: Row, record: Record) -> tuple[Side, Condition] | None:
+    """The side that no longer passes its filter. A row that was received never had to pass `only.send`."""
+    if s.mapping.direction.receives:
+        failed = failing(s.mapping.only_receive, _crm_values(s, record), s.linked_in)
+        if failed is not None:
+            return Side.CRM, failed
+    if s.mapping.direction.sends and (s.link.origin is Side.APP or not s.mapping.direction.receives):
+        failed = failing(s.mapping.only_send, row.columns.get, s.linked_in)
+        if failed is not None:
+            return Side.APP, failed
+    return None
+
+
+def _crm_values(s: Situation, record: Record) -> Callable[[str], CrmValue]:
+    return crm_reader(s.metadata.fields.get(record.object, ()), s.metadata, record.fields)

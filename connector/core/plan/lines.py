@@ -1,0 +1,29 @@
+"""The lines of one link: what both sides hold of each, and what is decided about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from connector.core.line import Line
+from connector.core.merge import Decision, Grounds, Inputs, decide
+from connector.core.model import ABSENT, Record
+from connector.core.plan.situation import Situation
+
+
+def decide_lines(
+    s: Situation, lines: Iterable[Line], record: Record | None, *, sendable: bool = True
+) -> tuple[Decision, ...]:
+    """The decision about each of these lines."""
+    grounds = Grounds(s.clocks, s.refs, s.unreachable, s.dead, sendable=sendable)
+    return tuple(decide(line, _inputs(s, line, record, grounds)) for line in lines)
+
+
+def _inputs(s: Situation, line: Line, record: Record | None, grounds: Grounds) -> Inputs:
+    """What is held of a line. What the record of a new row does not tell is empty."""
+    app = None
+    if s.row is not None or not line.columns:
+        app = line.converter.read_app(s.row.columns if s.row is not None else {})
+    crm = line.converter.read_crm(record.fields) if record is not None else None
+    if s.row is None and crm is ABSENT:
+        crm = None
+    return Inputs(app, crm, s.link.base.get(line.name), grounds)

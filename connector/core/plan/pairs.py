@@ -1,0 +1,145 @@
+"""Both sides are known: what flows between them, and what follows when one of them is gone or leaves its filter."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from connector.core.filter import failing
+from connector.core.line import BoundMapping
+from connector.core.mapping import Condition, DeletePolicy, OnLeave
+from connector.core.merge import Decision, Grounds, Inputs, Reason, Verdict, after_the_fact
+from connector.core.model import Gone, Json, Link, LinkState, Moved, NotVisible, Record, Row, Side
+from connector.core.plan.actions import DeleteRecord, DeleteRow, Plan, Step, UpdateRecord, UpdateRow, park, wait
+from connector.core.plan.constants import constant
+from connector.core.plan.filters import side_that_left
+from connector.core.plan.lines import decide_lines
+from connector.core.plan.situation import Kin, Situation
+
+MERGE_UNSENT: Final = "merge_unsent"
+"""Parked: two rows came to stand for one record, and both hold edits that the CRM has not got."""
+
+
+def pair(s: Situation) -> Plan:
+    """The plan for a row and a CRM record on one link."""
+    if s.link.state not in (LinkState.LINKED, LinkState.FROZEN) and not (s.row and isinstance(s.crm, Record)):
+        return wait("same_key")  # one of two halves that were to be joined is gone: nothing that was agreed has died
+    match s.crm:
+        case Moved():
+            return Plan(Step.MOVE, "merged", s.link.state, adopt=s.crm.to)
+        case Gone():
+            return _record_gone(s, s.crm.proof)
+        case NotVisible() | None if s.evidence:
+            return _record_gone(s, "event")
+        case NotVisible() | None:
+            return replace(park("missing"), state=s.link.state)
+        case Record():
+            return _row_gone(s) if s.row is None else _both_alive(s, s.row, s.crm)
+
+
+def _record_gone(s: Situation, proof: str) -> Plan:
+    """The CRM record was deleted: `deletes.receive` decides what happens to the row."""
+    policy = s.mapping.deletes.receive if s.mapping.direction.receives else DeletePolicy.NONE
+    gone = Plan(Step.APPLY, f"crm_deleted:{proof}", _dead(policy), died=Side.CRM)
+    if s.row is None:
+        return gone
+    if s.contested and unsent(s.mapping, s.link, s.row):
+        return replace(park(MERGE_UNSENT), state=s.link.state)
+    if policy is DeletePolicy.DELETE:
+        return replace(gone, row=DeleteRow())
+    if policy is DeletePolicy.SET:
+        columns = {name: constant(value, s.now) for name, value in s.mapping.deletes.set.items()}
+        return replace(gone, row=UpdateRow(columns), restore=columns)
+    return gone
+
+
+def unsent(mapping: BoundMapping, link: Link, row: Row) -> bool:
+    """True when the row holds edits that the CRM has not got."""
+    known = [(line, link.base[line.name]) for line in mapping.lines if line.direction.sends and line.name in link.base]
+    return any(not line.converter.same_app(line.converter.read_app(row.columns), base.app) for line, base in known)
+
+
+def _dead(policy: DeletePolicy) -> LinkState:
+    """What is left of a pair: `unlink` and `none` keep the two apart until a person pairs them again."""
+    apart = policy in (DeletePolicy.UNLINK, DeletePolicy.NONE)
+    return LinkState.UNLINKED if apart else LinkState.DELETED
+
+
+def _row_gone(s: Situation) -> Plan:
+    """The row was deleted: `deletes.send` decides what happens to the CRM record."""
+    policy = s.mapping.deletes.send if s.mapping.direction.sends else DeletePolicy.NONE
+    gone = Plan(Step.APPLY, "app_deleted", _dead(policy), died=Side.APP)
+    if policy is not DeletePolicy.DELETE or not isinstance(s.crm, Record):
+        return gone
+    if s.crm.archived:
+        return replace(park("archived"), state=s.link.state)
+    return replace(gone, record=DeleteRecord()) if s.ready.sends else wait("first_fetch_all")
+
+
+def _both_alive(s: Situation, row: Row, record: Record) -> Plan:
+    left = side_that_left(s, row, record)
+    if left is not None:
+        return _leave(s, *left)
+    sendable = not record.archived and failing(s.mapping.only_send, row.columns.get, s.linked_in) is None
+    decisions = decide_lines(s, s.mapping.every_line, record, sendable=sendable)
+    return _write(s, tuple(_told_later(s, d) for d in decisions) if s.unseen else decisions, row, record)
+
+
+def _told_later(s: Situation, d: Decision) -> Decision:
+    """The decision, unless the echo of our last write has told that it put away what nobody had seen."""
+    base = s.link.base.get(d.line.name)
+    if d.line.name not in s.unseen or base is None or d.reason is not Reason.UNCHANGED:
+        return d
+    return after_the_fact(d.line, Inputs(d.app, d.crm, base, Grounds(s.clocks, s.refs)), s.unseen[d.line.name])
+
+
+def _write(s: Situation, decisions: tuple[Decision, ...], row: Row, record: Record) -> Plan:
+    columns: dict[str, str | None] = {}
+    fields: dict[str, Json] = {}
+    now_held = dict(record.fields)
+    for d in decisions:
+        if d.base is None:
+            continue
+        if d.verdict is Verdict.RECEIVE:
+            columns.update(d.line.converter.write_app(d.base.app))
+        elif d.verdict is Verdict.SEND:
+            change = d.line.converter.write_crm(d.base.crm, now_held)
+            fields.update(change)
+            now_held.update(change)
+    changed = {name: value for name, value in columns.items() if row.columns.get(name) != value}
+    moved = changed or fields or any(d.base is not None for d in decisions) or s.link.state is not LinkState.LINKED
+    parents = tuple(d.parent for d in decisions if d.verdict is Verdict.WAIT and d.parent)
+    rekey = s.kin is Kin.COPY and s.mapping.direction.sends and not record.archived
+    sends = (bool(fields) or rekey) and s.ready.sends
+    return Plan(
+        Step.APPLY if moved or rekey else (Step.WAIT if parents else Step.DONE),
+        "merge" if moved else "copy" if rekey else ("parent" if parents else "in_agreement"),
+        LinkState.LINKED,
+        decisions,
+        row=UpdateRow(changed) if changed else None,
+        record=UpdateRecord(fields, rekey) if sends else None,
+        cause="parent" if parents else None,
+        parents=parents,
+        deferred_sends=(bool(fields) or rekey) and not sends,
+    )
+
+
+def _leave(s: Situation, side: Side, failed: Condition) -> Plan:
+    cause = f"only.{'receive' if side is Side.CRM else 'send'} {failed.name}"
+    heir = s.heir if side is Side.CRM else None
+    if heir is not None:
+        cause = f"belongs_to {heir}"
+    if s.mapping.on_leave is OnLeave.FREEZE:
+        if s.link.state is LinkState.FROZEN and heir is None:
+            return Plan(Step.DONE, "frozen", LinkState.FROZEN, cause=cause)
+        return Plan(Step.APPLY, "left_filter", LinkState.FROZEN, cause=cause, heir=heir)
+    if s.mapping.on_leave is OnLeave.UNLINK:
+        return Plan(Step.APPLY, "left_filter", LinkState.UNLINKED, cause=cause, heir=heir)
+    return replace(_record_gone(s, "left_filter"), cause=cause, heir=heir) if side is Side.CRM else _row_gone(s)
+
+
+def released(s: Situation) -> Plan:
+    """The record is another mapping's now: nothing flows, and nothing that happens to the row concerns it."""
+    if s.row is None and not s.link.state.tombstone:
+        return Plan(Step.DROP, "row_gone", s.link.state)
+    return Plan(Step.DONE, "other_kind", s.link.state)

@@ -1,0 +1,87 @@
+"""Everything that was observed about one link: what a plan is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from connector.core.line import BoundMapping, Refs
+from connector.core.merge import Parent
+from connector.core.model import Clocks, Json, Link, LinkId, Observed, Row
+from connector.core.schema import Metadata
+
+
+class Kin(StrEnum):
+    """What a record is that carries the key of a row which is linked to another record.
+
+    copy: a person duplicated that record · twin: an earlier create of ours for that row, late or restored.
+    """
+
+    COPY = "copy"
+    TWIN = "twin"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A record or row of the other side with an equal match key. `linked`: it already belongs to another link."""
+
+    key: str
+    linked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """What the connection already knows.
+
+    Nothing is sent before a mapping's first fetch-all, and nothing is created
+    before the object's first listing is complete.
+    """
+
+    sends: bool = True
+    listed: bool = True
+
+
+@dataclass(slots=True)
+class Situation:
+    """Everything observed about one link.
+
+    `row` None: the app has no such row (when `link.app_key` is known). `crm` None: the CRM side was not looked at,
+    because the link has no CRM id.
+    """
+
+    mapping: BoundMapping
+    link: Link
+    row: Row | None
+    crm: Observed | None
+    metadata: Metadata
+    now: datetime
+    clocks: Clocks = field(default_factory=Clocks)
+    refs: Refs = field(default_factory=Refs)
+    unreachable: frozenset[Parent] = frozenset()
+    dead: frozenset[Parent] = frozenset()
+    candidates: tuple[Candidate, ...] = ()
+    rivals: bool = False
+    """Another link is creating a record with an equal match key right now."""
+    peers: bool = False
+    """Another row or record of the same side has an equal match key and no partner either: any pair would be a guess."""
+    intent_link: LinkId | None = None
+    """The link whose open create intent made this CRM half (by identity or fingerprint)."""
+    intents_pending: bool = False
+    """Open create intents that may have made this CRM half, and nobody can tell yet."""
+    linked_in: Callable[[str, Json], bool] = lambda _mapping, _value: False
+    ready: Readiness = field(default_factory=Readiness)
+    unseen: Mapping[str, Json] = field(default_factory=dict)
+    """By line: a value of the CRM that our last write put away before anybody had seen it."""
+    kin: Kin | None = None
+    merging: bool = False
+    """Another record was merged into this CRM half, and the link of its row will follow."""
+    contested: bool = False
+    """The record was merged into one whose row holds unsent edits, and nobody has settled it."""
+    evidence: bool = False
+    """A delete event was received for the CRM record."""
+    heir: str | None = None
+    """The other mapping whose record this one is now that it does not pass the filter of its own."""
+    left_behind: Sequence[Link] = ()
+    """The links of this table that the CRM half had left for other mappings, the newest first."""

@@ -1,0 +1,50 @@
+"""A pair that has died: it rests, until there is evidence of life."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from connector.core.mapping import DeletePolicy
+from connector.core.model import LinkState, Moved, Record, Side
+from connector.core.plan.actions import InsertRow, Plan, Step, UpdateRow
+from connector.core.plan.constants import same_constant
+from connector.core.plan.filters import record_kept_out, side_that_left
+from connector.core.plan.halves import insert
+from connector.core.plan.situation import Situation
+
+
+def tombstone(s: Situation) -> Plan:
+    """Evidence of life reopens a link whose side was deleted, once the filters let it pass.
+
+    `on_leave: delete` writes such a link too; one that is unlinked stays apart. A row that we deleted comes back under
+    its key. A record that turns out to be merged has never died.
+    """
+    quiet = Plan(Step.DONE, "tombstone", s.link.state)
+    if s.heir is not None:
+        return replace(quiet, step=Step.APPLY, reason="other_kind", cause=f"belongs_to {s.heir}", heir=s.heir)
+    ours = s.link.died is Side.CRM and s.mapping.deletes.receive is DeletePolicy.DELETE
+    if s.link.app_key is None or (s.row is None and not ours):
+        return quiet
+    if isinstance(s.crm, Moved) and s.link.died is Side.CRM:
+        return Plan(Step.MOVE, "merged", s.link.state, adopt=s.crm.to)
+    if isinstance(s.crm, Record) and s.link.state is LinkState.DELETED:
+        return _alive_again(s, s.crm) or quiet
+    return quiet
+
+
+def _alive_again(s: Situation, record: Record) -> Plan | None:
+    if s.row is None:
+        return _insert_again(s, record) if record_kept_out(s, record) is None else None
+    if side_that_left(s, s.row, record) is not None:
+        return None
+    kept = {c: None for c, value in s.link.restore.items() if same_constant(s.row.columns.get(c), value)}
+    return Plan(Step.APPLY, "alive_again", LinkState.LINKED, row=UpdateRow(kept) if kept else None)
+
+
+def _insert_again(s: Situation, record: Record) -> Plan:
+    """The row that went with its record, as the record is now; its key names it to whatever still refers to it."""
+    found = insert(replace(s, link=replace(s.link, base={})), record)
+    if not isinstance(found.row, InsertRow):
+        return replace(found, state=s.link.state)
+    columns = {s.mapping.key: str(s.link.app_key), **found.row.columns}
+    return replace(found, reason="alive_again", row=InsertRow(columns))
