@@ -37,6 +37,7 @@ from connector.engine.result import (
     parks,
 )
 from connector.engine.rows import write_rows
+from connector.engine.slices import in_slices
 from connector.store import brakes, intents, journal, links, match_keys, references, work
 from connector.store.brakes import Count
 from connector.store.db import Connection
@@ -104,7 +105,7 @@ class Applier:
                     result.plan, result.again = None, True
 
     async def _save_links(self, db: Connection, batch: Batch) -> None:
-        changed = [(result, link_write(result)) for result in batch.results if changes_link(result)]
+        changed = [(r, link_write(r)) async for r in in_slices(batch.results) if changes_link(r)]
         await self._absorb(db, batch, changed)
         if changed:
             await links.save(db, [write for _, write in changed], batch.now)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from connector.core.line import BoundMapping
 from connector.core.model import AppKey, CrmId, LinkState, Record, Row
 from connector.engine.context import Context
+from connector.engine.slices import in_slices
 from connector.local import tables
 from connector.store.db import Connection
 from connector.store.links import Glance
@@ -45,7 +46,7 @@ async def unsettled(
         rows = await tables.read(db, rules.shapes[name], pairs)
         rest += [
             record
-            for key, record in pairs.items()
+            async for key, record in in_slices(pairs.items())
             if key not in rows or not settled(mapping, known[record.id], rows[key], record)
         ]
     return rest

@@ -37,6 +37,7 @@ from connector.engine.candidates import find_candidates
 from connector.engine.case import Case
 from connector.engine.context import Context, Rules, identity_intent
 from connector.engine.kinship import find_kin
+from connector.engine.slices import in_slices
 from connector.local import tables
 from connector.store import aliases, intents, links, match_keys
 from connector.store.db import Connection
@@ -107,7 +108,7 @@ class Observer:
             lookup.unread = await self._unread(db, mapped)
             lookup.merging = await self._merging(db, mapped)
             lookup.left_behind = await self._left_behind(db, mapped)
-        for case in sorted(mapped, key=_age):
+        async for case in in_slices(sorted(mapped, key=_age)):
             case.situation = replace(self._situation(case, lookup, pending, occupied), kin=kin.get(case.link.id))
             joined = case.situation.intent_link
             if joined is not None:  # a second record with that identity is a copy

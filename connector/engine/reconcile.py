@@ -28,6 +28,7 @@ from connector.engine.putback import call_parents, deferral, lacks, retry, undon
 from connector.engine.resolve import Listing, Resolver, Ruling
 from connector.engine.result import Result
 from connector.engine.send import Sender
+from connector.engine.slices import in_slices
 from connector.ports import VersionOrder
 from connector.store import notes, work
 from connector.store.group_commit import GroupCommit
@@ -46,7 +47,7 @@ class Reconciler:
         self.observer, self.resolver, self.brake = Observer(context), Resolver(context), Brake(context)
         self.sender = Sender(context)
         self.applier = Applier(context)
-        self.commits: GroupCommit[Sequence[Result], None] = GroupCommit(self.applier.commit)
+        self.commits: GroupCommit[Sequence[Result], None] = GroupCommit(self.applier.commit, limit=500, weigh=len)
 
     async def run(
         self,
@@ -125,12 +126,12 @@ class Reconciler:
     # --- planning ----------------------------------------------------------------------------------------------------
 
     async def _plan(self, cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
-        planned = await self._dated(await self._folded(await self._follow(_planned(cases))))
+        planned = await self._dated(await self._folded(await self._follow(await _planned(cases))))
         return [(case, self._hold_keys(case, found)) for case, found in planned]
 
     async def foresee(self, cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
         """The plans of observed cases as they would be carried out now; nothing is held or written."""
-        return await self._dated(await self._follow(_planned(cases)))
+        return await self._dated(await self._follow(await _planned(cases)))
 
     async def _folded(self, planned: Sequence[tuple[Case, Plan]]) -> list[tuple[Case, Plan]]:
         """A conflict is settled by times: who has a note waiting to be folded is planned again with it."""
@@ -282,8 +283,8 @@ async def all_done(*work_: Awaitable[None]) -> None:
             raise outcome
 
 
-def _planned(cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
-    return [(case, plan(case.situation)) for case in cases if case.situation is not None]
+async def _planned(cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
+    return [(case, plan(case.situation)) async for case in in_slices(cases) if case.situation is not None]
 
 
 def _leaves_parent(d: Decision) -> bool:

@@ -32,7 +32,7 @@ log = structlog.get_logger()
 OVERLAP = timedelta(seconds=2)
 FIRST_LOOK = timedelta(minutes=5)
 ROWS = 1000
-AT_ONCE = 2
+AT_ONCE = 3
 
 
 class Sweeper:
@@ -75,27 +75,42 @@ class Sweeper:
         return done
 
     async def _work_through(self, state: Sweep, lane: Lane) -> Sweep:
-        """Reconciles all pages, two at a time: one is planned while the other is being written. Kept in their order."""
-        working: deque[tuple[Page, asyncio.Task[int]]] = deque()
+        """Reconciles all pages, some at a time: one is planned while another is written.
+
+        How far the sweep came is kept in the order of the pages; no page waits for that.
+        """
+        slots = asyncio.Semaphore(AT_ONCE)
+        tasks: list[asyncio.Task[int] | asyncio.Task[Sweep]] = []
+        reached: deque[asyncio.Task[Sweep]] = deque()
         try:
             async for page, read_at in self._pages(state.object, state.cursor, lane):
-                done = self.page(state.object, page.records, read_at, lane, confirmed=lane is Lane.FETCH_ALL)
-                working.append((page, asyncio.create_task(done)))
-                if len(working) == AT_ONCE:
-                    state = await self._finish_page(state, *working.popleft())
-            while working:
-                state = await self._finish_page(state, *working.popleft())
+                await slots.acquire()
+                while reached and reached[0].done():
+                    state = reached.popleft().result()
+                work_ = asyncio.create_task(self._work_on(state.object, page, read_at, lane, slots))
+                before = reached[-1] if reached else None
+                reached.append(asyncio.create_task(self._finish_page(before or state, page, work_)))
+                tasks = [*(task for task in tasks if not task.done()), work_, reached[-1]]
+            for task in reached:
+                state = await task
         finally:
-            for _, task in working:
-                task.cancel()
-            await asyncio.gather(*(task for _, task in working), return_exceptions=True)
+            for each in tasks:
+                each.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         return state
 
-    async def _finish_page(self, state: Sweep, page: Page, working: asyncio.Task[int]) -> Sweep:
-        found, before = await working, state.seen
-        state = replace(state, cursor=page.cursor, seen=state.seen + len(page.records))
+    async def _work_on(self, name: str, page: Page, read_at: datetime, lane: Lane, slots: asyncio.Semaphore) -> int:
+        try:
+            return await self.page(name, page.records, read_at, lane, confirmed=lane is Lane.FETCH_ALL)
+        finally:
+            slots.release()
+
+    async def _finish_page(self, before: Sweep | asyncio.Task[Sweep], page: Page, working: asyncio.Task[int]) -> Sweep:
+        state = before if isinstance(before, Sweep) else await before
+        found, seen = await working, state.seen
+        state = replace(state, cursor=page.cursor, seen=seen + len(page.records))
         async with self.context.change() as db:
-            if found and state.seen.bit_length() > before.bit_length():
+            if found and state.seen.bit_length() > seen.bit_length():
                 await sweeps.tell_planner(db)
             await sweeps.note_seen(db, self.context.name, state.object, [record.id for record in page.records])
             await sweeps.save(db, self.context.name, state)

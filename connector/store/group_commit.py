@@ -16,14 +16,20 @@ R = TypeVar("R")
 
 
 class GroupCommit(Generic[T, R]):
-    """Collects items and hands them to `flush` in order, at most `limit` at a time, one flush after the other.
+    """Collects items and hands them to `flush` in order, one flush after the other, until they weigh `limit`.
 
     `flush` makes the batch durable and returns one result per item in the same order. When it fails, every waiter of
     that batch gets the error and the next batch is tried as if nothing had happened.
     """
 
-    def __init__(self, flush: Callable[[Sequence[T]], Awaitable[Sequence[R]]], *, limit: int = 1000) -> None:
-        self._flush, self._limit = flush, limit
+    def __init__(
+        self,
+        flush: Callable[[Sequence[T]], Awaitable[Sequence[R]]],
+        *,
+        limit: int = 1000,
+        weigh: Callable[[T], int] = lambda _: 1,
+    ) -> None:
+        self._flush, self._limit, self._weigh = flush, limit, weigh
         self._queue: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._running: asyncio.Task[None] | None = None
         self._closed = False
@@ -57,10 +63,12 @@ class GroupCommit(Generic[T, R]):
 
     def _take(self) -> list[tuple[T, asyncio.Future[R]]]:
         batch: list[tuple[T, asyncio.Future[R]]] = []
-        while self._queue and len(batch) < self._limit:
+        weight = 0
+        while self._queue and weight < self._limit:
             waiting = self._queue.popleft()
             if not waiting[1].done():
                 batch.append(waiting)
+                weight += self._weigh(waiting[0])
         return batch
 
     async def _settle(self, batch: Sequence[tuple[T, asyncio.Future[R]]]) -> None:
