@@ -38,10 +38,10 @@ from connector.engine.result import (
 )
 from connector.engine.rows import write_rows
 from connector.engine.slices import in_slices
-from connector.store import brakes, intents, journal, links, match_keys, references, work
+from connector.store import brakes, intents, journal, link_writes, links, match_keys, references, work
 from connector.store.brakes import Count
 from connector.store.db import Connection
-from connector.store.links import LinkWrite
+from connector.store.link_writes import LinkWrite
 from connector.store.work import Deferral, WorkState
 
 
@@ -108,7 +108,7 @@ class Applier:
         changed = [(r, link_write(r)) async for r in in_slices(batch.results) if changes_link(r)]
         await self._absorb(db, batch, changed)
         if changed:
-            await links.save(db, [write for _, write in changed], batch.now)
+            await link_writes.save(db, [write for _, write in changed], batch.now)
         await self._hand_over(db, batch, changed)
         await self._join_halves(db, batch)
         await self._drop_and_wake(db, batch, [write.id for _, write in changed])
@@ -118,16 +118,16 @@ class Applier:
         records = [(r, w) for r, w in changed if w.crm_id != batch.held[w.id]["crm_id"]]
         for name, group in grouped(records, lambda one: one[0].case.link.object).items():
             taken = {w.crm_id: w.id for _, w in group if w.crm_id is not None and w.app_key is not None}
-            await links.absorb(db, self.context.name, name, taken)
+            await link_writes.absorb(db, self.context.name, name, taken)
         rows = [(r, w) for r, w in changed if r.case.adopted is Side.APP and w.mapping is not None]
         for mapping, group in grouped(rows, lambda one: str(one[1].mapping)).items():
             found = {w.app_key: w.id for _, w in group if w.app_key is not None}
-            await links.absorb_app(db, self.context.name, mapping, found)
+            await link_writes.absorb_app(db, self.context.name, mapping, found)
 
     async def _drop_and_wake(self, db: Connection, batch: Batch, written: Sequence[LinkId]) -> None:
         dropped = [result.case.link.id for result in batch.results if result.drop]
         if dropped:
-            await links.delete(db, dropped)
+            await link_writes.delete(db, dropped)
         joined = [result.join for result in batch.results if result.join is not None]
         moved = [*written, *joined, *(r.case.link.id for r in batch.results if parks(r))]
         if moved:
@@ -156,7 +156,7 @@ class Applier:
         left = [(r, w) for r, w in changed if w.released and not r.case.link.released and w.crm_id is not None]
         for name, group in grouped(left, lambda one: one[0].case.link.object).items():
             ids = [w.crm_id for _, w in group if w.crm_id is not None]
-            await links.open_crm(db, self.context.name, name, ids, batch.now)
+            await link_writes.open_crm(db, self.context.name, name, ids, batch.now)
             halves = await links.by_crm(db, self.context.name, name, ids)
             marks = [work.Mark(half.id, Lane.LIVE) for half in halves.values()]
             await work.mark(db, self.context.name, marks, batch.now)
@@ -165,8 +165,8 @@ class Applier:
         """A CRM half that one of our creates made: the row's link takes it in, with the base that was sent."""
         for result in batch.results:
             if result.join is not None and isinstance(result.case.crm, Record):
-                await links.delete(db, [result.case.link.id])
-                await links.join(db, result.join, result.case.crm.id, batch.now)
+                await link_writes.delete(db, [result.case.link.id])
+                await link_writes.join(db, result.join, result.case.crm.id, batch.now)
 
     # --- everything else ---------------------------------------------------------------------------------------------
 

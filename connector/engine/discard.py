@@ -13,9 +13,9 @@ from connector.core.model import ABSENT, Base, Lane, LinkId, LinkState, Pair, Re
 from connector.engine.case import Case
 from connector.engine.context import Context
 from connector.engine.reconcile import Reconciler
-from connector.store import intents, journal, links, work
+from connector.store import intents, journal, link_writes, work
 from connector.store.journal import Entry
-from connector.store.links import LinkWrite
+from connector.store.link_writes import LinkWrite
 from connector.store.work import Deferral, Item, WorkState
 
 BATCH = 200
@@ -58,7 +58,7 @@ class Discarder:
     async def _accept(self, cases: Sequence[Case]) -> None:
         context, now = self.context, self.context.clock.now()
         async with context.change() as db:
-            await links.save(db, [accepted(case) for case in cases], now)
+            await link_writes.save(db, [accepted(case) for case in cases], now)
             await intents.close(db, [intent.id for case in cases for intent in case.leftovers])
             await journal.append(db, context.name, [_entry(case) for case in cases], now)
             await work.finish(db, [(case.item.link_id, case.item.generation) for case in cases], now)

@@ -157,7 +157,7 @@ def mapping_of(context: Context, args: Mapping[str, str]) -> BoundMapping:
 
 
 def revived(link: Link) -> Link:
-    """The link as `links.revive` leaves it: a tombstone is seen for the first time again."""
+    """The link as `link_writes.revive` leaves it: a tombstone is seen for the first time again."""
     apart = (LinkState.UNLINKED, LinkState.DELETED, LinkState.LEFT_OUT, LinkState.EXCLUDED, LinkState.FROZEN)
     if link.state not in apart or link.released:
         return link

@@ -15,7 +15,7 @@ from connector.engine.context import Context, Rules, identity_intent
 from connector.engine.echo import is_echo
 from connector.engine.observe import int_or
 from connector.ports import Hint, HintKind, VersionOrder
-from connector.store import aliases, intents, links, match_keys, notes, references, sweeps, work
+from connector.store import aliases, intents, link_writes, links, match_keys, notes, references, sweeps, work
 from connector.store.db import Connection
 from connector.store.hints import hint_from_json
 from connector.store.work import Mark
@@ -88,7 +88,7 @@ class Folder:
         await self._keep_keys(db, name, [hint for hint in hints if hint not in fresh and hint.crm_id in known])
         missing = {hint.crm_id for hint in fresh if hint.crm_id not in known}
         if missing:
-            await links.open_crm(db, self.context.name, name, missing, now)
+            await link_writes.open_crm(db, self.context.name, name, missing, now)
             known = {**known, **await links.by_crm(db, self.context.name, name, sorted(missing))}
         fresh = [_mapped_alone(rules, hint) for hint in fresh]
         marks = _marks(fresh, known, now + timedelta(seconds=self.context.clock_offset) + SKEW)
@@ -108,9 +108,9 @@ class Folder:
         known = await links.by_crm(db, self.context.name, name, [made[number] for number in waiting])
         taken = {crm_id for crm_id, link in known.items() if link.app_key is not None}
         joined = {made[number]: link for number, link in waiting.items() if made[number] not in taken}
-        await links.absorb(db, self.context.name, name, joined)
+        await link_writes.absorb(db, self.context.name, name, joined)
         for crm_id, link in joined.items():
-            await links.join(db, link, crm_id, now)
+            await link_writes.join(db, link, crm_id, now)
         if joined:
             await work.wake(db, list(joined.values()), now)
             children = await references.children(db, self.context.name, list(joined.values()))

@@ -9,7 +9,7 @@ from connector.core.merge import Decision, Verdict
 from connector.core.model import ABSENT, Base, Json, Link, LinkState, Pair, Record, Row, Sent
 from connector.core.plan import InsertRow, Plan, Step
 from connector.engine.result import Result
-from connector.store.links import LinkWrite
+from connector.store.link_writes import LinkWrite
 
 
 def changes_link(result: Result) -> bool:

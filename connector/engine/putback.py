@@ -15,7 +15,7 @@ from connector.core.retry import PARENT_CAP, PARENT_FIRST, backoff
 from connector.engine.case import Case
 from connector.engine.context import Context
 from connector.engine.result import LACKING, Result
-from connector.store import links, work
+from connector.store import references, work
 from connector.store.work import Deferral, Item, WorkState
 
 SOON: Final[Mapping[str, float]] = {
@@ -88,8 +88,8 @@ async def call_parents(context: Context, planned: Sequence[tuple[Case, Plan]]) -
         return {}
     lane, now = min(case.item.lane for case, _ in planned), context.clock.now()
     async with context.change() as db:
-        await links.call(db, context.name, coming, now)
-        found = await links.parents(db, context.name, named)
+        await references.call(db, context.name, coming, now)
+        found = await references.parents(db, context.name, named)
         called = {found[parent] for parent, _ in coming if parent in found}
         await work.ensure(db, context.name, sorted(called), lane, now)
     return found

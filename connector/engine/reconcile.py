@@ -19,11 +19,12 @@ from connector.core.merge import Decision, Parent, Reason, Verdict, is_conflict
 from connector.core.model import CrmId, LinkId, LinkState, Record, Side
 from connector.core.plan import Effect, InsertRow, Kin, Plan, Step, plan
 from connector.core.unseen import overtaken
+from connector.engine.adopt import TAKEN, adopt, merge
 from connector.engine.apply import Applier
 from connector.engine.brake import Brake, braked
 from connector.engine.case import Case
 from connector.engine.context import Context
-from connector.engine.observe import TAKEN, Observer
+from connector.engine.observe import Observer
 from connector.engine.putback import call_parents, deferral, lacks, retry, undone, unfinished, waiting
 from connector.engine.resolve import Listing, Resolver, Ruling
 from connector.engine.result import Result
@@ -166,10 +167,10 @@ class Reconciler:
         """Reads the other half where a plan asks for it, and plans again as a pair."""
         adopting = [(case, found.adopt) for case, found in planned if found.step is Step.ADOPT and found.adopt]
         if adopting:
-            await self.observer.adopt(adopting)
+            await adopt(self.observer, adopting)
         for case, found in planned:
             if found.step is Step.MOVE and found.adopt:
-                await self.observer.merge(case, CrmId(found.adopt))
+                await merge(self.observer, case, CrmId(found.adopt))
         return [(case, self._again(case, found)) for case, found in planned]
 
     def _again(self, case: Case, found: Plan) -> Plan:

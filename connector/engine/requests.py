@@ -18,7 +18,7 @@ from connector.engine.fetch_all import FetchAll
 from connector.engine.gates import open_gates, opened
 from connector.engine.preview import Preview, allowances
 from connector.engine.sweep import Sweeper
-from connector.store import brakes, connections, failures, links, sweeps, work
+from connector.store import brakes, connections, failures, link_writes, links, sweeps, work
 from connector.store.connections import Request
 from connector.store.db import AWAY
 from connector.store.work import Mark
@@ -169,13 +169,15 @@ class Requests:
         link, now = (await self.explainer.find(request.args)).link, self.context.clock.now()
         async with self.context.change() as db:
             if link.app_key is not None and link.mapping is not None:
-                await links.open_app(db, self.context.name, link.object, link.mapping, keys=[link.app_key], now=now)
+                await link_writes.open_app(
+                    db, self.context.name, link.object, link.mapping, keys=[link.app_key], now=now
+                )
                 found = list((await links.by_app(db, self.context.name, link.mapping, [link.app_key])).values())
             else:
                 ids = [link.crm_id] if link.crm_id is not None else []
-                await links.open_crm(db, self.context.name, link.object, ids, now)
+                await link_writes.open_crm(db, self.context.name, link.object, ids, now)
                 found = list((await links.by_crm(db, self.context.name, link.object, ids)).values())
-            await links.revive(db, [each.id for each in found])
+            await link_writes.revive(db, [each.id for each in found])
             await work.mark(db, self.context.name, [Mark(each.id, Lane.MANUAL) for each in found], now)
         self.context.pulse.set()
         return {"link": found[0].id if found else None, "plan": told}

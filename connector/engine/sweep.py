@@ -22,7 +22,7 @@ from connector.engine.glance import unsettled
 from connector.engine.reconcile import Reconciler
 from connector.local import tables
 from connector.ports import Page
-from connector.store import links, match_keys, sweeps, work
+from connector.store import link_writes, links, match_keys, sweeps, work
 from connector.store.db import Connection
 from connector.store.links import Glance
 from connector.store.sweeps import Sweep
@@ -151,7 +151,7 @@ class Sweeper:
             await work.found_again(db, list(ids.values()), now)
             missing = [record.id for record in rest if record.id not in known]
             if missing and self.context.rules.heard(name):
-                ids |= await links.open_crm(db, self.context.name, name, missing, now)
+                ids |= await link_writes.open_crm(db, self.context.name, name, missing, now)
             rest = [record for record in rest if record.id in ids]
             items = await work.claim_links(db, self.context.fence, [ids[r.id] for r in rest], lane, now) if rest else []
         if items:
@@ -207,7 +207,7 @@ class Sweeper:
                 fresh = [key for key in keys if key not in known]
                 now = self.context.clock.now()
                 if fresh:
-                    await links.open_app(db, self.context.name, bound.object, mapping, keys=fresh, now=now)
+                    await link_writes.open_app(db, self.context.name, bound.object, mapping, keys=fresh, now=now)
                     opened = await links.by_app(db, self.context.name, mapping, fresh)
                     await work.ensure(db, self.context.name, [link.id for link in opened.values()], lane, now)
             if len(keys) < ROWS:

@@ -1,0 +1,179 @@
+"""How links are written: opened, saved, joined with another half, deleted, revived.
+
+All functions but `join` take many keys at once. Keys are sorted before they are locked, so that two transactions cannot
+wait for each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from connector.core.model import AppKey, Base, CrmId, LinkId, LinkState, Sent, Side
+from connector.store.db import Connection
+from connector.store.notes import dump
+
+
+@dataclass(slots=True)
+class LinkWrite:
+    """The new state of one link. `joined` is the other half that it takes in."""
+
+    id: LinkId
+    mapping: str | None
+    app_key: AppKey | None
+    crm_id: CrmId | None
+    state: LinkState
+    base: Base
+    restore: Mapping[str, str | None] = field(default_factory=dict)
+    held: Mapping[str, str] = field(default_factory=dict)
+    died: Side | None = None
+    cause: str | None = None
+    version: str | None = None
+    sent: Mapping[str, Sent] = field(default_factory=dict)
+    released: bool = False
+
+
+async def open_app(
+    db: Connection, connection: str, name: str, mapping: str, *, keys: Iterable[AppKey], now: datetime
+) -> None:
+    """Makes a half-open link for every row that has none."""
+    await db.execute(
+        """insert into connector.link (connection, object, mapping, app_key, origin, first_seen_at, state)
+           select $1, $2, $3, k, 'app', $5, 'open' from unnest($4::text[]) k order by k
+           on conflict (connection, mapping, app_key) where app_key is not null do nothing""",
+        connection,
+        name,
+        mapping,
+        sorted(keys),
+        now,
+    )
+
+
+async def open_crm(
+    db: Connection, connection: str, name: str, ids: Iterable[CrmId], now: datetime
+) -> Mapping[CrmId, LinkId]:
+    """Makes a half-open link for every CRM record that has none; the links that were made."""
+    rows = await db.fetch(
+        """insert into connector.link (connection, object, crm_id, origin, first_seen_at)
+           select $1, $2, i, 'crm', $4 from unnest($3::text[]) i order by i
+           on conflict (connection, object, crm_id) where crm_id is not null and not released do nothing
+           returning crm_id, id""",
+        connection,
+        name,
+        sorted(ids),
+        now,
+    )
+    return {CrmId(row["crm_id"]): LinkId(row["id"]) for row in rows}
+
+
+async def save(db: Connection, writes: Sequence[LinkWrite], now: datetime) -> None:
+    """Writes the new state of links. A CRM half that another link takes in must be gone before."""
+    await db.execute(
+        """update connector.link l set mapping = n.mapping, app_key = n.app_key, crm_id = n.crm_id, state = n.state,
+               base = n.base, restore = n.restore, held = n.held, died = n.died, cause = n.cause, version = n.version,
+               sent = n.sent, released = n.released, committed_at = $2
+           from json_to_recordset($1::json) n(id bigint, mapping text, app_key text, crm_id text, state text, base jsonb,
+                restore jsonb, held jsonb, died text, cause text, version text, sent jsonb, released bool)
+           where l.id = n.id""",
+        dump(writes),
+        now,
+    )
+
+
+async def absorb(db: Connection, connection: str, name: str, taken: Mapping[CrmId, LinkId]) -> None:
+    """Deletes the CRM halves of records that a link takes in; their notes move to that link's work."""
+    await db.execute(
+        """with half as (
+               select h.id, n.keeper from unnest($3::text[], $4::bigint[]) n(crm_id, keeper)
+               join connector.link h on h.connection = $1 and h.object = $2 and h.crm_id = n.crm_id and h.id <> n.keeper
+               where h.app_key is null)
+           update connector.work k set generation = k.generation + 1, crm_changed = k.crm_changed || w.crm_changed,
+               evidence = k.evidence or w.evidence, told = k.told || w.told
+           from half join connector.work w on w.link_id = half.id where k.link_id = half.keeper""",
+        connection,
+        name,
+        list(taken),
+        list(taken.values()),
+    )
+    await db.execute(
+        """delete from connector.link h using unnest($3::text[], $4::bigint[]) n(crm_id, keeper)
+           where h.connection = $1 and h.object = $2 and h.crm_id = n.crm_id and h.id <> n.keeper
+             and h.app_key is null""",
+        connection,
+        name,
+        list(taken),
+        list(taken.values()),
+    )
+
+
+async def absorb_app(db: Connection, connection: str, mapping: str, taken: Mapping[AppKey, LinkId]) -> None:
+    """Deletes the app halves of rows that a link takes in; their notes move to that link's work."""
+    keys, keepers = list(taken), list(taken.values())
+    await db.execute(
+        """update connector.work k set generation = k.generation + 1, app_changed = k.app_changed || w.app_changed
+           from unnest($3::text[], $4::bigint[]) n(app_key, keeper)
+           join connector.link h on h.connection = $1 and h.mapping = $2 and h.app_key = n.app_key and h.id <> n.keeper
+           join connector.work w on w.link_id = h.id
+           where k.link_id = n.keeper and h.crm_id is null""",
+        connection,
+        mapping,
+        keys,
+        keepers,
+    )
+    await db.execute(
+        """delete from connector.link h using unnest($3::text[], $4::bigint[]) n(app_key, keeper)
+           where h.connection = $1 and h.mapping = $2 and h.app_key = n.app_key and h.id <> n.keeper
+             and h.crm_id is null""",
+        connection,
+        mapping,
+        keys,
+        keepers,
+    )
+
+
+async def delete(db: Connection, ids: Sequence[LinkId]) -> None:
+    """Forgets half-open links that have become pointless."""
+    await db.execute("delete from connector.link where id = any($1::bigint[])", list(ids))
+
+
+async def join(db: Connection, link: LinkId, crm_id: CrmId, now: datetime) -> None:
+    """Completes a link by what its open create intent made; the base is what that intent sent.
+
+    One that its record had left is in force again, with what was agreed on since under another mapping of its table.
+    """
+    await db.execute(
+        """update connector.link l set released = false, origin = 'crm', crm_id = $2, committed_at = $3,
+               base = l.base || coalesce((
+                   select s.base from connector.link s
+                   join connector.mapping m on m.connection = l.connection and m.mapping = l.mapping
+                   join connector.mapping o on o.connection = l.connection and o.mapping = s.mapping
+                     and (m.table_schema, m.table_name, m.key_column) = (o.table_schema, o.table_name, o.key_column)
+                   where s.connection = l.connection and s.object = l.object and s.crm_id in (l.crm_id, $2)
+                     and s.released and s.app_key = l.app_key and s.committed_at > l.committed_at
+                   order by s.committed_at desc limit 1), '{}')
+           where l.id = $1 and l.released""",
+        link,
+        crm_id,
+        now,
+    )
+    await db.execute(
+        """update connector.link l set crm_id = $2, state = 'linked', committed_at = $3,
+               base = coalesce((select i.seen from connector.intent i
+                                where i.link_id = l.id and i.op = 'create' order by i.id desc limit 1), l.base)
+           where l.id = $1 and l.crm_id is null""",
+        link,
+        crm_id,
+        now,
+    )
+
+
+async def revive(db: Connection, ids: Sequence[LinkId]) -> None:
+    """A person pairs tombstones and left-out rows again: their next reconcile is a first sight."""
+    await db.execute(
+        """update connector.link set state = case when app_key is null or crm_id is null then 'open' else 'linked' end,
+               base = case when state in ('unlinked', 'deleted') then '{}'::jsonb else base end
+           where id = any($1::bigint[]) and not released
+             and state in ('unlinked', 'deleted', 'left_out', 'excluded', 'frozen')""",
+        list(ids),
+    )
