@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint bench kill convergence fmt lock
+.PHONY: help setup run test check lint bench kill convergence simulate fmt lock
 SHELL := /bin/bash
 
 VENV  := .venv
@@ -42,6 +42,9 @@ convergence: setup  ## edits, deaths and faults at random for HOURS=1; prints th
 	@end=$$(( $$(date +%s) + $(or $(HOURS),1) * 3600 )); first=$$(date +%s); while [ $$(date +%s) -lt $$end ]; do \
 	  CONVERGENCE_FIRST=$$first CONVERGENCE_EXAMPLES=50 $(BIN)/pytest -q -x tests/engine/test_convergence.py || exit 1; \
 	  first=$$(( first + 50 )); done
+
+simulate: setup  ## the engine in simulated time: SEEDS=5000, or SEEDS=900001-900020; what breaks is told with its shortest story
+	$(BIN)/python -m tests.simulation $(or $(SEEDS),1000) --shrink
 
 fmt: setup  ## formats the code and mends what the linter can mend
 	$(BIN)/ruff check --fix-only --quiet connector tests

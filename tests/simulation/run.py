@@ -1,0 +1,160 @@
+"""`python -m tests.simulation SEEDS`: plays stories, prints what breaks a law, with the shortest story that does.
+
+SEEDS is a number (that many, from 1 on), a seed range ``900001-900020`` or one seed ``17-17``. The order in which sets
+and dictionaries of text are walked is part of a story, so the command runs itself again with a fixed PYTHONHASHSEED.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import multiprocessing
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from connector.obs.logs import configure
+from tests.simulation.story import STEPS, Told
+from tests.simulation.theatre import Theatre, theatre
+
+HASHES = "0"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a story ended: what was told, or what broke and the whole trace."""
+
+    seed: int
+    told: Told | None
+    complaint: str = ""
+    trace: str = ""
+
+
+def main() -> int:
+    """Plays the seeds; 1 when a law was broken."""
+    if os.environ.get("PYTHONHASHSEED") != HASHES:
+        os.environ["PYTHONHASHSEED"] = HASHES
+        os.execv(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]])
+    given = _arguments()
+    began = time.monotonic()
+    bad: list[int] = []
+    totals: dict[str, int] = {}
+    for verdict in _verdicts(given):
+        if verdict.told is None:
+            bad.append(verdict.seed)
+            print(f"\nseed {verdict.seed}: {verdict.complaint}\n{verdict.trace}", flush=True)
+        else:
+            for name, n in verdict.told.counts.items():
+                totals[name] = totals.get(name, 0) + n
+            if given.verbose:
+                print(f"seed {verdict.seed}: ok", flush=True)
+            if given.digest:
+                print(f"seed {verdict.seed}: digest {verdict.told.digest}", flush=True)
+    if given.digest:
+        return 1 if bad else 0
+    seeds = len(given.seeds)
+    told = ", ".join(f"{n} {name}" for name, n in sorted(totals.items()))
+    print(f"{seeds} seeds in {time.monotonic() - began:.0f} s: {told}; broken: {bad or 'none'}")
+    return 1 if bad else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("seeds", type=_range, help="N, or FIRST-LAST")
+    parser.add_argument("--steps", type=_numbers, help="play only these steps of the one seed: 1,2,5")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--shrink", action="store_true", help="look for the shortest story that still breaks")
+    parser.add_argument("--log", action="store_true", help="print the daemon's log")
+    parser.add_argument("--digest", action="store_true", help="print what two tellings of a story must have in common")
+    parser.add_argument("--verbose", action="store_true")
+    return parser.parse_args()
+
+
+def _range(text: str) -> range:
+    first, dash, last = text.partition("-")
+    return range(int(first), int(last) + 1) if dash else range(1, int(first) + 1)
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",") if part]
+
+
+def _verdicts(given: argparse.Namespace) -> Iterator[Verdict]:
+    if given.jobs <= 1 or len(given.seeds) == 1:
+        yield from _played(given.seeds, given)
+        return
+    context = multiprocessing.get_context("spawn")
+    queue: multiprocessing.Queue[Verdict | None] = context.Queue()
+    shares = [given.seeds[n :: given.jobs] for n in range(given.jobs)]
+    workers = [context.Process(target=_work, args=(share, given, queue)) for share in shares]
+    for worker in workers:
+        worker.start()
+    running = len(workers)
+    while running:
+        verdict = queue.get()
+        if verdict is None:
+            running -= 1
+        else:
+            yield verdict
+    for worker in workers:
+        worker.join()
+
+
+def _work(seeds: Sequence[int], given: argparse.Namespace, queue: multiprocessing.Queue[Verdict | None]) -> None:
+    try:
+        for verdict in _played(seeds, given):
+            queue.put(verdict)
+    finally:
+        queue.put(None)
+
+
+def _played(seeds: Sequence[int], given: argparse.Namespace) -> Iterator[Verdict]:
+    _silence(log=given.log)
+    with theatre() as place:
+        for seed in seeds:
+            verdict = _play(place, seed, given.steps)
+            if verdict.told is None and given.shrink:
+                verdict = _shrunk(place, verdict, given.steps or list(range(STEPS)))
+            yield verdict
+
+
+def _play(place: Theatre, seed: int, steps: Sequence[int] | None) -> Verdict:
+    try:
+        return Verdict(seed, place.play(seed, steps))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  # whatever ends a story badly is what is looked for
+        notes = "\n".join(getattr(error, "__notes__", ()))
+        where = "" if isinstance(error, AssertionError) else "".join(traceback.format_exception(error))
+        return Verdict(seed, None, f"{type(error).__name__}: {error}", f"{notes}\n{where}")
+
+
+def _shrunk(place: Theatre, verdict: Verdict, steps: list[int]) -> Verdict:
+    """Leaves out steps as long as the story still breaks, larger portions first."""
+    size = len(steps) // 2
+    while size:
+        at = 0
+        while at < len(steps):
+            fewer = steps[:at] + steps[at + size :]
+            shorter = _play(place, verdict.seed, fewer)
+            if shorter.told is None:
+                verdict, steps = shorter, fewer
+            else:
+                at += size
+        size //= 2
+    text = ",".join(map(str, steps))
+    return Verdict(verdict.seed, None, f"{verdict.complaint}\nshortest: --steps {text}", verdict.trace)
+
+
+def _silence(*, log: bool) -> None:
+    """Thousands of lines about deaths would hide the one that matters."""
+    if log:
+        configure("json", "debug")
+        return
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    logging.disable(logging.CRITICAL)

@@ -1,0 +1,273 @@
+"""The stage of a story: both sides, the net between them, and the processes of the daemon that come and go."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import importlib
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any, cast
+from unittest.mock import patch
+
+import aiohttp
+import asyncpg
+from aiohttp import web
+
+from connector.app.daemon import Daemon, Options
+from connector.app.sets import Account, load_directory
+from connector.ports import CRM
+from connector.sandbox import server as sandbox_server
+from connector.sandbox.calls import Request
+from connector.sandbox.company import Clock as SandboxClock
+from connector.sandbox.server import Sandbox, Settings
+from connector.service.server import Address
+from connector.store.db import Database
+from tests.simulation.life import LIFE, Life
+from tests.simulation.turns import Databases, Turns, real, session_class
+from tests.simulation.wire import MemoryConnector, MemorySite, Net
+
+EPOCH = datetime(2026, 1, 5, 9, tzinfo=UTC)
+CRM_PLACE, DAEMON_PLACE = ("crm.test", 80), ("daemon.test", 8080)
+UNMORTAL = frozenset({"close", "received", "compare", "capabilities", "budget", "link_url", "recall"})
+CALM = {
+    "connector.engine.fold.BUSY": 0.2,
+    "connector.engine.fold.IDLE": 0.5,
+    "connector.engine.worker.IDLE": 5.0,
+    "connector.engine.gates.LOOK": 1.0,
+    "connector.engine.owner.GATE": 2.0,
+    "connector.engine.schedule.TICK": 2.0,
+    "connector.engine.gauges.EVERY": 600.0,
+    "connector.engine.requests.POLL": 0.5,
+}
+"""Polls that only cost time in a simulation: an idle minute would be thousands of empty queries."""
+HASTE = {"lock_timeout": "50ms"}
+"""People give up on a locked row: whoever holds it waits for its turn, and time stands."""
+CLOCK = """
+create table public.simulated (at timestamptz not null);
+insert into public.simulated values ('2026-01-05 09:00+00');
+create function public.simulated_now() returns timestamptz language sql volatile security definer
+return (select at from public.simulated);
+alter table connector.change alter column at set default public.simulated_now();
+"""
+"""The database tells simulated time where its triggers note it."""
+
+
+@dataclass(slots=True)
+class SimClock:
+    """A process's clock: simulated time, now and then wrong by some seconds."""
+
+    skew: float = 0.0
+
+    def now(self) -> datetime:
+        """The wall clock of this process."""
+        return EPOCH + timedelta(seconds=self.monotonic() + self.skew)
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return asyncio.get_running_loop().time()
+
+    async def sleep(self, seconds: float) -> None:
+        """Returns after so many simulated seconds."""
+        await asyncio.sleep(seconds)
+
+
+class MortalCRM:
+    """A CRM adapter that dies before or after a call."""
+
+    def __init__(self, crm: Any, life: Life) -> None:
+        self._crm, self._life = crm, life
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._crm, name)
+        if name in UNMORTAL or not inspect.iscoroutinefunction(found):
+            return found
+        return self._mortal(found)
+
+    def _mortal(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        async def called(*args: Any, **kwargs: Any) -> Any:
+            self._life.spend()
+            answer = await call(*args, **kwargs)
+            self._life.spend()
+            return answer
+
+        return called
+
+
+class MortalDaemon(Daemon):
+    """A daemon with a life."""
+
+    life: Life
+
+    async def _make_connections(self, database: Database) -> None:
+        await super()._make_connections(database)
+        for running in self.running.values():
+            running.crm = cast("CRM", MortalCRM(running.crm, self.life))
+
+
+@dataclass(slots=True)
+class Process:
+    """An incarnation of the daemon."""
+
+    life: Life
+    daemon: MortalDaemon
+    task: asyncio.Task[None]
+
+
+@dataclass(slots=True)
+class Stage:
+    """Both sides and whoever syncs them. `db` is the application's own session."""
+
+    dsn: str
+    directory: Path
+    chance: Random
+    net: Net
+    turns: Turns
+    sandbox: Sandbox
+    db: asyncpg.Connection
+    clock: SimClock = field(default_factory=SimClock)
+    app_skew: float = 0.0
+    skew: float = 0.0
+    processes: dict[str, Process] = field(default_factory=dict)
+    births: int = 0
+
+    # --- time --------------------------------------------------------------------------------------------------------
+
+    async def tell_time(self) -> None:
+        """The database's clock follows."""
+        at = EPOCH + timedelta(seconds=asyncio.get_running_loop().time() + self.app_skew)
+        await self.db.execute("update public.simulated set at = $1", at)
+
+    async def pass_time(self, seconds: float) -> None:
+        """Lets simulated time pass."""
+        await asyncio.sleep(seconds)
+
+    # --- processes ---------------------------------------------------------------------------------------------------
+
+    def start(self, name: str, *, left: int | None = None) -> Process:
+        """Starts an incarnation of the process; all of them share one address, as behind a load balancer."""
+        self.births += 1
+        life = Life(f"{name}.{self.births}", left)
+        address = Address(*DAEMON_PLACE)
+        options = Options(self.dsn, address, address, "key", public_url=f"http://{address}", watch_files=True)
+        account = Account("http://crm.test", self.sandbox.token)
+        daemon = MortalDaemon(options, [(load_directory(self.directory), account)], SimClock(self.skew))
+        daemon.life = life
+        context = contextvars.copy_context()
+        context.run(LIFE.set, life)
+        task = asyncio.get_running_loop().create_task(daemon.run(), name=life.name, context=context)
+        life.bury.append(lambda: self._disconnect(life))
+        process = self.processes[name] = Process(life, daemon, task)
+        return process
+
+    async def kill(self, name: str) -> None:
+        """Ends a process as kill -9 does, and holds its funeral."""
+        process = self.processes.pop(name, None)
+        if process is None:
+            return
+        process.life.end()
+        process.task.cancel()
+        await asyncio.wait({process.task})
+        if not process.task.cancelled():
+            process.task.exception()
+
+    def _disconnect(self, life: Life) -> None:
+        for session in life.sessions:
+            if not session.is_closed():
+                self.turns.dead.append(session.get_server_pid())
+                session.terminate()
+
+    async def interrupt(self) -> None:
+        """The database drops every session of the living."""
+        pids = [s.get_server_pid() for p in self.processes.values() for s in p.life.sessions if not s.is_closed()]
+        assert self.turns.grave is not None
+        async with self.turns.taken():
+            await real(
+                self.turns.grave.execute("select pg_terminate_backend(pid, 5000) from unnest($1::int[]) pid", pids)
+            )
+
+    @contextlib.asynccontextmanager
+    async def session(self) -> AsyncIterator[asyncpg.Connection]:
+        """Another session of the application."""
+        async with self.turns.taken():
+            db = await real(
+                asyncpg.connect(self.dsn, connection_class=session_class(self.turns), server_settings=HASTE)
+            )
+        try:
+            yield db
+        finally:
+            await db.close()
+
+    async def close(self) -> None:
+        """Everybody dies."""
+        for name in list(self.processes):
+            await self.kill(name)
+
+
+@contextlib.contextmanager
+def patched(net: Net, turns: Turns) -> Iterator[None]:
+    """Sockets become pipes, sessions take turns, polls are calm."""
+    databases = Databases(turns)
+
+    async def open_(_cls: type[Database], dsn: str, *, size: int = 10) -> Database:
+        return await databases.open(dsn, size=size)
+
+    def connector(limit: int = 100) -> MemoryConnector:
+        made = MemoryConnector(net, limit)
+        life = LIFE.get()
+        if life is not None:
+            life.bury.append(made.cut)
+        return made
+
+    async def probed(request: Request) -> Request:
+        return request
+
+    with contextlib.ExitStack() as stack:
+        for path, value in CALM.items():
+            module, _, name = path.rpartition(".")
+            stack.enter_context(patch.object(importlib.import_module(module), name, value))
+        stack.enter_context(patch.object(Database, "open", classmethod(open_)))
+        stack.enter_context(patch.object(Database, "transaction", databases.transaction_of()))
+        stack.enter_context(patch.object(aiohttp, "TCPConnector", connector))
+        stack.enter_context(patch.object(web, "TCPSite", lambda *a, **k: _site(net, *a, **k)))
+        stack.enter_context(patch.object(sandbox_server, "_probed", probed))
+        yield
+
+
+def _site(net: Net, runner: web.AppRunner, host: str | None = None, port: int | None = None, **_: Any) -> MemorySite:
+    return MemorySite(net, LIFE.get(), runner, host, port)
+
+
+@contextlib.asynccontextmanager
+async def stage(dsn: str, directory: Path, seed: int, *, limits: str = "off") -> AsyncIterator[Stage]:
+    """Sets the stage for one story."""
+    chance = Random(f"net {seed}")
+    net, turns = Net(chance), Turns(chance)
+    clock = SimClock()
+    with patched(net, turns):
+        settings = Settings(seed=seed, clock=SandboxClock(clock.now), limits=limits)
+        company, _ = sandbox_server.open_company(settings)
+        async with aiohttp.ClientSession(connector=MemoryConnector(net, 64)) as session:
+            crm = sandbox_server._assemble(settings, company, session)
+            crm.url = "http://crm.test"
+            runner = web.AppRunner(
+                sandbox_server._application(crm), access_log=None, handler_cancellation=True, shutdown_timeout=0.5
+            )
+            await runner.setup()
+            net.listen(CRM_PLACE, cast("web.Server", runner.server))
+            turns.grave = await real(asyncpg.connect(dsn))
+            db = await real(asyncpg.connect(dsn, connection_class=session_class(turns), server_settings=HASTE))
+            made = Stage(dsn, directory, chance, net, turns, crm, db, clock)
+            try:
+                yield made
+            finally:
+                await made.close()
+                await crm.close()
+                await runner.cleanup()
+                await db.close()
+                await real(turns.grave.close())

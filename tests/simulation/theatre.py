@@ -1,0 +1,111 @@
+"""Where stories are played: a PostgreSQL server, a template with the app's tables and our schema, a database per story."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import tempfile
+from collections.abc import Coroutine, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+
+from connector.postgres.cluster import EmbeddedCluster
+from connector.store.db import Database, migrate
+from tests.engine.business import FILES, TABLES
+from tests.engine.rig import CONNECTION
+from tests.simulation.loop import Loop
+from tests.simulation.stage import CLOCK
+from tests.simulation.story import Told, tell
+
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+@dataclass(frozen=True, slots=True)
+class Theatre:
+    """A server whose template is ready, and a folder for mapping files."""
+
+    server: str
+    folder: Path
+
+    @property
+    def template(self) -> str:
+        """The name of the template: one for each process that plays."""
+        return f"simulation_{os.getpid()}"
+
+    def build(self) -> None:
+        """Makes the template."""
+        asyncio.run(self._build())
+
+    def play(self, seed: int, steps: Sequence[int] | None = None) -> Told:
+        """Plays one story in a database of its own."""
+        name = f"{self.template}_{seed}"
+        self._execute(f"create database {name} template {self.template}")
+        directory = self.folder / name
+        directory.mkdir(exist_ok=True)
+        for file, text in {"connection.yaml": CONNECTION, **FILES}.items():
+            (directory / file).write_text(text, encoding="utf-8")
+        try:
+            return in_simulated_time(tell(_at(self.server, name), directory, seed, steps))
+        finally:
+            self._execute(f"drop database {name} with (force)")
+
+    def close(self) -> None:
+        """Drops the template."""
+        self._execute(f"drop database if exists {self.template} with (force)")
+
+    def _execute(self, statement: str) -> None:
+        asyncio.run(_execute(self.server, statement))
+
+    async def _build(self) -> None:
+        await _execute(self.server, f"create database {self.template}")
+        database = await Database.open(_at(self.server, self.template))
+        async with database.session() as db:
+            await db.execute(TABLES)
+        await migrate(database)
+        async with database.session() as db:
+            await db.execute(CLOCK)
+        await database.close()
+
+
+def in_simulated_time(story: Coroutine[Any, Any, Told]) -> Told:
+    """Runs a story on a loop of its own."""
+
+    async def played() -> Told:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, Loop)
+        try:
+            return await story
+        finally:
+            loop.awaited += 1  # from here on everything is real again: the loop closes
+
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        return runner.run(played())
+
+
+@contextlib.contextmanager
+def theatre() -> Iterator[Theatre]:
+    """A theatre on ``TEST_DATABASE_URL``, else on an embedded server."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="connector-simulation-")))
+        given = os.environ.get("TEST_DATABASE_URL")
+        made = Theatre(given or stack.enter_context(EmbeddedCluster(folder / "postgres", FAST)).dsn, folder)
+        made.build()
+        stack.callback(made.close)
+        yield made
+
+
+def _at(server: str, name: str) -> str:
+    return urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+
+
+async def _execute(server: str, statement: str) -> None:
+    connection = await asyncpg.connect(server)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()

@@ -1,0 +1,167 @@
+"""One call of the database at a time: a transaction of the daemon is one call, so that nobody waits for another's lock.
+
+Each call first takes a moment of simulated time that the seed draws; this alone decides who comes first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, cast
+
+import asyncpg
+
+from connector.store.db import SPELLING, Connection, Database, Fence, hold
+from tests.simulation.life import LIFE
+from tests.simulation.loop import Loop
+
+MINE: ContextVar[object] = ContextVar("mine", default=None)
+"""The turn that the running code has."""
+
+
+@dataclass(slots=True)
+class Turns:
+    """Whose turn it is to talk to the database."""
+
+    chance: Random
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    holder: object = None
+    dead: list[int] = field(default_factory=list)
+    """Server processes of the dead, whose locks must be gone before anybody goes on."""
+    grave: asyncpg.Connection | None = None
+
+    @contextlib.asynccontextmanager
+    async def taken(self) -> AsyncIterator[None]:
+        """The turn; whoever has it may take it again."""
+        if self.holder is not None and MINE.get() is self.holder:
+            yield
+            return
+        await asyncio.sleep(self.chance.choice((0.0002, 0.0005, 0.001, 0.003, 0.01)))
+        async with self.lock:
+            await self._clear()
+            token = self.holder = object()
+            mark = MINE.set(token)
+            try:
+                yield
+            finally:
+                self.holder = None
+                MINE.reset(mark)
+
+    async def _clear(self) -> None:
+        if self.dead and self.grave is not None:
+            pids, self.dead = self.dead, []
+            await real(self.grave.execute("select pg_terminate_backend(pid, 5000) from unnest($1::int[]) pid", pids))
+
+
+async def real(answer: Awaitable[Any]) -> Any:
+    """Waits for an answer of the real database; the simulated clock stands meanwhile. Not to be interrupted."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, Loop)
+    task = asyncio.ensure_future(answer)
+    loop.awaited += 1
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
+    finally:
+        loop.awaited -= 1
+
+
+TALKS = frozenset(
+    {
+        "prepare",
+        "bind_execute",
+        "bind_execute_many",
+        "bind",
+        "execute",
+        "query",
+        "copy_in",
+        "copy_out",
+        "close_statement",
+    }
+)
+
+
+class _Protocol:
+    """asyncpg's protocol, each of whose calls takes a turn and counts as an effect."""
+
+    def __init__(self, protocol: Any, turns: Turns) -> None:
+        self._protocol, self._turns = protocol, turns
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._protocol, name)
+        return self._called(found) if name in TALKS else found
+
+    def _called(self, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def called(*args: Any, **kwargs: Any) -> Any:
+            life = LIFE.get()
+            if life is not None:
+                life.check()
+            async with self._turns.taken():
+                if life is not None:
+                    life.spend()
+                return await real(call(*args, **kwargs))
+
+        return called
+
+    async def close(self, timeout: float) -> None:  # noqa: ASYNC109 (asyncpg's own shape)
+        await real(self._protocol.close(timeout))
+
+
+def session_class(turns: Turns) -> type[asyncpg.Connection]:
+    """The connection of asyncpg over `_Protocol`."""
+
+    class Session(asyncpg.Connection):
+        def __init__(self, protocol: Any, *args: Any, **kwargs: Any) -> None:
+            super().__init__(cast("Any", _Protocol(protocol, turns)), *args, **kwargs)
+
+    return Session
+
+
+@dataclass(slots=True)
+class Databases:
+    """Takes the place of `Database.open`, `session` and `transaction` while a story runs."""
+
+    turns: Turns
+
+    async def open(self, dsn: str, *, size: int = 10) -> Database:
+        """A pool of sessions that take turns."""
+        pool = await asyncpg.create_pool(
+            dsn,
+            min_size=0,
+            max_size=size,
+            server_settings=SPELLING,
+            connection_class=session_class(self.turns),
+            connect=self.connect,
+            max_inactive_connection_lifetime=0,
+        )
+        return Database(pool)
+
+    async def connect(self, *args: Any, **kwargs: Any) -> asyncpg.Connection:
+        """A session of the process whose code runs."""
+        life = LIFE.get()
+        if life is not None:
+            life.check()
+        kwargs.pop("loop", None)
+        async with self.turns.taken():
+            made: asyncpg.Connection = await real(asyncpg.connect(*args, **kwargs))
+        if life is not None:
+            life.sessions.append(made)
+        return made
+
+    def transaction_of(self) -> Callable[..., Any]:
+        """`Database.transaction` as one call from its begin to its end; nobody else's comes between."""
+
+        @contextlib.asynccontextmanager
+        async def transaction(database: Database, fence: Fence | None = None) -> AsyncIterator[Connection]:
+            async with self.turns.taken(), database.pool.acquire() as connection, connection.transaction():
+                if fence is not None:
+                    await hold(connection, fence)
+                yield connection
+
+        return transaction
