@@ -22,7 +22,8 @@ from tests.simulation.loop import Loop
 from tests.simulation.stage import CLOCK
 from tests.simulation.story import Told, tell
 
-FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
+"""Without autovacuum: it would change plans, and with them the order of rows, at real moments."""
 
 
 @dataclass(frozen=True, slots=True)
