@@ -227,7 +227,11 @@ def patched(net: Net, turns: Turns) -> Iterator[None]:
     async def probed(request: Request) -> Request:
         return request
 
+    async def at_once(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return call(*args, **kwargs)
+
     with contextlib.ExitStack() as stack:
+        stack.enter_context(patch.object(asyncio, "to_thread", at_once))
         for path, value in CALM.items():
             module, _, name = path.rpartition(".")
             stack.enter_context(patch.object(importlib.import_module(module), name, value))
