@@ -6,11 +6,10 @@ to the CRM are cut. Whatever was under way may or may not have happened.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import inspect
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, cast
 
 from connector.app.daemon import Daemon
@@ -32,7 +31,6 @@ class Life:
 
     left: int | None = None
     dead: bool = False
-    over: asyncio.Event = field(default_factory=asyncio.Event)
 
     def check(self) -> None:
         """The dead do nothing."""
@@ -51,7 +49,6 @@ class Life:
     def end(self) -> None:
         """Dies now."""
         self.dead = True
-        self.over.set()
 
 
 class MortalCRM:

@@ -8,34 +8,16 @@ from dataclasses import dataclass, field
 
 import asyncpg
 
-
-class Death(BaseException):
-    """The process is no more."""
+from tests.engine import mortal
 
 
 @dataclass(slots=True)
-class Life:
-    """One incarnation of a process: `left` effects until it dies, None: no end is set."""
+class Life(mortal.Life):
+    """One incarnation of a process, and what its death cuts."""
 
-    name: str
-    left: int | None = None
-    dead: bool = False
+    name: str = ""
     sessions: list[asyncpg.Connection] = field(default_factory=list)
     bury: list[Callable[[], None]] = field(default_factory=list)
-
-    def check(self) -> None:
-        """The dead do nothing."""
-        if self.dead:
-            raise Death
-
-    def spend(self) -> None:
-        """One effect; the last one kills."""
-        self.check()
-        if self.left is not None:
-            self.left -= 1
-            if self.left <= 0:
-                self.end()
-                raise Death
 
     def end(self) -> None:
         """Dies now: nothing of it acts any more, its connections are cut."""

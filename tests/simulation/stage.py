@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import contextvars
 import importlib
-import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -28,13 +27,13 @@ from connector.sandbox.company import Clock as SandboxClock
 from connector.sandbox.server import Sandbox, Settings
 from connector.service.server import Address
 from connector.store.db import Database
+from tests.engine.mortal import MortalCRM
 from tests.simulation.life import LIFE, Life
 from tests.simulation.turns import Databases, Turns, real, session_class
 from tests.simulation.wire import MemoryConnector, MemorySite, Net
 
 EPOCH = datetime(2026, 1, 5, 9, tzinfo=UTC)
 CRM_PLACE, DAEMON_PLACE = ("crm.test", 80), ("daemon.test", 8080)
-UNMORTAL = frozenset({"close", "received", "compare", "capabilities", "budget", "link_url", "recall"})
 CALM = {
     "connector.engine.fold.BUSY": 0.2,
     "connector.engine.fold.IDLE": 0.5,
@@ -75,28 +74,6 @@ class SimClock:
     async def sleep(self, seconds: float) -> None:
         """Returns after so many simulated seconds."""
         await asyncio.sleep(seconds)
-
-
-class MortalCRM:
-    """A CRM adapter that dies before or after a call."""
-
-    def __init__(self, crm: Any, life: Life) -> None:
-        self._crm, self._life = crm, life
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._crm, name)
-        if name in UNMORTAL or not inspect.iscoroutinefunction(found):
-            return found
-        return self._mortal(found)
-
-    def _mortal(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        async def called(*args: Any, **kwargs: Any) -> Any:
-            self._life.spend()
-            answer = await call(*args, **kwargs)
-            self._life.spend()
-            return answer
-
-        return called
 
 
 class MortalDaemon(Daemon):
@@ -152,7 +129,7 @@ class Stage:
     def start(self, name: str, *, left: int | None = None) -> Process:
         """Starts an incarnation of the process; all of them share one address, as behind a load balancer."""
         self.births += 1
-        life = Life(f"{name}.{self.births}", left)
+        life = Life(left, name=f"{name}.{self.births}")
         address = Address(*DAEMON_PLACE)
         options = Options(self.dsn, address, address, "key", public_url=f"http://{address}", watch_files=True)
         account = Account("http://crm.test", self.sandbox.token)
