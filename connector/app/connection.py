@@ -211,15 +211,16 @@ class Running:
 
     async def _look_again(self, fence: Fence, row: ConnectionRow, rules: Rules, *, edited: bool) -> None:
         """What the set or the CRM's definitions let pass that changed while nobody was here."""
+        now = self.shared.clock.now()
+        if edited:
+            async with self.shared.database.transaction(fence) as db:
+                await sweeps.ask(db, self.loaded.name, "full", now)
+            return
         known = METADATA.validate_json(row.metadata) if row.metadata is not None else rules.metadata
-        before = await make_rules(
-            self.shared.database, self.loaded.spec, known, PINS.validate_json(row.pins), applied=True
-        )
+        pins = PINS.validate_json(row.pins)
+        before = await make_rules(self.shared.database, self.loaded.spec, known, pins, applied=True)
         async with self.shared.database.transaction(fence) as db:
-            if edited:
-                await sweeps.ask(db, self.loaded.name, "full", self.shared.clock.now())
-            else:
-                await look_again(db, before, rules, self.shared.clock.now())
+            await look_again(db, before, rules, now)
 
     async def _definitions(self, row: ConnectionRow) -> Metadata:
         while True:
