@@ -129,8 +129,10 @@ def _sandbox(choices: Choices) -> Iterator[Account]:
 def _first_line(process: subprocess.Popen[str]) -> dict[str, str]:
     watchdog = threading.Timer(SANDBOX_STARTS_WITHIN, process.kill)
     watchdog.start()
-    line = process.stdout.readline() if process.stdout is not None else ""
-    watchdog.cancel()
+    try:
+        line = process.stdout.readline() if process.stdout is not None else ""
+    finally:
+        watchdog.cancel()  # a running timer would keep the process for as long as it runs
     if not line:
         raise ConnectorError("the Pipedrive sandbox did not start", "its message stands above; is the port in use?")
     said: dict[str, str] = json.loads(line)
