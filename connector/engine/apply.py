@@ -7,7 +7,7 @@ that moved is planned again. One bad row costs one row. No network call happens 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from connector.core.line import BoundMapping
@@ -19,6 +19,7 @@ from connector.core.model import (
     Record,
     Side,
 )
+from connector.engine.admission import admit, store
 from connector.engine.brake import Place, word
 from connector.engine.context import Context
 from connector.engine.entries import actions, durations, entries, winners
@@ -26,6 +27,7 @@ from connector.engine.outcome import changes_link, link_write
 from connector.engine.result import (
     LACKING,
     Batch,
+    Held,
     Result,
     changes_standing,
     dead_ids,
@@ -54,9 +56,9 @@ class Applier:
     async def commit(self, groups: Sequence[Sequence[Result]]) -> Sequence[None]:
         """Commits the results of all groups; afterwards their match keys are free and metrics know of them."""
         results = [result for group in groups for result in group]
-        batch = Batch(results, self.context.clock.now())
         try:
             async with self.context.change() as db:
+                batch = Batch(results, self.context.clock.now())
                 await self._commit(db, batch)
         finally:
             for result in results:
@@ -66,8 +68,11 @@ class Applier:
         return [None] * len(groups)
 
     async def _commit(self, db: Connection, batch: Batch) -> None:
+        await admit(self.context, db, batch)
         await self._hold_links(db, batch)
         await write_rows(db, batch)
+        undone = [r for r in batch.results if r.case.new and (r.stale or r.refused is not None)]
+        await store(self.context, db, undone, batch.now)
         await self._save_links(db, batch)
         await self._settle(db, batch)
 
@@ -75,16 +80,21 @@ class Applier:
 
     async def _hold_links(self, db: Connection, batch: Batch) -> None:
         """Locks the links. One that was taken in by another meanwhile, or whose other half was, changes nothing."""
-        ids = sorted({result.case.link.id for result in batch.results})
-        held = await db.fetch(
-            "select id, app_key, crm_id, state, died from connector.link where id = any($1::bigint[]) order by id for update",
-            ids,
-        )
-        known = batch.held = {LinkId(row["id"]): row for row in held}
+        batch.held |= await self._locked(db, [r.case.link.id for r in batch.results if not r.case.new])
+        known = batch.held
         batch.results = [result for result in batch.results if result.case.link.id in known]
         pairs = [r for r in batch.results if r.plan is not None and r.case.link.crm_id and r.case.link.app_key]
-        joining = [r for r in pairs if None in (known[r.case.link.id]["app_key"], known[r.case.link.id]["crm_id"])]
+        joining = [r for r in pairs if None in (known[r.case.link.id].app_key, known[r.case.link.id].crm_id)]
         await self._refuse_taken(db, joining)
+
+    async def _locked(self, db: Connection, ids: Sequence[LinkId]) -> Mapping[LinkId, Held]:
+        if not ids:
+            return {}
+        rows = await db.fetch(
+            "select id, app_key, crm_id, state, died from connector.link where id = any($1::bigint[]) order by id for update",
+            sorted(set(ids)),
+        )
+        return {LinkId(number): Held(*held) for number, *held in rows}
 
     async def _refuse_taken(self, db: Connection, joining: Sequence[Result]) -> None:
         for name, group in grouped(joining, lambda r: r.case.link.object).items():
@@ -107,15 +117,21 @@ class Applier:
     async def _save_links(self, db: Connection, batch: Batch) -> None:
         changed = [(r, link_write(r)) async for r in in_slices(batch.results) if changes_link(r)]
         await self._absorb(db, batch, changed)
-        if changed:
-            await link_writes.save(db, [write for _, write in changed], batch.now)
+        stored = [write for result, write in changed if not result.case.new]
+        if stored:
+            await link_writes.save(db, stored, batch.now)
+        await self._store_newcomers(db, batch, [(r, write) for r, write in changed if r.case.new])
         await self._hand_over(db, batch, changed)
         await self._join_halves(db, batch)
         await self._drop_and_wake(db, batch, [write.id for _, write in changed])
 
+    async def _store_newcomers(self, db: Connection, batch: Batch, made: Sequence[tuple[Result, LinkWrite]]) -> None:
+        for name, group in grouped(made, lambda one: one[0].case.link.object).items():
+            await link_writes.insert(db, self.context.name, name, [write for _, write in group], batch.now)
+
     async def _absorb(self, db: Connection, batch: Batch, changed: Sequence[tuple[Result, LinkWrite]]) -> None:
         """Takes in the other halves of links that become pairs; a key that is new to us has none."""
-        records = [(r, w) for r, w in changed if w.crm_id != batch.held[w.id]["crm_id"]]
+        records = [(r, w) for r, w in changed if w.crm_id != batch.held[w.id].crm_id]
         for name, group in grouped(records, lambda one: one[0].case.link.object).items():
             taken = {w.crm_id: w.id for _, w in group if w.crm_id is not None and w.app_key is not None}
             await link_writes.absorb(db, self.context.name, name, taken)
@@ -128,6 +144,9 @@ class Applier:
         dropped = [result.case.link.id for result in batch.results if result.drop]
         if dropped:
             await link_writes.delete(db, dropped)
+            for result in batch.results:
+                if result.drop and result.case.link.crm_id is not None:
+                    self.context.newcomers.take(result.case.link.object, [result.case.link.crm_id])
         joined = [result.join for result in batch.results if result.join is not None]
         moved = [*written, *joined, *(r.case.link.id for r in batch.results if parks(r))]
         if moved:
@@ -187,7 +206,7 @@ class Applier:
             deferral = self._deferral(result, batch.now)
             if deferral is not None:
                 back.append(deferral)
-            elif not result.drop and result.join is None:
+            elif not (result.drop or result.join is not None or result.case.new):
                 done.append((result.case.item.link_id, result.case.item.generation))
         if done:
             await work.finish(db, done, batch.now)

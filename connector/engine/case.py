@@ -23,6 +23,7 @@ class Case:
     link: Link
     rules: Rules
     read_at: datetime
+    """What was committed from then on is not in what was observed."""
     mapping: BoundMapping | None = None
     row: Row | None = None
     crm: Observed | None = None
@@ -38,3 +39,5 @@ class Case:
     """Effects that use up what a person confirmed in `fetch-all`, once they have happened."""
     fresh: bool = True
     """False when the record came from a page: it may not be the ground of a send."""
+    new: bool = False
+    """True while the link is not stored: a page is the first to meet the record."""

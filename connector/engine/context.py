@@ -25,6 +25,7 @@ from connector.core.model import AppKey, Base, CrmId, Json, LinkId, Record
 from connector.core.schema import Metadata, Table
 from connector.engine.clock import Clock
 from connector.engine.forecast import Forecast
+from connector.engine.newcomers import Newcomers
 from connector.engine.tenure import Tenure
 from connector.local.tables import Shape
 from connector.obs.metrics import Metrics
@@ -143,6 +144,7 @@ class Context:
     pulse: asyncio.Event = field(default_factory=asyncio.Event)
     notes: asyncio.Event = field(default_factory=asyncio.Event)
     keys_in_flight: dict[bytes, LinkId] = field(default_factory=dict)
+    newcomers: Newcomers = field(default_factory=Newcomers)
     clock_offset: float = 0.0
     """Seconds that the CRM's clock is ahead of ours."""
     clock_error: float = 1.0
@@ -154,6 +156,7 @@ class Context:
     subscribed: str | None = None
     """The subscription made under the password in force."""
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _changing_since: datetime | None = field(default=None, init=False)
     schema_moved: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the CRM's definitions changed and must be read anew."""
 
@@ -162,14 +165,23 @@ class Context:
         self.tenure = Tenure(self.database, self.clock, self.fence)
 
     @asynccontextmanager
-    async def change(self) -> AsyncIterator[Connection]:
+    async def change(self, *, durable: bool = True) -> AsyncIterator[Connection]:
         """The one transaction at a time that changes links and work.
 
         Two of them could wait for each other's locks; a note could be left on a half that the other is joining, and go
         with it.
         """
-        async with self.changing, self.database.transaction(self.fence) as db:
-            yield db
+        async with self.changing:
+            self._changing_since = self.clock.now()
+            try:
+                async with self.database.transaction(self.fence, durable=durable) as db:
+                    yield db
+            finally:
+                self._changing_since = None
+
+    def reading_since(self) -> datetime:
+        """The time to note for what is read from now on: a change under way may be dated before it can be seen."""
+        return self._changing_since or self.clock.now()
 
     def hash_of(self, mapping: str, key: MatchKey) -> bytes:
         """The keyed hash of a match key; equal for both sides."""

@@ -61,8 +61,8 @@ class Folder:
         return folded.notes > 0
 
     async def _events(self) -> bool:
-        now = self.context.clock.now()
         async with self.context.change() as db:
+            now = self.context.clock.now()
             events = await notes.take_events(db, self.context.name, EVENTS)
             if not events:
                 return False
@@ -79,6 +79,7 @@ class Folder:
         if not rules.of_object(name):
             return
         hints = _both_ends(hints)
+        self._tell_pages(name, hints, now)
         merges = {hint.crm_id: hint.merged_to for hint in hints if hint.merged_to is not None}
         if merges:
             await aliases.add(db, self.context.name, name, merges, now)
@@ -94,6 +95,11 @@ class Folder:
         marks = _marks(fresh, known, now + timedelta(seconds=self.context.clock_offset) + SKEW)
         if marks:
             await work.mark(db, self.context.name, marks, now)
+
+    def _tell_pages(self, name: str, hints: Sequence[Hint], now: datetime) -> None:
+        gone = [hint.crm_id for hint in hints if hint.kind in (HintKind.DELETED, HintKind.MERGED)]
+        self.context.newcomers.take(name, [hint.crm_id for hint in hints])
+        self.context.newcomers.lose(name, gone, now)
 
     async def _join_ours(self, db: Connection, name: str, hints: Sequence[Hint], now: datetime) -> None:
         """An event that names an open create shows what it made, whatever became of that since.

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from connector.core.model import CrmId, Lane, Link, Moved, NotVisible, Record
+from connector.core.model import CrmId, Lane, Link, LinkId, Moved, NotVisible, Record
 from connector.engine.belonging import belongs_to
 from connector.engine.candidates import find_candidates
 from connector.engine.case import Case
@@ -20,6 +20,7 @@ from connector.engine.situation import situation_of
 from connector.engine.slices import in_slices
 from connector.local import tables
 from connector.store import aliases, intents, links
+from connector.store.intents import Intent
 from connector.store.work import Item
 
 
@@ -29,19 +30,36 @@ class Observer:
     def __init__(self, context: Context) -> None:
         self.context = context
 
-    async def cases(self, items: Sequence[Item], given: Mapping[CrmId, Record], began: datetime | None) -> list[Case]:
-        """One case for every item whose link still exists. `given` are records read from `began` on."""
-        async with self.context.database.session() as db:
-            found = await links.by_id(db, [item.link_id for item in items])
-            leftovers = await intents.of_links(db, list(found))
-        now = self.context.clock.now()
+    async def cases(
+        self,
+        items: Sequence[Item],
+        given: Mapping[CrmId, Record],
+        began: datetime | None,
+        new: Mapping[LinkId, Link] | None = None,
+    ) -> list[Case]:
+        """One case for every item whose link still exists, or is `new`. `given` are records read from `began` on."""
+        new, now = new or {}, self.context.reading_since()
+        stored = [item.link_id for item in items if item.link_id not in new]
+        found, leftovers = await self._stored(stored) if stored else ({}, {})
+        found = {**found, **new}
         cases = [
-            Case(item, found[item.link_id], self.context.rules, now, leftovers=leftovers.get(item.link_id, ()))
+            Case(
+                item,
+                found[item.link_id],
+                self.context.rules,
+                now,
+                leftovers=leftovers.get(item.link_id, ()),
+                new=item.link_id in new,
+            )
             for item in items
             if item.link_id in found
         ]
         await self.complete(cases, given, began)
         return cases
+
+    async def _stored(self, ids: Sequence[LinkId]) -> tuple[Mapping[LinkId, Link], Mapping[LinkId, Sequence[Intent]]]:
+        async with self.context.database.session() as db:
+            return await links.by_id(db, ids), await intents.of_links(db, ids)
 
     async def complete(self, cases: Sequence[Case], given: Mapping[CrmId, Record], began: datetime | None) -> None:
         """Reads both sides of cases, also of such whose link nobody has stored."""

@@ -1,7 +1,7 @@
-"""Preview: what a fetch-all would do, counted with the real observer and plan; nothing is written.
+"""Preview: what a fetch-all would do, counted with the real observer and plan; neither side nor any link is written.
 
-Records and rows are walked as the fetch-all would walk them. What the walk would link first is kept in memory: the rows
-that records take, and the match keys of all records.
+Records and rows are walked as the fetch-all would walk them. The match keys of all records are kept as by any listing;
+what the walk would link first is remembered.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from connector.core.plan import Candidate, CreateRecord, Effect, InsertRow, Plan
 from connector.engine.case import Case
 from connector.engine.context import Context, Gates
 from connector.engine.glance import unsettled
+from connector.engine.pages import keep_keys
 from connector.engine.reconcile import Reconciler
 from connector.local import tables
 from connector.store import links
-from connector.store.links import Glance
 from connector.store.work import Item
 
 Report = Callable[[Mapping[str, object]], Awaitable[None]]
@@ -40,9 +40,8 @@ class Preview:
         self.names = [name for name in bound if name in mappings or not mappings]
         self.counts: dict[str, Counter[str]] = {name: Counter() for name in self.names}
         self.samples: dict[str, list[str]] = defaultdict(list)
-        self.records: dict[bytes, set[CrmId]] = defaultdict(set)
-        self.linked: set[CrmId] = set()
         self.taken: set[tuple[str, AppKey]] = set()
+        self.adopted: set[tuple[str, CrmId]] = set()
         self.made: set[bytes] = set()
         self.tokens = 0.0
 
@@ -55,8 +54,6 @@ class Preview:
             for mapping in wanted:
                 await self._rows(mapping, report)
             self.tokens += sum(self._price(mapping) for mapping in wanted)
-            self.records.clear()
-            self.linked.clear()
         return {"mappings": {name: self._told(name) for name in self.names}, "tokens": round(self.tokens)}
 
     def _told(self, name: str) -> Mapping[str, object]:
@@ -87,21 +84,13 @@ class Preview:
             known = await links.glance(db, self.context.name, name, [record.id for record in records])
             rest = await unsettled(self.context, db, records, known)
             linked = await links.by_crm(db, self.context.name, name, [r.id for r in rest if r.id in known])
+        await keep_keys(self.context, name, records, known)
         cases = [self._case(linked.get(record.id) or crm_half(name, record.id)) for record in rest]
         await self.reconciler.observer.complete(cases, {record.id: record for record in rest}, began)
         cases = [case for case in cases if case.mapping is not None and case.mapping.name in self.names]
         await self.reconciler.observer.situations(cases)
         for case, found in await self.reconciler.foresee(cases):
             self._count(case, found)
-        self._remember(name, records, known)
-
-    def _remember(self, name: str, records: Sequence[Record], known: Mapping[CrmId, Glance]) -> None:
-        """Keeps the match keys of records for the rows that come later."""
-        mappings = [m for m in self.context.rules.of_object(name) if m.match and m.direction.sends]
-        for record in records:
-            for hash_ in self.reconciler.applier.record_hashes(mappings, record):
-                self.records[hash_].add(record.id)
-        self.linked.update(crm_id for crm_id, link in known.items() if link.app_key is not None)
 
     # --- the app's side ----------------------------------------------------------------------------------------------
 
@@ -135,8 +124,8 @@ class Preview:
                 self._count(case, plan(replace(case.situation, candidates=self._candidates(case))))
 
     def _candidates(self, case: Case) -> tuple[Candidate, ...]:
-        found = {crm_id for hash_ in case.hashes for crm_id in self.records.get(hash_, ())}
-        return tuple(Candidate(crm_id, crm_id in self.linked) for crm_id in sorted(found))
+        """Those that were found; what was adopted on the way would be linked by now."""
+        return tuple(replace(c, linked=c.linked or (case.link.object, c.key) in self.adopted) for c in case.candidates)
 
     # --- counting ----------------------------------------------------------------------------------------------------
 
@@ -175,7 +164,7 @@ class Preview:
             row = (str(case.link.mapping), AppKey(str(case.link.app_key)))
             again = row in self.taken
             self.taken.add(row)
-            self.linked.update({case.link.crm_id} if case.link.crm_id is not None else ())
+            self.adopted |= {(case.link.object, case.link.crm_id)} if case.link.crm_id is not None else set()
             return again
         making = case.link.half and (found.step in (Step.APPLY, Step.WAIT))
         again = making and any(hash_ in self.made for hash_ in case.hashes)

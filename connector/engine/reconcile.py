@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from connector.core.errors import ConnectorError
 from connector.core.merge import Decision, Parent, Reason, Verdict, is_conflict
-from connector.core.model import CrmId, LinkId, LinkState, Record, Side
+from connector.core.model import CrmId, Link, LinkId, LinkState, Record, Side
 from connector.core.plan import Effect, InsertRow, Kin, Plan, Step, plan
 from connector.core.unseen import overtaken
+from connector.engine.admission import open_claimed
 from connector.engine.adopt import TAKEN, adopt, merge
 from connector.engine.apply import Applier
 from connector.engine.brake import Brake, braked
@@ -40,6 +41,19 @@ STALE_READS = 5
 DESTRUCTIVE = frozenset({Effect.DELETE, Effect.CLEAR, Effect.OVERWRITE})
 
 
+@dataclass(slots=True)
+class Listed:
+    """What a page brings: its records, read from `began` on, and the links of those that nobody has stored.
+
+    `confirmed`: a person let what it would destroy go on.
+    """
+
+    records: Mapping[CrmId, Record]
+    began: datetime
+    new: Mapping[LinkId, Link] = field(default_factory=dict)
+    confirmed: bool = False
+
+
 class Reconciler:
     """Reconciles batches of claimed items of one connection."""
 
@@ -50,28 +64,28 @@ class Reconciler:
         self.applier = Applier(context)
         self.commits: GroupCommit[Sequence[Result], None] = GroupCommit(self.applier.commit, limit=500, weigh=len)
 
-    async def run(
-        self,
-        items: Sequence[Item],
-        given: Mapping[CrmId, Record] | None = None,
-        began: datetime | None = None,
-        *,
-        confirmed: bool = False,
-    ) -> None:
+    async def run(self, items: Sequence[Item], listed: Listed | None = None) -> None:
         """Takes every item to its end or back to the queue.
 
-        `given` are the records of a page read from `began` on. What a page would send goes through the queue, since a
-        send reads first; what it would destroy waits until the sweep is complete, unless a person `confirmed` it.
+        What a page would send goes through the queue, since a send reads first; what it would destroy waits until the
+        sweep is complete, unless a person confirmed it.
         """
         try:
-            cases = await self.observer.cases(items, given or {}, began)
+            cases = await self._cases(items, listed)
             ready, rulings = await self._rule(cases)
             await self.observer.situations(ready)
             planned = await self._plan(ready)
         except ConnectorError as error:
-            await self._return(items, error)
+            await self._return(items, listed, error)
             return
-        await self._dispatch(planned, rulings, page=given is not None, confirmed=confirmed)
+        await self._dispatch(
+            planned, rulings, page=listed is not None, confirmed=listed is not None and listed.confirmed
+        )
+
+    async def _cases(self, items: Sequence[Item], listed: Listed | None) -> list[Case]:
+        if listed is None:
+            return await self.observer.cases(items, {}, None)
+        return await self.observer.cases(items, listed.records, listed.began, listed.new)
 
     # --- before planning ---------------------------------------------------------------------------------------------
 
@@ -269,11 +283,12 @@ class Reconciler:
                 for result in results:
                     _say(result)
 
-    async def _return(self, items: Sequence[Item], error: ConnectorError) -> None:
+    async def _return(self, items: Sequence[Item], listed: Listed | None, error: ConnectorError) -> None:
         """The batch could not be read: every item comes back later."""
         self.context.failures.note(error)
-        now = self.context.clock.now()
+        now, new = self.context.clock.now(), listed.new if listed is not None else {}
         async with self.context.change() as db:
+            await open_claimed(self.context, db, [(new[i.link_id], i.lane) for i in items if i.link_id in new], now)
             await work.defer(db, [retry(item, error, now) for item in items], now)
 
 

@@ -6,9 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TypeVar
-
-import asyncpg
+from typing import NamedTuple, TypeVar
 
 from connector.core.line import Line
 from connector.core.merge import Decision, Parent, Verdict
@@ -54,14 +52,22 @@ class Result:
     """The base changed although nothing was planned (an intent was resolved)."""
 
 
+class Held(NamedTuple):
+    """A link as it stood when it was locked."""
+
+    app_key: str | None
+    crm_id: str | None
+    state: str
+    died: str | None
+
+
 @dataclass(slots=True)
 class Batch:
     """Results on their way through one commit."""
 
     results: list[Result]
     now: datetime
-    held: Mapping[LinkId, asyncpg.Record] = field(default_factory=dict)
-    """The keys of the links as they stood when they were locked."""
+    held: dict[LinkId, Held] = field(default_factory=dict)
     waits: int = 0
 
 
@@ -111,13 +117,13 @@ def changes_standing(result: Result, batch: Batch) -> bool:
     plan, link, before = result.plan, result.case.link, batch.held[result.case.link.id]
     if plan is None or result.stale or result.refused is not None or link.app_key is None or link.crm_id is None:
         return False
-    paired_again = before["died"] is not None and plan.died is None and not plan.state.tombstone
-    return paired_again or None in (before["app_key"], before["crm_id"]) or before["state"] != plan.state
+    paired_again = before.died is not None and plan.died is None and not plan.state.tombstone
+    return paired_again or None in (before.app_key, before.crm_id) or before.state != plan.state
 
 
 def dead_ids(result: Result, batch: Batch) -> Iterable[CrmId]:
     """The ids that no record can be found under any more: deleted, or merged into another."""
-    before, link = batch.held[result.case.link.id]["crm_id"], result.case.link
+    before, link = batch.held[result.case.link.id].crm_id, result.case.link
     if before is not None and link.crm_id is not None and before != link.crm_id:
         yield CrmId(before)
     died = result.drop or (result.plan is not None and result.plan.died is Side.CRM)

@@ -15,16 +15,13 @@ from datetime import datetime, timedelta
 import structlog
 
 from connector.core.line import BoundMapping
-from connector.core.model import AppKey, CrmId, Lane, LinkId, Record
+from connector.core.model import AppKey, CrmId, Lane, LinkId
 from connector.engine.context import Context
-from connector.engine.gates import opened
-from connector.engine.glance import unsettled
+from connector.engine.pages import Pages
 from connector.engine.reconcile import Reconciler
 from connector.local import tables
 from connector.ports import Page
-from connector.store import link_writes, links, match_keys, sweeps, work
-from connector.store.db import Connection
-from connector.store.links import Glance
+from connector.store import link_writes, links, sweeps, work
 from connector.store.sweeps import Sweep
 from connector.store.work import Mark
 
@@ -39,7 +36,7 @@ class Sweeper:
     """Sweeps of one connection."""
 
     def __init__(self, context: Context, reconciler: Reconciler) -> None:
-        self.context, self.reconciler = context, reconciler
+        self.context, self.reconciler, self.pages = context, reconciler, Pages(context, reconciler)
 
     async def recent(self, name: str, sweep: Sweep | None) -> None:
         """Reconciles what changed since the last recent sweep, with an overlap of two seconds."""
@@ -51,7 +48,7 @@ class Sweeper:
             read_at = self.context.clock.now()
             page = await self.context.crm.changed(name, since - OVERLAP, cursor, lane=Lane.SWEEP, past_reserve=blind)
             latest = max([latest, *(r.modified_at for r in page.records if r.modified_at is not None)])
-            seen += await self.page(name, page.records, read_at, Lane.SWEEP)
+            seen += await self.pages.work_on(name, page.records, read_at, Lane.SWEEP)
             await self._gone(name, page.deleted)
             cursor = page.cursor
             if cursor is None:
@@ -101,7 +98,7 @@ class Sweeper:
 
     async def _work_on(self, name: str, page: Page, read_at: datetime, lane: Lane, slots: asyncio.Semaphore) -> int:
         try:
-            return await self.page(name, page.records, read_at, lane, confirmed=lane is Lane.FETCH_ALL)
+            return await self.pages.work_on(name, page.records, read_at, lane, confirmed=lane is Lane.FETCH_ALL)
         finally:
             slots.release()
 
@@ -109,7 +106,7 @@ class Sweeper:
         state = before if isinstance(before, Sweep) else await before
         found, seen = await working, state.seen
         state = replace(state, cursor=page.cursor, seen=seen + len(page.records))
-        async with self.context.change() as db:
+        async with self.context.database.transaction(self.context.fence, durable=False) as db:
             if found and state.seen.bit_length() > seen.bit_length():
                 await sweeps.tell_planner(db)
             await sweeps.note_seen(db, self.context.name, state.object, [record.id for record in page.records])
@@ -135,41 +132,12 @@ class Sweeper:
         began = self.context.clock.now()
         return await self.context.crm.listing(name, cursor, lane=lane), began
 
-    async def page(
-        self, name: str, records: Sequence[Record], began: datetime, lane: Lane, *, confirmed: bool = False
-    ) -> int:
-        """Reconciles the records of a page that are not in agreement; how many that were."""
-        if not records:
-            return 0
-        await opened(self.context)
-        now = self.context.clock.now()
-        async with self.context.change() as db:
-            known = await links.glance(db, self.context.name, name, [record.id for record in records])
-            rest = await unsettled(self.context, db, records, known)
-            await self._keep_keys(db, name, [r for r in records if _may_have_new_keys(known.get(r.id), r)])
-            ids = {crm_id: link.id for crm_id, link in known.items()}
-            await work.found_again(db, list(ids.values()), now)
-            missing = [record.id for record in rest if record.id not in known]
-            if missing and self.context.rules.heard(name):
-                ids |= await link_writes.open_crm(db, self.context.name, name, missing, now)
-            rest = [record for record in rest if record.id in ids]
-            items = await work.claim_links(db, self.context.fence, [ids[r.id] for r in rest], lane, now) if rest else []
-        if items:
-            given: dict[CrmId, Record] = {record.id: record for record in rest}
-            await self.reconciler.run(items, given, began, confirmed=confirmed)
-        return len(items)
-
-    async def _keep_keys(self, db: Connection, name: str, records: Sequence[Record]) -> None:
-        mappings = [m for m in self.context.rules.of_object(name) if m.match and m.hears]
-        if mappings and records:
-            hashes = self.reconciler.applier.record_hashes
-            await match_keys.replace(db, self.context.name, name, {r.id: hashes(mappings, r) for r in records})
-
     async def _gone(self, name: str, ids: Sequence[CrmId]) -> None:
         """Records that the CRM itself lists as deleted."""
         if not ids:
             return
         async with self.context.change() as db:
+            self.context.newcomers.lose(name, ids, self.context.clock.now())
             known = await links.by_crm(db, self.context.name, name, ids)
             marks = [Mark(link.id, Lane.SWEEP, evidence=True) for link in known.values() if not link.state.tombstone]
             if marks:
@@ -233,8 +201,3 @@ class Sweeper:
             await sweeps.save(db, self.context.name, sweep)
             await work.rearm(db, self.context.name, "sweep", self.context.clock.now(), name=sweep.object)
         self.context.pulse.set()
-
-
-def _may_have_new_keys(link: Glance | None, record: Record) -> bool:
-    """An e-mail that is not the primary one changes no line, but the record's version."""
-    return link is None or link.version != record.version

@@ -102,12 +102,17 @@ class Database:
                 yield connection
 
     @asynccontextmanager
-    async def transaction(self, fence: Fence | None = None) -> AsyncIterator[Connection]:
-        """A transaction. With a fence it holds the lease's row: nobody can take the connection over before it ends."""
+    async def transaction(self, fence: Fence | None = None, *, durable: bool = True) -> AsyncIterator[Connection]:
+        """A transaction. With a fence it holds the lease's row: nobody can take the connection over before it ends.
+
+        One that is not `durable` does not wait for the disk: a crash of the server may undo it, with all that came after.
+        """
         await self._ask()
         async with self.pool.acquire() as connection, connection.transaction():
             if self._spelling:
                 await connection.execute(self._spelling)
+            if not durable:
+                await connection.execute("set local synchronous_commit = off")
             if fence is not None:
                 await hold(connection, fence)
             yield connection

@@ -33,7 +33,7 @@ async def append(db: Connection, connection: str, entries: Sequence[Entry], now:
         """insert into connector.journal
                (connection, at, link_id, object, mapping, app_key, crm_id, side, action, cause, reason, lines)
            select $1, $2, n.* from json_to_recordset($3::json) n(link_id bigint, object text, mapping text, app_key text,
-                crm_id text, side text, action text, cause text, reason text, lines jsonb)""",
+                crm_id text, side text, action text, cause text, reason text, lines json)""",
         connection,
         now,
         dump(entries),

@@ -67,13 +67,50 @@ async def open_crm(
     return {CrmId(row["crm_id"]): LinkId(row["id"]) for row in rows}
 
 
+async def reserve(db: Connection, count: int) -> Sequence[LinkId]:
+    """Numbers for links that are not stored yet."""
+    rows = await db.fetch("select nextval('connector.link_id_seq') from generate_series(1, $1)", count)
+    return [LinkId(row[0]) for row in rows]
+
+
+async def open_crm_as(db: Connection, connection: str, name: str, ids: Mapping[CrmId, LinkId], now: datetime) -> None:
+    """Makes half-open links under reserved numbers, for CRM records that have none."""
+    await db.execute(
+        """insert into connector.link (id, connection, object, crm_id, origin, first_seen_at)
+           overriding system value
+           select n.id, $1, $2, n.crm_id, 'crm', $5 from unnest($3::bigint[], $4::text[]) n(id, crm_id)""",
+        connection,
+        name,
+        list(ids.values()),
+        list(ids),
+        now,
+    )
+
+
+async def insert(db: Connection, connection: str, name: str, writes: Sequence[LinkWrite], now: datetime) -> None:
+    """Stores links of CRM records that have none, under reserved numbers."""
+    await db.execute(
+        """insert into connector.link (id, connection, object, origin, first_seen_at, mapping, app_key, crm_id, state,
+               base, restore, held, died, cause, version, sent, released, committed_at)
+           overriding system value
+           select n.id, $1, $2, 'crm', $4, n.mapping, n.app_key, n.crm_id, n.state,
+               n.base, n.restore, n.held, n.died, n.cause, n.version, n.sent, n.released, $4
+           from json_to_recordset($3::json) n(id bigint, mapping text, app_key text, crm_id text, state text, base json,
+                restore jsonb, held jsonb, died text, cause text, version text, sent jsonb, released bool)""",
+        connection,
+        name,
+        dump(writes),
+        now,
+    )
+
+
 async def save(db: Connection, writes: Sequence[LinkWrite], now: datetime) -> None:
     """Writes the new state of links. A CRM half that another link takes in must be gone before."""
     await db.execute(
         """update connector.link l set mapping = n.mapping, app_key = n.app_key, crm_id = n.crm_id, state = n.state,
                base = n.base, restore = n.restore, held = n.held, died = n.died, cause = n.cause, version = n.version,
                sent = n.sent, released = n.released, committed_at = $2
-           from json_to_recordset($1::json) n(id bigint, mapping text, app_key text, crm_id text, state text, base jsonb,
+           from json_to_recordset($1::json) n(id bigint, mapping text, app_key text, crm_id text, state text, base json,
                 restore jsonb, held jsonb, died text, cause text, version text, sent jsonb, released bool)
            where l.id = n.id""",
         dump(writes),
@@ -144,14 +181,14 @@ async def join(db: Connection, link: LinkId, crm_id: CrmId, now: datetime) -> No
     """
     await db.execute(
         """update connector.link l set released = false, origin = 'crm', crm_id = $2, committed_at = $3,
-               base = l.base || coalesce((
-                   select s.base from connector.link s
+               base = (l.base::jsonb || coalesce((
+                   select s.base::jsonb from connector.link s
                    join connector.mapping m on m.connection = l.connection and m.mapping = l.mapping
                    join connector.mapping o on o.connection = l.connection and o.mapping = s.mapping
                      and (m.table_schema, m.table_name, m.key_column) = (o.table_schema, o.table_name, o.key_column)
                    where s.connection = l.connection and s.object = l.object and s.crm_id in (l.crm_id, $2)
                      and s.released and s.app_key = l.app_key and s.committed_at > l.committed_at
-                   order by s.committed_at desc limit 1), '{}')
+                   order by s.committed_at desc limit 1), '{}'))::json
            where l.id = $1 and l.released""",
         link,
         crm_id,
@@ -159,7 +196,7 @@ async def join(db: Connection, link: LinkId, crm_id: CrmId, now: datetime) -> No
     )
     await db.execute(
         """update connector.link l set crm_id = $2, state = 'linked', committed_at = $3,
-               base = coalesce((select i.seen from connector.intent i
+               base = coalesce((select i.seen::json from connector.intent i
                                 where i.link_id = l.id and i.op = 'create' order by i.id desc limit 1), l.base)
            where l.id = $1 and l.crm_id is null""",
         link,
@@ -172,7 +209,7 @@ async def revive(db: Connection, ids: Sequence[LinkId]) -> None:
     """A person pairs tombstones and left-out rows again: their next reconcile is a first sight."""
     await db.execute(
         """update connector.link set state = case when app_key is null or crm_id is null then 'open' else 'linked' end,
-               base = case when state in ('unlinked', 'deleted') then '{}'::jsonb else base end
+               base = case when state in ('unlinked', 'deleted') then '{}'::json else base end
            where id = any($1::bigint[]) and not released
              and state in ('unlinked', 'deleted', 'left_out', 'excluded', 'frozen')""",
         list(ids),

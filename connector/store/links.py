@@ -27,12 +27,12 @@ class Glance:
 
 
 def base_json(base: Base) -> str:
-    """The jsonb of a base: line → [app, crm, rule]."""
+    """The JSON of a base: line → [app, crm, rule]."""
     return dump(base)
 
 
 def base_of(text: str) -> Base:
-    """The base that a jsonb holds."""
+    """The base that a JSON text holds."""
     return {name: Pair._make(pair) for name, pair in from_json(text).items()} if text != "{}" else {}
 
 
@@ -86,6 +86,18 @@ async def by_crm(db: Connection, connection: str, name: str, ids: Sequence[CrmId
         list(ids),
     )
     return {CrmId(row["crm_id"]): link_of(row) for row in rows}
+
+
+async def of_records(db: Connection, connection: str, name: str, ids: Sequence[CrmId]) -> Mapping[CrmId, LinkId]:
+    """Which records have a link by now."""
+    rows = await db.fetch(
+        """select crm_id, id from connector.link
+           where connection = $1 and object = $2 and crm_id = any($3::text[]) and not released""",
+        connection,
+        name,
+        list(ids),
+    )
+    return {CrmId(row["crm_id"]): LinkId(row["id"]) for row in rows}
 
 
 async def by_app(db: Connection, connection: str, mapping: str, keys: Sequence[AppKey]) -> Mapping[AppKey, Link]:

@@ -10,6 +10,8 @@ from connector.store.db import Connection
 
 async def replace(db: Connection, connection: str, name: str, keys: Mapping[CrmId, Sequence[bytes]]) -> None:
     """Makes the given records have exactly these keys."""
+    if not keys:
+        return
     pairs = sorted((hash_, crm_id) for crm_id, hashes in keys.items() for hash_ in set(hashes))
     hashes, ids = [hash_ for hash_, _ in pairs], [crm_id for _, crm_id in pairs]
     await db.execute(

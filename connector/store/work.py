@@ -129,6 +129,8 @@ async def claim(db: Connection, fence: Fence, now: datetime, limit: int, lanes: 
 
 async def claim_links(db: Connection, fence: Fence, ids: Sequence[LinkId], lane: Lane, now: datetime) -> Sequence[Item]:
     """Takes given links for an observation that is already at hand; those in other hands are left out."""
+    if not ids:
+        return ()
     rows = await db.fetch(
         """insert into connector.work as w (link_id, connection, lane, due_at, noticed_at, claimed_by)
            select l.id, $1, $4, $5, $5, $2 from connector.link l where l.id = any($3::bigint[]) order by l.id
@@ -235,6 +237,8 @@ async def defer(db: Connection, items: Sequence[Deferral], now: datetime) -> Non
 
 async def found_again(db: Connection, links: Sequence[LinkId], now: datetime) -> None:
     """Makes due what was parked because its record did not answer: now it does."""
+    if not links:
+        return
     await db.execute(
         """update connector.work set state = 'due', due_at = $2, attempt = 0
            where link_id = any($1::bigint[]) and state = 'parked' and cause = 'missing'""",

@@ -89,10 +89,10 @@ class MortalDatabase(Database):
             yield connection
 
     @contextlib.asynccontextmanager
-    async def transaction(self, fence: Fence | None = None) -> AsyncIterator[Connection]:
+    async def transaction(self, fence: Fence | None = None, *, durable: bool = True) -> AsyncIterator[Connection]:
         """A transaction between two effects."""
         self.life.spend()
-        async with super().transaction(fence) as connection:
+        async with super().transaction(fence, durable=durable) as connection:
             yield connection
             self.life.check()
         self.life.spend()

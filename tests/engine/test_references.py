@@ -213,6 +213,23 @@ async def test_references_to_a_deleted_record(database: str, tmp_path: Path) -> 
         assert tuple(deal) == ("Ada", 1)
 
 
+async def test_what_is_read_while_a_change_is_under_way(database: str, tmp_path: Path) -> None:
+    """It counts as read when that change began, since what the change brings cannot be seen before its end.
+
+    Fails when a child that looks for its parent during the parent's commit takes itself to be the later one.
+    """
+    async with rig(database, tmp_path / "set", FILES, TABLES) as world:
+        await world.start()
+        context = world.daemon.running["test"].context if world.daemon is not None else None
+        assert context is not None
+        async with context.change() as db:
+            began = context.reading_since()
+            changed_at = await db.fetchval("select clock_timestamp()")
+            assert began < changed_at
+            assert context.reading_since() == began
+        assert context.reading_since() > changed_at
+
+
 async def test_a_pair_keeps_its_parent_when_the_new_one_is_deleted(database: str, tmp_path: Path) -> None:
     """The deal is moved to a person who is gone: the row keeps the contact that it needs, the rest of the deal goes on."""
     async with rig(database, tmp_path / "set", FILES, TABLES, webhooks=True) as world:

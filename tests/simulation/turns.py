@@ -158,8 +158,12 @@ class Databases:
         """`Database.transaction` as one call from its begin to its end; nobody else's comes between."""
 
         @contextlib.asynccontextmanager
-        async def transaction(database: Database, fence: Fence | None = None) -> AsyncIterator[Connection]:
+        async def transaction(
+            database: Database, fence: Fence | None = None, *, durable: bool = True
+        ) -> AsyncIterator[Connection]:
             async with self.turns.taken(), database.pool.acquire() as connection, connection.transaction():
+                if not durable:
+                    await connection.execute("set local synchronous_commit = off")
                 if fence is not None:
                     await hold(connection, fence)
                 yield connection
