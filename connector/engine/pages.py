@@ -67,6 +67,8 @@ class Pages:
                 await match_keys.replace(db, self.context.name, name, keys)
                 await work.found_again(db, [link.id for link in known.values()], now)
                 items = await work.claim_links(db, self.context.fence, stored, lane, now)
+                if len(items) < len(stored):
+                    await work.once_more(db, sorted({*stored} - {item.link_id for item in items}))
         return [*items, *(Item(number, lane, 1, noticed_at=now) for number in listed.new)]
 
 

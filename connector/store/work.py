@@ -146,6 +146,14 @@ async def claim_links(db: Connection, fence: Fence, ids: Sequence[LinkId], lane:
     return [item_of(row) for row in rows]
 
 
+async def once_more(db: Connection, links: Sequence[LinkId]) -> None:
+    """Has those be looked at again that are in other hands: what they are compared with may be older than what came."""
+    await db.execute(
+        "update connector.work set generation = generation + 1 where link_id = any($1::bigint[]) and claimed_by is not null",
+        list(links),
+    )
+
+
 async def running(db: Connection, links: Sequence[LinkId]) -> frozenset[LinkId]:
     """Which of these links are being worked on."""
     rows = await db.fetch(
