@@ -23,6 +23,7 @@ from connector.engine.brake import Place, word
 from connector.engine.context import Context
 from connector.engine.entries import actions, durations, entries, winners
 from connector.engine.outcome import changes_link, link_write
+from connector.engine.putback import refused
 from connector.engine.result import (
     LACKING,
     Batch,
@@ -200,8 +201,7 @@ class Applier:
     def _deferral(self, result: Result, now: datetime) -> Deferral | None:
         item = result.case.item
         if result.refused is not None:
-            cause = f"row_refused:{result.refused.code}:{result.refused.name}".rstrip(":")
-            return Deferral(item.link_id, item.generation, WorkState.PARKED, None, cause)
+            return refused(result, result.refused.code, result.refused.name, now)
         if result.stale:
             return Deferral(item.link_id, item.generation, WorkState.DUE, now + result.pause, "row_moved")
         if result.again or moved_along(result):

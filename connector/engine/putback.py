@@ -14,7 +14,7 @@ from connector.core.plan import Plan
 from connector.core.retry import PARENT_CAP, PARENT_FIRST, backoff
 from connector.engine.case import Case
 from connector.engine.context import Context
-from connector.engine.result import LACKING, Result
+from connector.engine.result import LACKING, Result, looks_again
 from connector.store import references, work
 from connector.store.work import Deferral, Item, WorkState
 
@@ -42,6 +42,15 @@ def retry(item: Item, error: ConnectorError, now: datetime) -> Deferral:
         due = max(error.until, now)
     cause = type(error).__name__.removesuffix("Error").lower()
     return Deferral(item.link_id, item.generation, WorkState.RETRY, due, cause, item.attempt + 1)
+
+
+def refused(result: Result, code: str, name: str, now: datetime) -> Deferral:
+    """The case whose row PostgreSQL refused: a person's matter, unless another row may be why."""
+    cause = f"row_refused:{code}:{name}".rstrip(":")
+    if looks_again(result):
+        item = result.case.item
+        return deferral(result.case, WorkState.RETRY, cause, now + backoff(item.attempt, item.link_id))
+    return replace(deferral(result.case, WorkState.PARKED, cause), attempt=0)
 
 
 def undone(case: Case, back: Deferral) -> Result:

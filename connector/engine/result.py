@@ -22,6 +22,8 @@ T = TypeVar("T")
 LACKING = ("parent_unavailable", "parent_gone")
 """Causes of what cannot be made for lack of a parent that does not come by itself."""
 SHORTLY, LATER = timedelta(milliseconds=50), timedelta(seconds=1)
+FOREIGN_KEY, LOOKS = "23503", 5
+"""A row that a foreign key refuses is looked at so often again: the row it points to went a moment ago, or comes."""
 
 
 @dataclass(slots=True)
@@ -85,7 +87,14 @@ def mapping_name(result: Result) -> str | None:
 
 def parks(result: Result) -> bool:
     """True when the result leaves its record to a person."""
-    return result.refused is not None or (result.deferral is not None and result.deferral.state is WorkState.PARKED)
+    refused = result.refused is not None and not looks_again(result)
+    return refused or (result.deferral is not None and result.deferral.state is WorkState.PARKED)
+
+
+def looks_again(result: Result) -> bool:
+    """True when a foreign key refused the row and the next look may tell how the other row stands by then."""
+    refused = result.refused is not None and result.refused.code == FOREIGN_KEY
+    return refused and result.case.item.attempt < LOOKS
 
 
 def happened(result: Result) -> frozenset[tuple[Side, Effect]]:
