@@ -155,11 +155,14 @@ class Databases:
         return made
 
     def transaction_of(self) -> Callable[..., Any]:
-        """`Database.transaction` as one call from its begin to its end; nobody else's comes between."""
+        """`Database.transaction` as one call from its begin to its end; nobody else's comes between.
+
+        The session first, then the turn: who has a session may be waiting for his turn, and would never let go of it.
+        """
 
         @contextlib.asynccontextmanager
         async def transaction(database: Database, fence: Fence | None = None) -> AsyncIterator[Connection]:
-            async with self.turns.taken(), database.pool.acquire() as connection, connection.transaction():
+            async with database.pool.acquire() as connection, self.turns.taken(), connection.transaction():
                 if fence is not None:
                     await hold(connection, fence)
                 yield connection
