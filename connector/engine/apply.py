@@ -130,7 +130,8 @@ class Applier:
         if dropped:
             await link_writes.delete(db, dropped)
         joined = [result.join for result in batch.results if result.join is not None]
-        moved = [*written, *joined, *(r.case.link.id for r in batch.results if parks(r))]
+        told = [r.case.link.id for r in batch.results if parks(r) or r.settled]
+        moved = [*written, *dropped, *joined, *told]
         if moved:
             await work.wake(db, moved, batch.now)
         await self._keep_references(db, batch, joined)

@@ -11,7 +11,7 @@ from connector.core.errors import ConnectorError, RateLimitedError
 from connector.core.merge import Parent
 from connector.core.model import LinkId, Side
 from connector.core.plan import Plan
-from connector.core.retry import PARENT_CAP, PARENT_FIRST, backoff
+from connector.core.retry import OUTCOME_FIRST, PARENT_CAP, PARENT_FIRST, backoff
 from connector.engine.case import Case
 from connector.engine.context import Context
 from connector.engine.result import LACKING, Result, looks_again
@@ -21,11 +21,10 @@ from connector.store.work import Deferral, Item, WorkState
 SOON: Final[Mapping[str, float]] = {
     "same_key": 0.2,
     "unfolded": 0.05,
-    "open_intents": 2.0,
     "sweep": 600.0,
     "merge": 2.0,
 }
-"""Seconds after which a wait ends by itself; other causes but `parent` end when the gate they name opens."""
+"""Seconds after which a wait ends by itself; others end when the gate they name opens, or the link they wait for moves."""
 
 
 def deferral(
@@ -82,6 +81,9 @@ def waiting(context: Context, case: Case, found: Plan, parents: Mapping[Parent, 
     """The wait that a plan asks for."""
     now = context.clock.now()
     cause = blocked_send(context, case) if unsent(found) else (found.cause or "parent")
+    if found.behind is not None:
+        due = now + backoff(case.item.attempt, case.link.id, first=OUTCOME_FIRST, cap=PARENT_CAP)
+        return deferral(case, WorkState.WAITING, cause, due, found.behind)
     if cause in ("parent", "parent_unavailable"):
         due = now + backoff(case.item.attempt, case.link.id, first=PARENT_FIRST, cap=PARENT_CAP)
         parent = next((parents[p] for p in found.parents if p in parents), None)
