@@ -5,13 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from random import Random
-
-from connector.store.db import Database
-from tests.simulation.stage import patched
-from tests.simulation.theatre import in_simulated_time
-from tests.simulation.turns import Turns
-from tests.simulation.wire import Net
 
 SEEDS = os.environ.get("SIMULATION_SEEDS", "3-15")
 
@@ -27,33 +20,6 @@ async def test_a_seed_tells_the_same_story_twice(postgres_dsn: str) -> None:
     first, second = [await _simulate(postgres_dsn, "5-5", "--digest") for _ in range(2)]
     assert first == second
     assert "digest" in first[1]
-
-
-def test_a_transaction_has_its_session_before_its_turn(postgres_dsn: str) -> None:
-    """Who has the only session and waits for his turn lets go of it: otherwise everybody waits for everybody."""
-    in_simulated_time(_crowd(postgres_dsn))
-
-
-async def _crowd(dsn: str) -> None:
-    chance = Random(1)
-    with patched(Net(chance), Turns(chance)):
-        database = await Database.open(dsn, size=1)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_reads(database))
-            group.create_task(_writes(database))
-        await database.close()
-
-
-async def _reads(database: Database) -> None:
-    async with database.session() as db:
-        await asyncio.sleep(2.0)
-        await db.execute("select 1")
-
-
-async def _writes(database: Database) -> None:
-    await asyncio.sleep(1.0)
-    async with database.transaction() as db:
-        await db.execute("select 1")
 
 
 async def _simulate(dsn: str, *arguments: str) -> tuple[int | None, str]:
