@@ -202,7 +202,7 @@ class Applier:
     def _deferral(self, result: Result, now: datetime) -> Deferral | None:
         item = result.case.item
         if result.refused is not None:
-            return refused(result, result.refused.code, result.refused.name, now)
+            return refused(result, result.refused, now)
         if result.stale:
             return Deferral(item.link_id, item.generation, WorkState.DUE, now + result.pause, "row_moved")
         if result.again or moved_along(result):

@@ -12,6 +12,7 @@ from connector.core.merge import Parent
 from connector.core.model import ABSENT, AppKey, CrmId, CrmValue, Json, Record, Side
 from connector.engine.case import Case
 from connector.engine.context import Context
+from connector.engine.result import key_refused
 from connector.local import tables
 from connector.store import references
 from connector.store.db import Connection
@@ -45,8 +46,8 @@ async def look_up(context: Context, db: Connection, cases: Sequence[Case]) -> Lo
     rows = await references.by_app(db, context.name, by_app) if by_app else ()
     records = await references.by_crm(db, context.name, by_crm) if by_crm else ()
     known = {(ref.mapping, ref.app_key) for ref in rows if ref.crm_id is not None}
-    coming = {ref for case in cases for ref in _coming(case)}
-    named = {(r.mapping, r.app_key) for r in records if r.app_key is not None and (r.mapping, r.crm_id) in coming}
+    doubted = {(target, crm_id) for case in cases if key_refused(case.item) for target, _, crm_id in _named(case)}
+    named = {(r.mapping, r.app_key) for r in records if r.app_key is not None and (r.mapping, r.crm_id) in doubted}
     absent = await _absent(context, db, (by_app - known) | named)
     never = _targets_that_never_come(context, by_app, by_crm) | {Parent(t, Side.APP, k) for t, k in absent}
     records = [replace(r, died=r.died or Side.APP) if (r.mapping, r.app_key) in absent else r for r in records]
@@ -56,7 +57,7 @@ async def look_up(context: Context, db: Connection, cases: Sequence[Case]) -> Lo
 async def _absent(
     context: Context, db: Connection, wanted: Iterable[tuple[str, AppKey]]
 ) -> frozenset[tuple[str, AppKey]]:
-    """Keys that no row has: nothing guards the reference, or the row was deleted and its link does not know yet."""
+    """Keys that no row has: nothing guards the reference, or the row went and PostgreSQL has told before its link knows."""
     groups: dict[str, set[AppKey]] = defaultdict(set)
     shapes = context.rules.shapes
     for target, key in wanted:
@@ -97,20 +98,6 @@ def _named(case: Case) -> Iterable[tuple[str, AppKey | None, CrmId | None]]:
             if value is not None:
                 yield line.link, None, CrmId(str(value))
     yield from _memberships(case)
-
-
-def _coming(case: Case) -> Iterable[tuple[str, CrmId]]:
-    """Records that the row may come to point to, by their target mappings: a reference as it was agreed is not written."""
-    if case.mapping is None or not isinstance(case.crm, Record):
-        return
-    for line in case.mapping.lines:
-        if line.link is None or not line.direction.receives:
-            continue
-        app = line.converter.read_app(case.row.columns) if case.row is not None else None
-        held, pair = line.converter.read_crm(case.crm.fields), case.link.base.get(line.name)
-        agreed = pair is not None and (pair.app, pair.crm) == (app, held)
-        if not agreed and held is not None and held is not ABSENT:
-            yield line.link, CrmId(str(held))
 
 
 def _memberships(case: Case) -> Iterable[tuple[str, AppKey | None, CrmId | None]]:

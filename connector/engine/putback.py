@@ -14,7 +14,8 @@ from connector.core.plan import Plan
 from connector.core.retry import OUTCOME_FIRST, PARENT_CAP, PARENT_FIRST, backoff
 from connector.engine.case import Case
 from connector.engine.context import Context
-from connector.engine.result import LACKING, Result, looks_again
+from connector.engine.result import LACKING, REFUSED, Result, looks_again
+from connector.local.tables import RowRefusedError
 from connector.store import references, work
 from connector.store.work import Deferral, Item, WorkState
 
@@ -43,9 +44,9 @@ def retry(item: Item, error: ConnectorError, now: datetime) -> Deferral:
     return Deferral(item.link_id, item.generation, WorkState.RETRY, due, cause, item.attempt + 1)
 
 
-def refused(result: Result, code: str, name: str, now: datetime) -> Deferral:
+def refused(result: Result, error: RowRefusedError, now: datetime) -> Deferral:
     """The case whose row PostgreSQL refused: a person's matter, unless another row may be why."""
-    cause = f"row_refused:{code}:{name}".rstrip(":")
+    cause = f"{REFUSED}:{error.code}:{error.name}".rstrip(":")
     if looks_again(result):
         item = result.case.item
         return deferral(result.case, WorkState.RETRY, cause, now + backoff(item.attempt, item.link_id))
