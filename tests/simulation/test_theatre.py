@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import itertools
+from collections.abc import Callable, Coroutine
 from random import Random
+from typing import Any
 
 import aiohttp
+import pytest
 from aiohttp import web
 
 from connector.store.db import Database
 from tests.simulation.life import LIFE, Life
+from tests.simulation.loop import StuckError
 from tests.simulation.stage import patched
 from tests.simulation.theatre import in_simulated_time
 from tests.simulation.turns import Turns
@@ -42,6 +47,23 @@ async def _writes(database: Database) -> None:
     await asyncio.sleep(1.0)
     async with database.transaction() as db:
         await db.execute("select 1")
+
+
+async def _nobody_acts() -> None:
+    await asyncio.Event().wait()
+
+
+async def _time_passes() -> None:
+    for _ in itertools.count():
+        await asyncio.sleep(3600)
+
+
+@pytest.mark.parametrize("hangs", [_nobody_acts, _time_passes])
+def test_a_story_that_hangs_is_told(hangs: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Where everybody waits is said of it: those who can never act again, and those who only pass time."""
+    with pytest.raises(StuckError) as told:
+        in_simulated_time(hangs())
+    assert any("test_theatre.py" in note for note in told.value.__notes__)
 
 
 def test_a_process_answers_as_itself() -> None:
