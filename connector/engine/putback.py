@@ -14,7 +14,7 @@ from connector.core.plan import Plan
 from connector.core.retry import OUTCOME_FIRST, PARENT_CAP, PARENT_FIRST, backoff
 from connector.engine.case import Case
 from connector.engine.context import Context
-from connector.engine.result import LACKING, REFUSED, Result, looks_again
+from connector.engine.result import LACKING, REFUSED, Result, looks, looks_again
 from connector.local.tables import RowRefusedError
 from connector.store import references, work
 from connector.store.work import Deferral, Item, WorkState
@@ -47,10 +47,11 @@ def retry(item: Item, error: ConnectorError, now: datetime) -> Deferral:
 def refused(result: Result, error: RowRefusedError, now: datetime) -> Deferral:
     """The case whose row PostgreSQL refused: a person's matter, unless another row may be why."""
     cause = f"{REFUSED}:{error.code}:{error.name}".rstrip(":")
-    if looks_again(result):
-        item = result.case.item
-        return deferral(result.case, WorkState.RETRY, cause, now + backoff(item.attempt, item.link_id))
-    return replace(deferral(result.case, WorkState.PARKED, cause), attempt=0)
+    if not looks_again(result):
+        return replace(deferral(result.case, WorkState.PARKED, cause), attempt=0)
+    so_far = looks(result.case.item)
+    due = now + backoff(so_far, result.case.link.id)
+    return replace(deferral(result.case, WorkState.RETRY, cause, due), attempt=so_far + 1)
 
 
 def undone(case: Case, back: Deferral) -> Result:

@@ -96,10 +96,15 @@ def key_refused(item: Item) -> bool:
     return (item.cause or "").startswith(f"{REFUSED}:{FOREIGN_KEY}")
 
 
+def looks(item: Item) -> int:
+    """How often a row was looked at again because a foreign key had refused it; what delayed it before does not count."""
+    return item.attempt if key_refused(item) else 0
+
+
 def looks_again(result: Result) -> bool:
     """True when a foreign key refused the row and the next look may tell how the other row stands by then."""
     refused = result.refused is not None and result.refused.code == FOREIGN_KEY
-    return refused and result.case.item.attempt < LOOKS
+    return refused and looks(result.case.item) < LOOKS
 
 
 def happened(result: Result) -> frozenset[tuple[Side, Effect]]:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from tests.engine.accidents.doubt import all_hit, fault_many
 from tests.engine.rig import Rig, rig
 
 TABLES: Final = """
@@ -109,6 +110,18 @@ async def test_a_refused_reference_is_looked_at_again(database: str, tmp_path: P
     async with _deal(database, tmp_path, speed=10) as (world, person, deal):
         await world.db.execute(REFUSES.format(times=2))
         await _moved(world, deal, person)
+        await world.idle()
+        assert await _parked(world) == []
+        assert await _row(world) == ("Later", 1)
+
+
+async def test_other_delays_do_not_count_as_looks(database: str, tmp_path: Path) -> None:
+    """A record that came back often because the CRM was away is looked at again all the same."""
+    async with _deal(database, tmp_path, speed=20) as (world, person, deal):
+        await world.db.execute(REFUSES.format(times=2))
+        await fault_many(world, *["status"] * 6, method="GET", path="deals", code=500)
+        await _moved(world, deal, person)
+        await world.until(lambda: all_hit(world))
         await world.idle()
         assert await _parked(world) == []
         assert await _row(world) == ("Later", 1)
