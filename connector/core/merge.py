@@ -193,11 +193,19 @@ def _one_way(line: Line, given: Inputs, base: Pair, *, app_changed: bool, crm_ch
         if app_changed:
             return _send(line, given, Reason.APP_CHANGED)
         undone = Pair(given.app, base.crm, line.rule)
-        return Decision(line, Verdict.SEND, Reason.DRIFT_UNDONE, given.app, given.crm, base=undone, loser=Side.CRM)
+        back = Decision(line, Verdict.SEND, Reason.DRIFT_UNDONE, given.app, given.crm, base=undone, loser=Side.CRM)
+        return _to_the_dead(line, given, Side.APP) or back
     if crm_changed:
         return _receive(line, given, Reason.CRM_CHANGED)
     undone = Pair(base.app, base.crm if given.crm is ABSENT else given.crm, line.rule)
-    return Decision(line, Verdict.RECEIVE, Reason.DRIFT_UNDONE, given.app, given.crm, base=undone, loser=Side.APP)
+    back = Decision(line, Verdict.RECEIVE, Reason.DRIFT_UNDONE, given.app, given.crm, base=undone, loser=Side.APP)
+    return _to_the_dead(line, given, Side.CRM) or back
+
+
+def _to_the_dead(line: Line, given: Inputs, source: Side) -> Decision | None:
+    """What becomes of drift where the source still names a parent that was deleted: it is not written back."""
+    parent = Parent(line.link or "", source, str(given.app if source is Side.APP else given.crm))
+    return _without(line, given, parent) if parent in given.grounds.dead else None
 
 
 def _first_sight(line: Line, given: Inputs) -> Decision:
@@ -331,9 +339,13 @@ def _unconverted(line: Line, given: Inputs, error: HeldError | UnresolvedError) 
     if isinstance(error, HeldError):
         return Decision(line, Verdict.HELD, Reason.UNCONVERTIBLE, given.app, given.crm, cause=error.cause)
     side, key = (Side.APP, error.app_key) if error.app_key is not None else (Side.CRM, error.crm_id)
-    parent = Parent(error.mapping, side, str(key))
-    if parent in given.grounds.dead and not line.required and _names_another(line, given, side.other):
-        verdict = Verdict.SEND if side is Side.APP else Verdict.RECEIVE
+    return _without(line, given, Parent(error.mapping, side, str(key)))
+
+
+def _without(line: Line, given: Inputs, parent: Parent) -> Decision:
+    """The decision about a reference to a parent that the other side cannot name."""
+    if parent in given.grounds.dead and not line.required and _names_another(line, given, parent.side.other):
+        verdict = Verdict.SEND if parent.side is Side.APP else Verdict.RECEIVE
         gone = Pair(None, None, line.rule)
         return Decision(line, verdict, Reason.PARENT_GONE, given.app, given.crm, base=gone)
     if parent not in given.grounds.unreachable:

@@ -8,6 +8,7 @@ FIRST = 0.5
 CAP = 300.0
 PARENT_FIRST = 30.0
 PARENT_CAP = 3600.0
+OUTCOME_FIRST = 2.0
 
 
 def backoff(attempt: int, seed: int, *, first: float = FIRST, cap: float = CAP) -> timedelta:

@@ -24,6 +24,7 @@ from connector.engine.brake import Place, word
 from connector.engine.context import Context
 from connector.engine.entries import actions, durations, entries, winners
 from connector.engine.outcome import changes_link, link_write
+from connector.engine.putback import refused
 from connector.engine.result import (
     LACKING,
     Batch,
@@ -148,7 +149,8 @@ class Applier:
                 if result.drop and result.case.link.crm_id is not None:
                     self.context.newcomers.take(result.case.link.object, [result.case.link.crm_id])
         joined = [result.join for result in batch.results if result.join is not None]
-        moved = [*written, *joined, *(r.case.link.id for r in batch.results if parks(r))]
+        told = [r.case.link.id for r in batch.results if parks(r) or r.settled]
+        moved = [*written, *dropped, *joined, *told]
         if moved:
             await work.wake(db, moved, batch.now)
         await self._keep_references(db, batch, joined)
@@ -219,8 +221,7 @@ class Applier:
     def _deferral(self, result: Result, now: datetime) -> Deferral | None:
         item = result.case.item
         if result.refused is not None:
-            cause = f"row_refused:{result.refused.code}:{result.refused.name}".rstrip(":")
-            return Deferral(item.link_id, item.generation, WorkState.PARKED, None, cause)
+            return refused(result, result.refused, now)
         if result.stale:
             return Deferral(item.link_id, item.generation, WorkState.DUE, now + result.pause, "row_moved")
         if result.again or moved_along(result):

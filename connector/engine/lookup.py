@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from connector.core.line import BoundMapping, Refs
 from connector.core.mapping import Condition, DeletePolicy, Test
@@ -12,6 +12,7 @@ from connector.core.merge import Parent
 from connector.core.model import ABSENT, AppKey, CrmId, CrmValue, Json, Record, Side
 from connector.engine.case import Case
 from connector.engine.context import Context
+from connector.engine.result import key_refused
 from connector.local import tables
 from connector.store import references
 from connector.store.db import Connection
@@ -45,21 +46,27 @@ async def look_up(context: Context, db: Connection, cases: Sequence[Case]) -> Lo
     rows = await references.by_app(db, context.name, by_app) if by_app else ()
     records = await references.by_crm(db, context.name, by_crm) if by_crm else ()
     known = {(ref.mapping, ref.app_key) for ref in rows if ref.crm_id is not None}
-    never = _targets_that_never_come(context, by_app, by_crm) | await _dangling(context, db, by_app - known)
+    doubted = {(target, crm_id) for case in cases if key_refused(case.item) for target, _, crm_id in _named(case)}
+    named = {(r.mapping, r.app_key) for r in records if r.app_key is not None and (r.mapping, r.crm_id) in doubted}
+    absent = await _absent(context, db, (by_app - known) | named)
+    never = _targets_that_never_come(context, by_app, by_crm) | {Parent(t, Side.APP, k) for t, k in absent}
+    records = [replace(r, died=r.died or Side.APP) if (r.mapping, r.app_key) in absent else r for r in records]
     return _resolved(context.rules.bound.mappings, [*rows, *records], never)
 
 
-async def _dangling(context: Context, db: Connection, wanted: Iterable[tuple[str, AppKey]]) -> frozenset[Parent]:
-    """Parents that no row has: nothing guards the reference, or the row was deleted before its child was."""
+async def _absent(
+    context: Context, db: Connection, wanted: Iterable[tuple[str, AppKey]]
+) -> frozenset[tuple[str, AppKey]]:
+    """Keys that no row has: nothing guards the reference, or the row went and PostgreSQL has told before its link knows."""
     groups: dict[str, set[AppKey]] = defaultdict(set)
     shapes = context.rules.shapes
     for target, key in wanted:
         if target in shapes:
             groups[target].add(key)
-    found: set[Parent] = set()
+    found: set[tuple[str, AppKey]] = set()
     for target, keys in groups.items():
         there = await tables.existing(db, shapes[target], keys)
-        found |= {Parent(target, Side.APP, key) for key in keys - there}
+        found |= {(target, key) for key in keys - there}
     return frozenset(found)
 
 

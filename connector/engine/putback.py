@@ -11,21 +11,21 @@ from connector.core.errors import ConnectorError, RateLimitedError
 from connector.core.merge import Parent
 from connector.core.model import LinkId, Side
 from connector.core.plan import Plan
-from connector.core.retry import PARENT_CAP, PARENT_FIRST, backoff
+from connector.core.retry import OUTCOME_FIRST, PARENT_CAP, PARENT_FIRST, backoff
 from connector.engine.case import Case
 from connector.engine.context import Context
-from connector.engine.result import LACKING, Result
+from connector.engine.result import LACKING, REFUSED, Result, looks, looks_again
+from connector.local.tables import RowRefusedError
 from connector.store import references, work
 from connector.store.work import Deferral, Item, WorkState
 
 SOON: Final[Mapping[str, float]] = {
     "same_key": 0.2,
     "unfolded": 0.05,
-    "open_intents": 2.0,
     "sweep": 600.0,
     "merge": 2.0,
 }
-"""Seconds after which a wait ends by itself; other causes but `parent` end when the gate they name opens."""
+"""Seconds after which a wait ends by itself; others end when the gate they name opens, or the link they wait for moves."""
 
 
 def deferral(
@@ -42,6 +42,16 @@ def retry(item: Item, error: ConnectorError, now: datetime) -> Deferral:
         due = max(error.until, now)
     cause = type(error).__name__.removesuffix("Error").lower()
     return Deferral(item.link_id, item.generation, WorkState.RETRY, due, cause, item.attempt + 1)
+
+
+def refused(result: Result, error: RowRefusedError, now: datetime) -> Deferral:
+    """The case whose row PostgreSQL refused: a person's matter, unless another row may be why."""
+    cause = f"{REFUSED}:{error.code}:{error.name}".rstrip(":")
+    if not looks_again(result):
+        return replace(deferral(result.case, WorkState.PARKED, cause), attempt=0)
+    so_far = looks(result.case.item)
+    due = now + backoff(so_far, result.case.link.id)
+    return replace(deferral(result.case, WorkState.RETRY, cause, due), attempt=so_far + 1)
 
 
 def undone(case: Case, back: Deferral) -> Result:
@@ -73,6 +83,9 @@ def waiting(context: Context, case: Case, found: Plan, parents: Mapping[Parent, 
     """The wait that a plan asks for."""
     now = context.clock.now()
     cause = blocked_send(context, case) if unsent(found) else (found.cause or "parent")
+    if found.behind is not None:
+        due = now + backoff(case.item.attempt, case.link.id, first=OUTCOME_FIRST, cap=PARENT_CAP)
+        return deferral(case, WorkState.WAITING, cause, due, found.behind)
     if cause in ("parent", "parent_unavailable"):
         due = now + backoff(case.item.attempt, case.link.id, first=PARENT_FIRST, cap=PARENT_CAP)
         parent = next((parents[p] for p in found.parents if p in parents), None)

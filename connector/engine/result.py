@@ -14,12 +14,14 @@ from connector.core.model import AppKey, CrmId, LinkId, Record, Row, Side
 from connector.core.plan import Effect, Plan
 from connector.engine.case import Case
 from connector.local.tables import RowRefusedError
-from connector.store.work import Deferral, WorkState
+from connector.store.work import Deferral, Item, WorkState
 
 T = TypeVar("T")
 LACKING = ("parent_unavailable", "parent_gone")
 """Causes of what cannot be made for lack of a parent that does not come by itself."""
 SHORTLY, LATER = timedelta(milliseconds=50), timedelta(seconds=1)
+REFUSED, FOREIGN_KEY, LOOKS = "row_refused", "23503", 5
+"""A row that a foreign key refuses is looked at so often again: the row it points to went a moment ago, or comes."""
 
 
 @dataclass(slots=True)
@@ -91,7 +93,24 @@ def mapping_name(result: Result) -> str | None:
 
 def parks(result: Result) -> bool:
     """True when the result leaves its record to a person."""
-    return result.refused is not None or (result.deferral is not None and result.deferral.state is WorkState.PARKED)
+    refused = result.refused is not None and not looks_again(result)
+    return refused or (result.deferral is not None and result.deferral.state is WorkState.PARKED)
+
+
+def key_refused(item: Item) -> bool:
+    """True when a foreign key refused the row at the last look."""
+    return (item.cause or "").startswith(f"{REFUSED}:{FOREIGN_KEY}")
+
+
+def looks(item: Item) -> int:
+    """How often a row was looked at again because a foreign key had refused it; what delayed it before does not count."""
+    return item.attempt if key_refused(item) else 0
+
+
+def looks_again(result: Result) -> bool:
+    """True when a foreign key refused the row and the next look may tell how the other row stands by then."""
+    refused = result.refused is not None and result.refused.code == FOREIGN_KEY
+    return refused and looks(result.case.item) < LOOKS
 
 
 def happened(result: Result) -> frozenset[tuple[Side, Effect]]:

@@ -57,17 +57,17 @@ def situation_of(context: Context, case: Case, lookup: Lookup, halves: Halves) -
     )
 
 
-def _maker(context: Context, case: Case, pending: Sequence[Intent]) -> tuple[LinkId | None, bool]:
-    """(the link whose create made this CRM half, may another open create still turn out to have made it)."""
+def _maker(context: Context, case: Case, pending: Sequence[Intent]) -> tuple[LinkId | None, LinkId | None]:
+    """(the link whose create made this CRM half, one whose open create may still turn out to have made it)."""
     if case.link.app_key is not None or not isinstance(case.crm, Record):
-        return None, False
+        return None, None
     if context.has_identity(case.link.object):
         number = identity_intent(case.crm.identity) if case.crm.identity is not None else None
         named = (intent.link_id for intent in pending if intent.id == number)
-        return (next(named, None) if number is not None else None), False
+        return (next(named, None) if number is not None else None), None
     record = case.crm
-    likenesses = (context.resemblance(i.mapping, i.base, record, i.sent_at).likeness for i in pending)
-    return None, any(likeness is not Likeness.OTHER for likeness in likenesses)
+    likenesses = ((i.link_id, context.resemblance(i.mapping, i.base, record, i.sent_at).likeness) for i in pending)
+    return None, next((link for link, likeness in likenesses if likeness is not Likeness.OTHER), None)
 
 
 def _clocks(context: Context, case: Case, mapping: BoundMapping) -> Clocks:

@@ -96,7 +96,8 @@ async def unfinished(db: Connection, now: Now) -> Mapping[str, int]:
                   (select count(*) from connector.work w where w.connection = $1 and w.state in ('due', 'retry')) as due,
                   (select count(*) from connector.work w where w.connection = $1 and w.state = 'waiting'
                      and w.link_id not in (select link_id from stuck)) as waiting,
-                  (select count(*) from connector.intent where connection = $1) as intents,
+                  (select count(*) from connector.intent i where i.connection = $1
+                     and i.link_id not in (select link_id from stuck)) as intents,
                   (select count(*) from connector.request where connection = $1 and state in ('queued', 'running'))
                      as requests""",
         now.connection,

@@ -214,7 +214,8 @@ async def spend_release(db: Connection, links: Sequence[LinkId]) -> None:
 async def defer(db: Connection, items: Sequence[Deferral], now: datetime) -> None:
     """Puts items back. One that was marked meanwhile, or whose awaited parent is linked already, is due at once.
 
-    So is one whose parent turned out, since it was planned, not to come: it may go without it.
+    So is one whose parent turned out, since it was planned, not to come: it may go without it. And one that waits for an
+    outcome that is known by now.
     """
     ordered = sorted(items, key=lambda d: d.link_id)
     awaited = sorted({d.waiting_for for d in ordered if d.waiting_for is not None})
@@ -225,6 +226,9 @@ async def defer(db: Connection, items: Sequence[Deferral], now: datetime) -> Non
                state = case when w.generation <> n.generation and n.state in ('waiting', 'parked') then 'due' else n.state end,
                due_at = case when w.generation <> n.generation and n.state in ('waiting', 'parked') then $8
                              when p.state = 'linked' and n.cause = 'parent' then $8
+                             when n.cause = 'open_intents'
+                                  and not exists (select from connector.intent i
+                                                  where i.connection = w.connection and i.link_id = n.parent) then $8
                              when n.attempt <= 5 and n.cause = 'parent' and (p.state <> 'open' or q.state = 'parked') then $8
                              else coalesce(n.due, 'infinity') end
            from unnest($1::bigint[], $2::bigint[], $3::text[], $4::timestamptz[], $5::text[], $6::int[], $7::bigint[])

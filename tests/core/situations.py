@@ -166,7 +166,7 @@ def situations(draw: st.DrawFn) -> Situation:
         candidates=tuple(draw(st.lists(found, max_size=2))),
         rivals=draw(st.booleans()),
         intent_link=draw(st.sampled_from([None, LinkId(4)])),
-        intents_pending=draw(st.booleans()),
+        intents_pending=draw(st.none() | st.just(LinkId(9))),
         ready=Readiness(draw(st.booleans()), draw(st.booleans())),
         evidence=draw(st.booleans()),
         kin=draw(KIN),

@@ -4,17 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Callable
-from typing import TypeVarTuple
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVarTuple
 
 Ts = TypeVarTuple("Ts")
 
 REAL_PATIENCE = 20.0
 """Real seconds that a call of the database may take."""
+LONGEST = 10 * 86400.0
+"""Simulated seconds after which a story only passes time: whoever would end it waits for ever."""
 
 
 class StuckError(BaseException):
-    """Nobody can ever act again, or a real answer never came: the story hangs."""
+    """Nobody can ever act again, or a real answer never came: the story hangs. Its notes say where everybody waits."""
+
+    def __init__(self, why: str, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(why)
+        for task in sorted(asyncio.all_tasks(loop), key=asyncio.Task.get_name):
+            self.add_note(f"{task.get_name()}: {' > '.join(_frames(task.get_coro()))}")
+
+
+def _frames(awaited: Any) -> Iterator[str]:
+    """Where a coroutine waits, from the outside in."""
+    while awaited is not None:
+        frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None)
+        if frame is not None:
+            yield f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
 
 
 class Loop(asyncio.SelectorEventLoop):
@@ -46,9 +63,11 @@ class _Selector(selectors.DefaultSelector):
         if self._loop.awaited:
             found = super().select(REAL_PATIENCE)
             if not found:
-                raise StuckError("the database does not answer")
+                raise StuckError("the database does not answer", self._loop)
             return found
         if timeout is None:
-            raise StuckError("nobody can act: every task waits for another")
+            raise StuckError("nobody can act: every task waits for another", self._loop)
         self._loop.simulated += timeout
+        if self._loop.simulated > LONGEST:
+            raise StuckError("time passes, and the story goes on no more", self._loop)
         return []

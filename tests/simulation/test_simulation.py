@@ -6,23 +6,12 @@ import asyncio
 import os
 import sys
 
-import pytest
-
-SEEDS = os.environ.get("SIMULATION_SEEDS", "4-14")
+SEEDS = os.environ.get("SIMULATION_SEEDS", "3-15")
 
 
 async def test_every_story_keeps_the_laws(postgres_dsn: str) -> None:
     """Both sides agree, nothing is double, one more pass writes nothing; what breaks is printed with its seed."""
     code, told = await _simulate(postgres_dsn, SEEDS)
-    assert code == 0, told
-
-
-@pytest.mark.xfail(
-    reason="a row that comes to point to a row deleted in the same moment is parked instead of looked at again"
-)
-async def test_a_story_that_is_known_to_break_a_law(postgres_dsn: str) -> None:
-    """Found by the simulation: `row_refused:23503`."""
-    code, told = await _simulate(postgres_dsn, "3-3")
     assert code == 0, told
 
 

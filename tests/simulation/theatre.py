@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -22,6 +22,7 @@ from tests.simulation.loop import Loop
 from tests.simulation.stage import CLOCK
 from tests.simulation.story import Told, tell
 
+T = TypeVar("T")
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
 """Without autovacuum: it would change plans, and with them the order of rows, at real moments."""
 
@@ -73,10 +74,10 @@ class Theatre:
         await database.close()
 
 
-def in_simulated_time(story: Coroutine[Any, Any, Told]) -> Told:
+def in_simulated_time(story: Coroutine[Any, Any, T]) -> T:
     """Runs a story on a loop of its own."""
 
-    async def played() -> Told:
+    async def played() -> T:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, Loop)
         try:

@@ -155,13 +155,16 @@ class Databases:
         return made
 
     def transaction_of(self) -> Callable[..., Any]:
-        """`Database.transaction` as one call from its begin to its end; nobody else's comes between."""
+        """`Database.transaction` as one call from its begin to its end; nobody else's comes between.
+
+        The session first, then the turn: who has a session may be waiting for his turn, and would never let go of it.
+        """
 
         @contextlib.asynccontextmanager
         async def transaction(
             database: Database, fence: Fence | None = None, *, durable: bool = True
         ) -> AsyncIterator[Connection]:
-            async with self.turns.taken(), database.pool.acquire() as connection, connection.transaction():
+            async with database.pool.acquire() as connection, self.turns.taken(), connection.transaction():
                 if not durable:
                     await connection.execute("set local synchronous_commit = off")
                 if fence is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -96,8 +97,8 @@ class Net:
     """Who listens where, and how long bytes travel."""
 
     chance: Random
-    listeners: dict[Place, list[web.Server]] = field(default_factory=dict)
-    """Several processes may listen at one place, as behind a load balancer."""
+    listeners: dict[Place, dict[web.Server, Context]] = field(default_factory=dict)
+    """Several processes may listen at one place, as behind a load balancer; each answers as itself, not as who calls."""
     _accepted: dict[int, list[Pipe]] = field(default_factory=dict)
 
     def delay(self) -> float:
@@ -109,24 +110,23 @@ class Net:
         servers = self.listeners.get(place)
         if not servers:
             raise ConnectionRefusedError(f"nobody listens at {place[0]}:{place[1]}")
-        server = self.chance.choice(servers)
+        server = self.chance.choice(list(servers))
         accepted = server()
         ours, theirs = Pipe(self, client), Pipe(self, accepted)
         ours.join(theirs)
         theirs.join(ours)
-        accepted.connection_made(theirs)
+        servers[server].copy().run(accepted.connection_made, theirs)
         client.connection_made(ours)
         self._accepted[id(server)] = [*(p for p in self._accepted.get(id(server), []) if not p.is_closing()), theirs]
         return ours
 
     def listen(self, place: Place, server: web.Server) -> None:
         """From now on the server accepts connections there."""
-        self.listeners.setdefault(place, []).append(server)
+        self.listeners.setdefault(place, {})[server] = copy_context()
 
     def leave(self, place: Place, server: web.Server) -> None:
         """The server accepts nothing more."""
-        if server in self.listeners.get(place, []):
-            self.listeners[place].remove(server)
+        self.listeners.get(place, {}).pop(server, None)
 
     def cut(self, place: Place, server: web.Server) -> None:
         """The server is no more, and what was connected to it is not."""

@@ -95,6 +95,8 @@ class Plan:
     parents: tuple[Parent, ...] = ()
     adopt: str | None = None
     join: LinkId | None = None
+    behind: LinkId | None = None
+    """The link whose outcome is waited for."""
     died: Side | None = None
     restore: Mapping[str, str | None] = field(default_factory=dict)
     heir: str | None = None

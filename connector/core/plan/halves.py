@@ -67,8 +67,10 @@ def _of_another_link(s: Situation, record: Record) -> Plan | None:
     """The record is what our create made, or what a link had before, or that will be known soon."""
     if s.intent_link is not None:
         return Plan(Step.JOIN, "our_create", LinkState.LINKED, join=s.intent_link)
-    if s.intents_pending or s.merging:
-        return wait("open_intents" if s.intents_pending else "merge")
+    if s.intents_pending is not None:
+        return replace(wait("open_intents"), behind=s.intents_pending)
+    if s.merging:
+        return wait("merge")
     return _left_behind(s) if s.left_behind and record_kept_out(s, record) is None else None
 
 

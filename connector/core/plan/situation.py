@@ -68,8 +68,8 @@ class Situation:
     """Another row or record of the same side has an equal match key and no partner either: any pair would be a guess."""
     intent_link: LinkId | None = None
     """The link whose open create intent made this CRM half (by identity or fingerprint)."""
-    intents_pending: bool = False
-    """Open create intents that may have made this CRM half, and nobody can tell yet."""
+    intents_pending: LinkId | None = None
+    """The link of an open create intent that may have made this CRM half, and nobody can tell yet."""
     linked_in: Callable[[str, Json], bool] = lambda _mapping, _value: False
     ready: Readiness = field(default_factory=Readiness)
     unseen: Mapping[str, Json] = field(default_factory=dict)
