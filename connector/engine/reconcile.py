@@ -184,7 +184,7 @@ class Reconciler:
 
     def _hold_keys(self, case: Case, found: Plan) -> Plan:
         """Whoever is about to make or take a record holds its match keys; the others wait."""
-        if case.adopted is None and not case.link.half:
+        if found.step is Step.PARK or (case.adopted is None and not case.link.half):
             return found
         if found.step is not Step.APPLY and case.adopted is None:
             return found

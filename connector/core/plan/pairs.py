@@ -77,6 +77,8 @@ def _row_gone(s: Situation) -> Plan:
 
 
 def _both_alive(s: Situation, row: Row, record: Record) -> Plan:
+    if s.peers:
+        return park("ambiguous")
     left = side_that_left(s, row, record)
     if left is not None:
         return _leave(s, *left)
