@@ -98,6 +98,8 @@ class Reconciler:
             return Result(case, deferral=deferral(case, WorkState.WAITING, "quarantined"))
         if case.mapping is None:
             return Result(case, drop=case.link.half and case.link.state is LinkState.OPEN)
+        if case.mapping.observed:
+            return Result(case, deferral=deferral(case, WorkState.WAITING, "observe"))
         if case.mapping.name in self.context.gates.paused_mappings:
             return Result(case, deferral=deferral(case, WorkState.WAITING, "paused"))
         if self._is_stale(case):
