@@ -215,6 +215,7 @@ class Running:
         if edited:
             async with self.shared.database.transaction(fence) as db:
                 await sweeps.ask(db, self.loaded.name, "full", now)
+                await release(db, self.loaded.name, now)
             return
         known = METADATA.validate_json(row.metadata) if row.metadata is not None else rules.metadata
         pins = PINS.validate_json(row.pins)
@@ -249,7 +250,7 @@ class Running:
             return False
         made = False
         for name in rules.objects:
-            sends = any(mapping.direction.sends for mapping in rules.of_object(name))
+            sends = any(m.direction.sends and not m.observed for m in rules.of_object(name))
             if sends and self.crm.capabilities(name).identity and name not in rules.metadata.identity:
                 made |= await self._identity(name, spec.identity_field)
         return made

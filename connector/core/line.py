@@ -182,6 +182,11 @@ class BoundMapping:
         return self.direction.receives or (self.direction.sends and bool(self.match))
 
     @property
+    def observed(self) -> bool:
+        """True when its plans are only looked at: nothing of it is written on either side."""
+        return self.rollout is Rollout.OBSERVE
+
+    @property
     def every_line(self) -> tuple[Line, ...]:
         """Lines and constants together."""
         return self.lines + self.constants

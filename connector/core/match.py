@@ -106,7 +106,7 @@ def sql_keys(kind: Kind, part: str) -> tuple[str, ...]:
     Several, since a database's `lower` may leave capitals beyond ASCII (locale C): none, at the starts of words, all.
     """
     if kind == "phone":
-        return (_NO_DIGIT.sub("", part)[-_PHONE_TAIL:],)
+        return (_tail(part),)
     if kind in ("number", "exact") or part.isascii():
         return (part,)
     starts = _WORD_START.sub(lambda found: _capital(found[0]), part)
@@ -186,14 +186,20 @@ def _number(text: str) -> str | None:
 def _phone(text: str) -> str | None:
     """E.164 when the number says its country (+ or 00), else its digits: a national number never equals another's.
 
-    With letters in it (an extension, a word to dial) only the same text is the same number.
+    With letters in it (an extension, a word to dial) only the same text is the same number. What is so short that E.164
+    would change its last digits is no such number: rows are found by those.
     """
     digits = "".join(str(unicodedata.decimal(character)) for character in text if character.isdecimal())
     if _LETTER.search(text):
         return _folded(_BLANKS.sub("", text)) if digits else None
-    if _PLUS.match(text):
-        return _international(digits)
-    return _international(digits[2:]) if digits.startswith("00") else digits or None
+    if not _PLUS.match(text) and not digits.startswith("00"):
+        return digits or None
+    number = _international(digits if _PLUS.match(text) else digits[2:])
+    return number if number is None or _tail(number) == _tail(digits) else digits
+
+
+def _tail(number: str) -> str:
+    return _NO_DIGIT.sub("", number)[-_PHONE_TAIL:]
 
 
 def _international(digits: str) -> str | None:

@@ -240,9 +240,9 @@ class Applier:
                 return not gates.sends_paused
             case "first_listing":
                 return result.case.link.object in gates.listed
-            case "quarantined":
+            case "quarantined" | "observe":
                 mapping = self.context.rules.bound.mappings.get(name or str(result.case.link.mapping))
-                return mapping is not None and not mapping.incomplete
+                return mapping is not None and not (mapping.observed if cause == "observe" else mapping.incomplete)
             case "paused":
                 return name not in gates.paused_mappings
         return False

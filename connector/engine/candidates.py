@@ -13,7 +13,7 @@ from itertools import product
 from connector.core import match
 from connector.core.line import BoundMapping, Refs, UnresolvedError
 from connector.core.match import MatchKey
-from connector.core.model import AppKey, CrmId, Record, Row
+from connector.core.model import AppKey, CrmId, Record, Row, Side
 from connector.core.plan import Candidate
 from connector.engine.case import Case
 from connector.engine.context import Context
@@ -24,14 +24,15 @@ from connector.store.db import Connection
 
 
 async def find_candidates(context: Context, db: Connection, cases: Sequence[Case], refs: Refs) -> None:
-    """Gives every half-open case its match keys and the candidates of the other side."""
+    """Gives every half-open case its match keys and the candidates of the other side; and looks back from who took one."""
     halves = [case for case in cases if case.link.half and case.mapping is not None and case.mapping.match]
     for case in halves:
         case.keys = _keys(case, refs)
         case.hashes = [context.hash_of(case.mapping.name, key) for key in case.keys if case.mapping is not None]
     await _records_for_rows(context, db, [case for case in halves if case.link.crm_id is None and case.hashes])
     await _rows_for_records(context, db, [case for case in halves if case.link.app_key is None and case.hashes], refs)
-    await _find_peers(context, db, [case for case in halves if sum(not c.linked for c in case.candidates) == 1], refs)
+    matched = [case for case in cases if case.adopted is not None and not all(c.linked for c in case.candidates)]
+    await _find_peers(context, db, matched, refs)
 
 
 def _keys(case: Case, refs: Refs) -> Sequence[MatchKey]:
@@ -39,7 +40,11 @@ def _keys(case: Case, refs: Refs) -> Sequence[MatchKey]:
         return ()
     if isinstance(case.crm, Record):
         return match.crm_keys(case.mapping, case.crm.fields, case.crm.id)
-    return _app_keys(case.mapping, case.row, refs) if case.row is not None else ()
+    return _row_keys(case, refs)
+
+
+def _row_keys(case: Case, refs: Refs) -> Sequence[MatchKey]:
+    return _app_keys(case.mapping, case.row, refs) if case.mapping is not None and case.row is not None else ()
 
 
 def _app_keys(mapping: BoundMapping, row: Row, refs: Refs) -> Sequence[MatchKey]:
@@ -92,19 +97,35 @@ async def _rows_by_hash(
 
 
 async def _find_peers(context: Context, db: Connection, cases: Sequence[Case], refs: Refs) -> None:
-    """Tells every case about to be paired whether another half of its own side could as well be meant."""
-    for group in _alike([case for case in cases if case.link.crm_id is not None]):
-        found = await match_keys.find(db, context.name, group[0].link.object, sorted(_all_hashes(group)))
-        for case in group:
-            hits = {hit for hash_ in case.hashes for hit in found.get(hash_, ())}
+    """Tells every case that took its sole candidate whether that one in turn could mean another half.
+
+    A case has the keys of both halves from then on, so that two which take the same half hold one in common.
+    """
+    for group in _alike([case for case in cases if case.adopted is Side.APP]):
+        theirs = _take_keys(context, group, refs)
+        found = await match_keys.find(db, context.name, group[0].link.object, sorted(set().union(*theirs)))
+        for case, hashes in zip(group, theirs, strict=True):
+            hits = {hit for hash_ in hashes for hit in found.get(hash_, ())}
             case.peers = any(not linked and crm_id != case.link.crm_id for crm_id, linked in hits)
-    for group in _alike([case for case in cases if case.link.app_key is not None]):
+    for group in _alike([case for case in cases if case.adopted is Side.CRM]):
         mapping = group[0].mapping
         if mapping is not None:
+            theirs = _take_keys(context, group, refs)
             by_hash, linked_rows = await _rows_by_hash(context, db, mapping, group, refs)
-            for case in group:
-                rows = {key for hash_ in case.hashes for key in by_hash.get(hash_, ())}
+            for case, hashes in zip(group, theirs, strict=True):
+                rows = {key for hash_ in hashes for key in by_hash.get(hash_, ())}
                 case.peers = any(key not in linked_rows and key != case.link.app_key for key in rows)
+
+
+def _take_keys(context: Context, group: Sequence[Case], refs: Refs) -> list[set[bytes]]:
+    """The hashes of the half that each case took; they are held like its own."""
+    taken: list[set[bytes]] = []
+    for case in group:
+        assert case.mapping is not None  # noqa: S101 (only planned cases take a half)
+        case.keys = _keys(case, refs) if case.adopted is Side.CRM else _row_keys(case, refs)
+        taken.append({context.hash_of(case.mapping.name, key) for key in case.keys})
+        case.hashes = sorted(taken[-1].union(case.hashes))
+    return taken
 
 
 def _alike(cases: Iterable[Case]) -> Iterable[list[Case]]:
@@ -112,10 +133,6 @@ def _alike(cases: Iterable[Case]) -> Iterable[list[Case]]:
     for case in cases:
         groups[case.mapping.name if case.mapping else ""].append(case)
     return groups.values()
-
-
-def _all_hashes(cases: Iterable[Case]) -> set[bytes]:
-    return {hash_ for case in cases for hash_ in case.hashes}
 
 
 async def _search(db: Connection, mapping: BoundMapping, group: Sequence[Case], refs: Refs) -> Mapping[AppKey, Row]:

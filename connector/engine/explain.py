@@ -122,11 +122,8 @@ class Explainer:
 
     def _blocks(self, found: Found, case: Case, planned: Plan) -> Iterable[str]:
         """Why nothing happens, or not all, in the order in which it would have to be cleared."""
-        gates, name = self.context.gates, case.mapping.name if case.mapping is not None else ""
-        if gates.held is not None:
-            yield f"the connection is held: {gates.held}"
-        if gates.paused or name in gates.paused_mappings:
-            yield f"the {'connection' if gates.paused else 'mapping'} is paused"
+        name = case.mapping.name if case.mapping is not None else ""
+        yield from self._stopped(case, name)
         if found.link.released and found.known is not None:
             yield f"its CRM record is another mapping's now: {found.known.cause}"
         if unsent(planned):
@@ -142,6 +139,15 @@ class Explainer:
         yield from self._aside(name)
         for line, cause in planned.held.items():
             yield f"held value {line}: {cause}"
+
+    def _stopped(self, case: Case, name: str) -> Iterable[str]:
+        gates = self.context.gates
+        if gates.held is not None:
+            yield f"the connection is held: {gates.held}"
+        if gates.paused or name in gates.paused_mappings:
+            yield f"the {'connection' if gates.paused else 'mapping'} is paused"
+        if case.mapping is not None and case.mapping.observed:
+            yield "the mapping only observes (rollout: observe)"
 
     def _aside(self, name: str) -> Iterable[str]:
         aside = self.context.rules.bound.pins.aside

@@ -27,8 +27,8 @@ TRIGGERS = 60.0
 """Seconds between two looks at the capture triggers."""
 DEFINITIONS, DEFINITIONS_ASIDE, DEFINITIONS_ASKED = 3600.0, 600.0, 60.0
 """Seconds between two reads of the CRM's definitions: as a rule, while a line is set aside, when there is a hint."""
-STOPPED = ("quarantined", "schemamoved")
-"""Causes of items that another schema lets go on."""
+STOPPED = ("quarantined", "schemamoved", "observe")
+"""Causes of items that another schema or another mapping file lets go on."""
 
 
 class SchemaGuard:
@@ -129,7 +129,7 @@ def returned(rules: Rules, before: Pins) -> set[str]:
 
 
 async def release(db: Connection, connection: str, now: datetime) -> None:
-    """Makes due what waited for a schema that moved, or was refused by one."""
+    """Makes due what waited for a schema that moved or for another mapping file, or was refused by a schema."""
     for cause in STOPPED:
         await work.rearm(db, connection, cause, now)
     await work.rearm_refused(db, connection, now)

@@ -73,8 +73,8 @@ async def _absent(
 def _targets_that_never_come(
     context: Context, by_app: Iterable[tuple[str, AppKey]], by_crm: Iterable[tuple[str, str, CrmId]]
 ) -> frozenset[Parent]:
-    """Parents in mappings that are broken, and records that their mapping never takes in."""
-    mappings = context.rules.bound.mappings
+    """Parents in mappings that are broken or only observe, and records that their mapping never takes in."""
+    mappings = {name: mapping for name, mapping in context.rules.bound.mappings.items() if not mapping.observed}
     app = {Parent(t, Side.APP, k) for t, k in by_app if t not in mappings}
     deaf = {Parent(t, Side.CRM, k) for t, _, k in by_crm if t not in mappings or not mappings[t].hears}
     return frozenset(app | deaf)

@@ -112,6 +112,8 @@ class Reconciler:
             return Result(case, deferral=deferral(case, WorkState.WAITING, "quarantined"))
         if case.mapping is None:
             return Result(case, drop=case.link.half and case.link.state is LinkState.OPEN)
+        if case.mapping.observed:
+            return Result(case, deferral=deferral(case, WorkState.WAITING, "observe"))
         if case.mapping.name in self.context.gates.paused_mappings:
             return Result(case, deferral=deferral(case, WorkState.WAITING, "paused"))
         if self._is_stale(case):
@@ -198,7 +200,7 @@ class Reconciler:
 
     def _hold_keys(self, case: Case, found: Plan) -> Plan:
         """Whoever is about to make or take a record holds its match keys; the others wait."""
-        if case.adopted is None and not case.link.half:
+        if found.step is Step.PARK or (case.adopted is None and not case.link.half):
             return found
         if found.step is not Step.APPLY and case.adopted is None:
             return found

@@ -79,7 +79,7 @@ with recursive stuck as (
     select w.link_id from connector.work w where w.connection = $1
       and (w.state in ('parked', 'braked')
            or (w.state = 'waiting'
-               and w.cause in ('first_fetch_all', 'first_listing', 'parent_unavailable', 'quarantined')))
+               and w.cause in ('first_fetch_all', 'first_listing', 'parent_unavailable', 'quarantined', 'observe')))
     union
     select w.link_id from connector.work w join stuck s on w.waiting_for = s.link_id
     where w.connection = $1 and w.state = 'waiting')

@@ -23,21 +23,27 @@ def record_kept_out(s: Situation, record: Record) -> Plan | None:
     """The plan for a CRM record of which the mapping makes no row; None when it may pass."""
     if not s.mapping.direction.receives:
         return excluded("direction")
-    failed = failing(s.mapping.only_receive, _crm_values(s, record), s.linked_in)
+    failed = record_fails(s, record)
     return excluded(f"only.receive {failed.name}") if failed is not None else None
 
 
 def side_that_left(s: Situation, row: Row, record: Record) -> tuple[Side, Condition] | None:
     """The side that no longer passes its filter. A row that was received never had to pass `only.send`."""
-    if s.mapping.direction.receives:
-        failed = failing(s.mapping.only_receive, _crm_values(s, record), s.linked_in)
-        if failed is not None:
-            return Side.CRM, failed
+    failed = record_fails(s, record)
+    if failed is not None:
+        return Side.CRM, failed
     if s.mapping.direction.sends and (s.link.origin is Side.APP or not s.mapping.direction.receives):
         failed = failing(s.mapping.only_send, row.columns.get, s.linked_in)
         if failed is not None:
             return Side.APP, failed
     return None
+
+
+def record_fails(s: Situation, record: Record) -> Condition | None:
+    """The condition that keeps the record from a mapping that receives."""
+    if not s.mapping.direction.receives:
+        return None
+    return failing(s.mapping.only_receive, _crm_values(s, record), s.linked_in)
 
 
 def _crm_values(s: Situation, record: Record) -> Callable[[str], CrmValue]:

@@ -101,7 +101,7 @@ def _match(s: Situation) -> Plan | None:
     free = [c for c in s.candidates if not c.linked]
     if free and not s.ready.listed:
         return wait("first_listing")
-    if len(free) == 1 and not s.peers:
+    if len(free) == 1:
         return Plan(Step.ADOPT, "match", LinkState.OPEN, adopt=free[0].key)
     if free:
         return park("ambiguous")

@@ -12,7 +12,7 @@ from connector.core.merge import Decision, Grounds, Inputs, Reason, Verdict, aft
 from connector.core.model import Gone, Json, Link, LinkState, Moved, NotVisible, Record, Row, Side
 from connector.core.plan.actions import DeleteRecord, DeleteRow, Plan, Step, UpdateRecord, UpdateRow, park, wait
 from connector.core.plan.constants import constant
-from connector.core.plan.filters import side_that_left
+from connector.core.plan.filters import record_fails, side_that_left
 from connector.core.plan.lines import decide_lines
 from connector.core.plan.situation import Kin, Situation
 
@@ -34,12 +34,13 @@ def pair(s: Situation) -> Plan:
         case NotVisible() | None:
             return replace(park("missing"), state=s.link.state)
         case Record():
-            return _row_gone(s) if s.row is None else _both_alive(s, s.row, s.crm)
+            return _row_gone(s, s.crm) if s.row is None else _both_alive(s, s.row, s.crm)
 
 
-def _record_gone(s: Situation, proof: str) -> Plan:
-    """The CRM record was deleted: `deletes.receive` decides what happens to the row."""
-    policy = s.mapping.deletes.receive if s.mapping.direction.receives else DeletePolicy.NONE
+def _record_gone(s: Situation, proof: str, *, left: bool = False) -> Plan:
+    """The CRM record was deleted, or `left` the filter: `deletes.receive` decides what happens to the row."""
+    follows = s.mapping.direction.receives and (left or s.link.state is not LinkState.FROZEN)
+    policy = s.mapping.deletes.receive if follows else DeletePolicy.NONE
     gone = Plan(Step.APPLY, f"crm_deleted:{proof}", _dead(policy), died=Side.CRM)
     if s.row is None:
         return gone
@@ -65,21 +66,33 @@ def _dead(policy: DeletePolicy) -> LinkState:
     return LinkState.UNLINKED if apart else LinkState.DELETED
 
 
-def _row_gone(s: Situation) -> Plan:
-    """The row was deleted: `deletes.send` decides what happens to the CRM record."""
+def _row_gone(s: Situation, record: Record) -> Plan:
+    """The row was deleted. A record that has left the filter is no longer ours to delete: only the link ends."""
+    failed = record_fails(s, record)
+    if failed is not None and s.heir is not None:
+        return _leave(s, Side.CRM, failed, record)
+    if failed is None and s.link.state is not LinkState.FROZEN:
+        return _record_follows(s, record)
+    return Plan(Step.APPLY, "app_deleted", LinkState.UNLINKED, died=Side.APP)
+
+
+def _record_follows(s: Situation, record: Record) -> Plan:
+    """The row is gone, or left the filter for good: `deletes.send` decides what happens to the CRM record."""
     policy = s.mapping.deletes.send if s.mapping.direction.sends else DeletePolicy.NONE
     gone = Plan(Step.APPLY, "app_deleted", _dead(policy), died=Side.APP)
-    if policy is not DeletePolicy.DELETE or not isinstance(s.crm, Record):
+    if policy is not DeletePolicy.DELETE:
         return gone
-    if s.crm.archived:
+    if record.archived:
         return replace(park("archived"), state=s.link.state)
     return replace(gone, record=DeleteRecord()) if s.ready.sends else wait("first_fetch_all")
 
 
 def _both_alive(s: Situation, row: Row, record: Record) -> Plan:
+    if s.peers:
+        return park("ambiguous")
     left = side_that_left(s, row, record)
     if left is not None:
-        return _leave(s, *left)
+        return _leave(s, *left, record)
     sendable = not record.archived and failing(s.mapping.only_send, row.columns.get, s.linked_in) is None
     decisions = decide_lines(s, s.mapping.every_line, record, sendable=sendable)
     return _write(s, tuple(_told_later(s, d) for d in decisions) if s.unseen else decisions, row, record)
@@ -124,7 +137,7 @@ def _write(s: Situation, decisions: tuple[Decision, ...], row: Row, record: Reco
     )
 
 
-def _leave(s: Situation, side: Side, failed: Condition) -> Plan:
+def _leave(s: Situation, side: Side, failed: Condition, record: Record) -> Plan:
     cause = f"only.{'receive' if side is Side.CRM else 'send'} {failed.name}"
     heir = s.heir if side is Side.CRM else None
     if heir is not None:
@@ -135,7 +148,9 @@ def _leave(s: Situation, side: Side, failed: Condition) -> Plan:
         return Plan(Step.APPLY, "left_filter", LinkState.FROZEN, cause=cause, heir=heir)
     if s.mapping.on_leave is OnLeave.UNLINK:
         return Plan(Step.APPLY, "left_filter", LinkState.UNLINKED, cause=cause, heir=heir)
-    return replace(_record_gone(s, "left_filter"), cause=cause, heir=heir) if side is Side.CRM else _row_gone(s)
+    if side is Side.APP:
+        return _record_follows(s, record)
+    return replace(_record_gone(s, "left_filter", left=True), cause=cause, heir=heir)
 
 
 def released(s: Situation) -> Plan:

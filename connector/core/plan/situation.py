@@ -65,7 +65,7 @@ class Situation:
     rivals: bool = False
     """Another link is creating a record with an equal match key right now."""
     peers: bool = False
-    """Another row or record of the same side has an equal match key and no partner either: any pair would be a guess."""
+    """The half that this one took by a match could as well mean another one: the pair would be a guess."""
     intent_link: LinkId | None = None
     """The link whose open create intent made this CRM half (by identity or fingerprint)."""
     intents_pending: LinkId | None = None
