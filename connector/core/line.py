@@ -182,6 +182,11 @@ class BoundMapping:
         return self.direction.receives or (self.direction.sends and bool(self.match))
 
     @property
+    def rows(self) -> tuple[str, str, str]:
+        """The table and the column that tells its rows apart: equal where mappings share them."""
+        return self.table.schema, self.table.name, self.key
+
+    @property
     def every_line(self) -> tuple[Line, ...]:
         """Lines and constants together."""
         return self.lines + self.constants
@@ -194,3 +199,8 @@ class Bound:
     mappings: Mapping[str, BoundMapping]
     problems: tuple[Problem, ...]
     pins: Pins = field(default_factory=Pins)
+
+    def siblings(self, mapping: BoundMapping) -> tuple[BoundMapping, ...]:
+        """The other mappings of the same object and table, in file order."""
+        alike = (m for m in self.mappings.values() if (m.object, m.rows) == (mapping.object, mapping.rows))
+        return tuple(m for m in alike if m.name != mapping.name)

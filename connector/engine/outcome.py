@@ -47,7 +47,7 @@ def link_write(result: Result) -> LinkWrite:
         plan.cause if plan is not None and done else None,
         record.version if record is not None else None,
         _still_sent(result, base),
-        link.released or (plan is not None and done and plan.heir is not None),
+        link.released or (plan is not None and done and plan.releases),
     )
 
 

@@ -10,7 +10,7 @@ from connector.core.line import BoundMapping
 from connector.core.model import ABSENT, Clocks, Json, LinkId, Record
 from connector.core.plan import Readiness, Situation
 from connector.core.unseen import unseen
-from connector.engine.belonging import heir
+from connector.engine.belonging import heir, owner
 from connector.engine.case import Case
 from connector.engine.context import Context, identity_intent
 from connector.engine.halves import Halves
@@ -26,7 +26,7 @@ def situation_of(context: Context, case: Case, lookup: Lookup, halves: Halves) -
     mine, flying = case.link.id, context.keys_in_flight
     rivals = any((flying.get(hash_) or halves.occupied.get(hash_, mine)) != mine for hash_ in case.hashes)
     rivals |= case.link.crm_id is None and case.link.object in halves.unread
-    gates = context.gates
+    gates, elsewhere = context.gates, halves.elsewhere.get(case.link.id, ())
     return Situation(
         mapping=mapping,
         link=case.link,
@@ -53,6 +53,8 @@ def situation_of(context: Context, case: Case, lookup: Lookup, halves: Halves) -
         contested=case.contested,
         evidence=case.item.evidence,
         heir=heir(case, mapping, lookup),
+        siblings=[m for m in case.rules.bound.siblings(mapping) if all(link.mapping != m.name for link in elsewhere)],
+        owner=owner(case, mapping, lookup, elsewhere),
         left_behind=halves.left_behind.get((case.link.object, case.link.crm_id), ()),
     )
 

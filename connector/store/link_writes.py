@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from connector.core.model import AppKey, Base, CrmId, LinkId, LinkState, Sent, Side
+from connector.core.model import AppKey, Base, CrmId, Link, LinkId, LinkState, Sent, Side
 from connector.store.db import Connection
 from connector.store.notes import dump
 
@@ -164,6 +164,29 @@ async def join(db: Connection, link: LinkId, crm_id: CrmId, now: datetime) -> No
            where l.id = $1 and l.crm_id is null""",
         link,
         crm_id,
+        now,
+    )
+
+
+async def follow(
+    db: Connection, connection: str, mapping: str, moves: Sequence[tuple[Link, Base]], now: datetime
+) -> None:
+    """Records come along with their rows to the links that another mapping of the table has for these.
+
+    One that lies apart since `unlink` stays so, until a person pairs it again.
+    """
+    await db.execute(
+        """update connector.link l set crm_id = n.crm_id, origin = n.origin, base = n.base, released = false, cause = null,
+               held = '{}', sent = '{}', version = null, committed_at = $7,
+               state = case when l.state in ('unlinked', 'deleted') then l.state else 'linked' end
+           from unnest($3::text[], $4::text[], $5::text[], $6::jsonb[]) n(app_key, crm_id, origin, base)
+           where l.connection = $1 and l.mapping = $2 and l.app_key = n.app_key and (l.crm_id is null or l.released)""",
+        connection,
+        mapping,
+        [link.app_key for link, _ in moves],
+        [link.crm_id for link, _ in moves],
+        [link.origin.value for link, _ in moves],
+        [dump(base) for _, base in moves],
         now,
     )
 

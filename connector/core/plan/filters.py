@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from connector.core.filter import crm_reader, failing
 from connector.core.mapping import Condition
-from connector.core.model import CrmValue, Record, Row, Side
+from connector.core.merge import Reason, Verdict
+from connector.core.model import CrmValue, Json, Record, Row, Side
 from connector.core.plan.actions import Plan, excluded
+from connector.core.plan.lines import decide_lines
 from connector.core.plan.situation import Situation
 
 
@@ -23,21 +26,36 @@ def record_kept_out(s: Situation, record: Record) -> Plan | None:
     """The plan for a CRM record of which the mapping makes no row; None when it may pass."""
     if not s.mapping.direction.receives:
         return excluded("direction")
-    failed = failing(s.mapping.only_receive, _crm_values(s, record), s.linked_in)
+    failed = _record_fails(s, record)
     return excluded(f"only.receive {failed.name}") if failed is not None else None
 
 
 def side_that_left(s: Situation, row: Row, record: Record) -> tuple[Side, Condition] | None:
-    """The side that no longer passes its filter. A row that was received never had to pass `only.send`."""
+    """The side that no longer passes its filter. A row that was received never had to pass `only.send`.
+
+    A record has not left its filter if it passes once what the app has changed is sent.
+    """
     if s.mapping.direction.receives:
-        failed = failing(s.mapping.only_receive, _crm_values(s, record), s.linked_in)
-        if failed is not None:
+        failed = _record_fails(s, record)
+        if failed is not None and _record_fails(s, _once_sent(s, record)) is not None:
             return Side.CRM, failed
     if s.mapping.direction.sends and (s.link.origin is Side.APP or not s.mapping.direction.receives):
         failed = failing(s.mapping.only_send, row.columns.get, s.linked_in)
         if failed is not None:
             return Side.APP, failed
     return None
+
+
+def _record_fails(s: Situation, record: Record) -> Condition | None:
+    return failing(s.mapping.only_receive, _crm_values(s, record), s.linked_in)
+
+
+def _once_sent(s: Situation, record: Record) -> Record:
+    fields: dict[str, Json] = dict(record.fields)
+    for d in decide_lines(s, s.mapping.every_line, record):
+        if d.verdict is Verdict.SEND and d.reason is Reason.APP_CHANGED and d.base is not None:
+            fields.update(d.line.converter.write_crm(d.base.crm, fields))
+    return replace(record, fields=fields)
 
 
 def _crm_values(s: Situation, record: Record) -> Callable[[str], CrmValue]:
