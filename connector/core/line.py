@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -182,11 +182,6 @@ class BoundMapping:
         return self.direction.receives or (self.direction.sends and bool(self.match))
 
     @property
-    def rows(self) -> tuple[str, str, str]:
-        """The table and the column that tells its rows apart: equal where mappings share them."""
-        return self.table.schema, self.table.name, self.key
-
-    @property
     def every_line(self) -> tuple[Line, ...]:
         """Lines and constants together."""
         return self.lines + self.constants
@@ -200,7 +195,9 @@ class Bound:
     problems: tuple[Problem, ...]
     pins: Pins = field(default_factory=Pins)
 
-    def siblings(self, mapping: BoundMapping) -> tuple[BoundMapping, ...]:
-        """The other mappings of the same object and table, in file order."""
-        alike = (m for m in self.mappings.values() if (m.object, m.rows) == (mapping.object, mapping.rows))
-        return tuple(m for m in alike if m.name != mapping.name)
+    kinds: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Mapping → the others that send rows of the same table as records of the same object, but never the same row."""
+
+    def siblings(self, mapping: BoundMapping) -> Sequence[BoundMapping]:
+        """The mappings to which a row of this one can go over, in file order."""
+        return [m for m in self.mappings.values() if m.name in self.kinds.get(mapping.name, ())]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from connector.core.filter import crm_reader, failing
 from connector.core.line import BoundMapping
-from connector.core.model import Link, Record, Row
+from connector.core.model import Record
 from connector.engine.case import Case
 from connector.engine.context import Rules
 from connector.engine.lookup import Lookup
@@ -32,20 +31,6 @@ def heir(case: Case, mapping: BoundMapping, lookup: Lookup) -> str | None:
     left = mapping.direction.receives and failing(mapping.only_receive, read, lookup.linked_in) is not None
     found = _taker(case.rules, others, case.crm) if left else None
     return found.name if found is not None else None
-
-
-def owner(case: Case, mapping: BoundMapping, lookup: Lookup, elsewhere: Sequence[Link]) -> str | None:
-    """The mapping of the same table by which a row without a record has one, or will have: the first that sends it."""
-    if case.row is None or case.link.crm_id is not None:
-        return None
-    known = [link.mapping for link in elsewhere]
-    first = itertools.takewhile(lambda m: m.name != mapping.name, case.rules.of_object(mapping.object))
-    known += [m.name for m in first if m.rows == mapping.rows and _sends(m, case.row, lookup)]
-    return known[0] if known else None
-
-
-def _sends(mapping: BoundMapping, row: Row, lookup: Lookup) -> bool:
-    return mapping.direction.sends and failing(mapping.only_send, row.columns.get, lookup.linked_in) is None
 
 
 def _taker(rules: Rules, choices: Iterable[BoundMapping], record: Record) -> BoundMapping | None:

@@ -10,7 +10,7 @@ from connector.core.line import BoundMapping
 from connector.core.model import ABSENT, Clocks, Json, LinkId, Record
 from connector.core.plan import Readiness, Situation
 from connector.core.unseen import unseen
-from connector.engine.belonging import heir, owner
+from connector.engine.belonging import heir
 from connector.engine.case import Case
 from connector.engine.context import Context, identity_intent
 from connector.engine.halves import Halves
@@ -54,7 +54,7 @@ def situation_of(context: Context, case: Case, lookup: Lookup, halves: Halves) -
         evidence=case.item.evidence,
         heir=heir(case, mapping, lookup),
         siblings=[m for m in case.rules.bound.siblings(mapping) if all(link.mapping != m.name for link in elsewhere)],
-        owner=owner(case, mapping, lookup, elsewhere),
+        owner=elsewhere[0].mapping if elsewhere else None,
         left_behind=halves.left_behind.get((case.link.object, case.link.crm_id), ()),
     )
 
