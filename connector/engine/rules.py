@@ -19,7 +19,7 @@ from connector.local import capture
 from connector.local.capture import Capture
 from connector.local.catalogue import Connection, describe, quote_ident, quote_literal
 from connector.local.tables import Shape
-from connector.store import links, sweeps, work
+from connector.store import link_writes, links, sweeps, work
 from connector.store.db import Database, Fence
 
 LOCK_TRIES = 30
@@ -66,6 +66,7 @@ async def look_again(db: Connection, before: Rules, after: Rules, now: datetime)
         await sweeps.ask(db, name, "full", now)
     elif after.metadata != before.metadata:
         held = await links.held(db, name)
+        await link_writes.forget_refused(db, held)
         await work.mark(db, name, [work.Mark(link, Lane.SWEEP) for link in held], now)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from connector.core.model import AppKey, Base, CrmId, Link, LinkId, LinkState, Sent, Side
+from connector.core.model import AppKey, Base, CrmId, Json, Link, LinkId, LinkState, Sent, Side
 from connector.store.db import Connection
 from connector.store.notes import dump
 
@@ -32,6 +32,7 @@ class LinkWrite:
     version: str | None = None
     sent: Mapping[str, Sent] = field(default_factory=dict)
     released: bool = False
+    refused: Mapping[str, Json] = field(default_factory=dict)
 
 
 async def open_app(
@@ -72,9 +73,9 @@ async def save(db: Connection, writes: Sequence[LinkWrite], now: datetime) -> No
     await db.execute(
         """update connector.link l set mapping = n.mapping, app_key = n.app_key, crm_id = n.crm_id, state = n.state,
                base = n.base, restore = n.restore, held = n.held, died = n.died, cause = n.cause, version = n.version,
-               sent = n.sent, released = n.released, committed_at = $2
+               sent = n.sent, released = n.released, refused = n.refused, committed_at = $2
            from json_to_recordset($1::json) n(id bigint, mapping text, app_key text, crm_id text, state text, base jsonb,
-                restore jsonb, held jsonb, died text, cause text, version text, sent jsonb, released bool)
+                restore jsonb, held jsonb, died text, cause text, version text, sent jsonb, released bool, refused jsonb)
            where l.id = n.id""",
         dump(writes),
         now,
@@ -177,7 +178,7 @@ async def follow(
     """
     await db.execute(
         """update connector.link l set crm_id = n.crm_id, origin = n.origin, base = n.base, released = false, cause = null,
-               held = '{}', sent = '{}', version = null, committed_at = $7,
+               held = '{}', sent = '{}', refused = '{}', version = null, committed_at = $7,
                state = case when l.state in ('unlinked', 'deleted') then l.state else 'linked' end
            from unnest($3::text[], $4::text[], $5::text[], $6::jsonb[]) n(app_key, crm_id, origin, base)
            where l.connection = $1 and l.mapping = $2 and l.app_key = n.app_key and (l.crm_id is null or l.released)""",
@@ -189,6 +190,11 @@ async def follow(
         [dump(base) for _, base in moves],
         now,
     )
+
+
+async def forget_refused(db: Connection, ids: Sequence[LinkId]) -> None:
+    """What the CRM refused may be what it takes by now."""
+    await db.execute("update connector.link set refused = '{}' where id = any($1::bigint[])", list(ids))
 
 
 async def revive(db: Connection, ids: Sequence[LinkId]) -> None:

@@ -112,6 +112,11 @@ class Plan:
         return self.heir is not None or self.bequest is not None
 
     @property
+    def keyed(self) -> bool:
+        """True when the write to the CRM puts our key into the record."""
+        return isinstance(self.record, CreateRecord) or (isinstance(self.record, UpdateRecord) and self.record.rekey)
+
+    @property
     def effects(self) -> frozenset[tuple[Side, Effect]]:
         """What the brake counts in this plan, at most one of each kind on a side: it counts records."""
         found: set[tuple[Side, Effect]] = set()
