@@ -15,6 +15,7 @@ from connector.engine.case import Case
 from connector.engine.context import Context, identity_intent
 from connector.engine.halves import Halves
 from connector.engine.lookup import Lookup
+from connector.ports import VersionOrder
 from connector.store.intents import Intent
 
 
@@ -53,6 +54,8 @@ def situation_of(context: Context, case: Case, lookup: Lookup, halves: Halves) -
         contested=case.contested,
         evidence=case.item.evidence,
         heir=heir(case, mapping, lookup),
+        newer=isinstance(case.crm, Record)
+        and context.crm.compare(case.crm.version, case.link.version) is VersionOrder.NEWER,
         siblings=[m for m in case.rules.bound.siblings(mapping) if all(link.mapping != m.name for link in elsewhere)],
         owner=elsewhere[0].mapping if elsewhere else None,
         left_behind=halves.left_behind.get((case.link.object, case.link.crm_id), ()),
