@@ -200,4 +200,5 @@ class Bound:
 
     def siblings(self, mapping: BoundMapping) -> Sequence[BoundMapping]:
         """The mappings to which a row of this one can go over, in file order."""
-        return [m for m in self.mappings.values() if m.name in self.kinds.get(mapping.name, ())]
+        others = self.kinds.get(mapping.name)
+        return [m for m in self.mappings.values() if m.name in others] if others else ()

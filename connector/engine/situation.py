@@ -54,8 +54,7 @@ def situation_of(context: Context, case: Case, lookup: Lookup, halves: Halves) -
         contested=case.contested,
         evidence=case.item.evidence,
         heir=heir(case, mapping, lookup),
-        newer=isinstance(case.crm, Record)
-        and context.crm.compare(case.crm.version, case.link.version) is VersionOrder.NEWER,
+        newer=_newer(context, case),
         siblings=[m for m in case.rules.bound.siblings(mapping) if all(link.mapping != m.name for link in elsewhere)],
         owner=elsewhere[0].mapping if elsewhere else None,
         left_behind=halves.left_behind.get((case.link.object, case.link.crm_id), ()),
@@ -89,6 +88,13 @@ def _clocks(context: Context, case: Case, mapping: BoundMapping) -> Clocks:
         crm_record=record.modified_at - offset if record is not None and record.modified_at else None,
         band=context.clock_error + 1.0,
     )
+
+
+def _newer(context: Context, case: Case) -> bool:
+    """Asked of the dead only."""
+    if not case.link.state.tombstone or not isinstance(case.crm, Record):
+        return False
+    return context.crm.compare(case.crm.version, case.link.version) is VersionOrder.NEWER
 
 
 def _unseen(mapping: BoundMapping, case: Case) -> Mapping[str, Json]:

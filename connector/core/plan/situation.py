@@ -84,7 +84,7 @@ class Situation:
     heir: str | None = None
     """The other mapping whose record this one is now that it does not pass the filter of its own."""
     newer: bool = False
-    """The record is certainly newer than when it was last agreed upon."""
+    """Of a tombstone: the record is certainly newer than it was when a side was deleted."""
     siblings: Sequence[BoundMapping] = ()
     """The other mappings of the object that share the table, but for those by which the row has a record of its own."""
     owner: str | None = None
