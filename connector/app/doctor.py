@@ -217,7 +217,7 @@ async def _mapping(db: Connection, connection: str, rules: Rules, mapping: Bound
     if not lacking:
         yield Finding("grants", Level.OK, f"{mapping.name}: {shape.sql_name}")
     yield _fields(mapping)
-    capture = Capture(connection, mapping.name, shape, captured(mapping))
+    capture = Capture(connection, mapping.name, shape, captured(rules.bound, mapping))
     yield _triggers(mapping, await inspection.triggers(db, capture))
     if not any(grant.startswith(("GRANT USAGE ON SCHEMA", "GRANT SELECT")) for grant in lacking):  # else unreadable
         async for finding in _indexes(db, rules, mapping):

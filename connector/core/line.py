@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -199,3 +199,11 @@ class Bound:
     mappings: Mapping[str, BoundMapping]
     problems: tuple[Problem, ...]
     pins: Pins = field(default_factory=Pins)
+
+    kinds: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Mapping → the others that send rows of the same table as records of the same object, but never the same row."""
+
+    def siblings(self, mapping: BoundMapping) -> Sequence[BoundMapping]:
+        """The mappings to which a row of this one can go over, in file order."""
+        others = self.kinds.get(mapping.name)
+        return [m for m in self.mappings.values() if m.name in others] if others else ()

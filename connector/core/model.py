@@ -163,6 +163,8 @@ class Link:
     released: bool = False
     """Its record belongs to another mapping now; taken again when the record comes back."""
     sent: Mapping[str, Sent] = field(default_factory=dict)
+    refused: Mapping[str, Json] = field(default_factory=dict)
+    """By line: what both sides held when the CRM refused the value."""
 
     @property
     def half(self) -> bool:

@@ -31,6 +31,7 @@ from connector.engine.result import (
     Held,
     Result,
     changes_standing,
+    completed_meanwhile,
     dead_ids,
     grouped,
     happened,
@@ -38,6 +39,7 @@ from connector.engine.result import (
     missing_parents,
     moved_along,
     parks,
+    row_key,
 )
 from connector.engine.rows import write_rows
 from connector.engine.slices import in_slices
@@ -84,6 +86,9 @@ class Applier:
         batch.held |= await self._locked(db, [r.case.link.id for r in batch.results if not r.case.new])
         known = batch.held
         batch.results = [result for result in batch.results if result.case.link.id in known]
+        for result in batch.results:
+            if completed_meanwhile(result, known[result.case.link.id]):
+                result.plan, result.again = None, True
         pairs = [r for r in batch.results if r.plan is not None and r.case.link.crm_id and r.case.link.app_key]
         joining = [r for r in pairs if None in (known[r.case.link.id].app_key, known[r.case.link.id].crm_id)]
         await self._refuse_taken(db, joining)
@@ -123,6 +128,7 @@ class Applier:
             await link_writes.save(db, stored, batch.now)
         await self._store_newcomers(db, batch, [(r, write) for r, write in changed if r.case.new])
         await self._hand_over(db, batch, changed)
+        await self._pass_on(db, batch, changed)
         await self._join_halves(db, batch)
         await self._drop_and_wake(db, batch, [write.id for _, write in changed])
 
@@ -174,13 +180,29 @@ class Applier:
 
     async def _hand_over(self, db: Connection, batch: Batch, changed: Sequence[tuple[Result, LinkWrite]]) -> None:
         """Records that became another mapping's are halves again, to be taken in by it."""
-        left = [(r, w) for r, w in changed if w.released and not r.case.link.released and w.crm_id is not None]
+        heirs = [(r, w) for r, w in changed if r.plan is not None and r.plan.heir is not None]
+        left = [(r, w) for r, w in heirs if w.released and not r.case.link.released and w.crm_id is not None]
         for name, group in grouped(left, lambda one: one[0].case.link.object).items():
             ids = [w.crm_id for _, w in group if w.crm_id is not None]
             await link_writes.open_crm(db, self.context.name, name, ids, batch.now)
             halves = await links.by_crm(db, self.context.name, name, ids)
             marks = [work.Mark(half.id, Lane.LIVE) for half in halves.values()]
             await work.mark(db, self.context.name, marks, batch.now)
+
+    async def _pass_on(self, db: Connection, batch: Batch, changed: Sequence[tuple[Result, LinkWrite]]) -> None:
+        """Rows that became another mapping's are that one's to see to, with the records that follow them."""
+        left = [(r, r.plan) for r, _ in changed if r.plan is not None and r.plan.taker is not None and not r.stale]
+        for mapping, group in grouped(left, lambda one: str(one[1].taker)).items():
+            keys = [row_key(result) for result, _ in group]
+            await link_writes.open_app(
+                db, self.context.name, group[0][0].case.link.object, mapping, keys=keys, now=batch.now
+            )
+            following = [(result.case.link, plan.bequest) for result, plan in group if plan.bequest is not None]
+            await link_writes.follow(db, self.context.name, mapping, following, batch.now)
+            there = await links.by_app(db, self.context.name, mapping, keys)
+            await work.mark(
+                db, self.context.name, [work.Mark(link.id, Lane.LIVE) for link in there.values()], batch.now
+            )
 
     async def _join_halves(self, db: Connection, batch: Batch) -> None:
         """A CRM half that one of our creates made: the row's link takes it in, with the base that was sent."""

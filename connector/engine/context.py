@@ -19,7 +19,7 @@ from connector.core.errors import (
 )
 from connector.core.fingerprint import Resemblance, resemblance
 from connector.core.line import Bound, BoundMapping
-from connector.core.mapping import MappingSet
+from connector.core.mapping import MappingSet, Webhooks
 from connector.core.match import MatchKey
 from connector.core.model import AppKey, Base, CrmId, Json, LinkId, Record
 from connector.core.schema import Metadata, Table
@@ -32,6 +32,8 @@ from connector.obs.metrics import Metrics
 from connector.ports import CRM, Capabilities
 from connector.store.db import Connection, Database, Fence
 
+HEARD_WITHIN = timedelta(days=1)
+"""A subscription that a person made is believed in so long after its last delivery."""
 Tables = Mapping[tuple[str, str], Table]
 """(schema, name) → the table as the catalogue describes it."""
 
@@ -148,10 +150,10 @@ class Context:
     clock_offset: float = 0.0
     """Seconds that the CRM's clock is ahead of ours."""
     clock_error: float = 1.0
-    pushed: bool = False
-    """Webhooks reach us."""
+    kept: bool = False
+    """The webhook subscription that we keep is in place."""
     webhook_at: datetime | None = None
-    """When the last webhook came that this process folded."""
+    """When the last webhook came that was folded."""
     forecast: Forecast = field(default_factory=Forecast)
     subscribed: str | None = None
     """The subscription made under the password in force."""
@@ -163,6 +165,13 @@ class Context:
     def __post_init__(self) -> None:
         """Nothing is known of the lease before it is renewed."""
         self.tenure = Tenure(self.database, self.clock, self.fence)
+
+    @property
+    def pushed(self) -> bool:
+        """True while webhooks reach us: by our subscription, or as those tell that a person's brings."""
+        if self.rules.spec.connection.webhooks is Webhooks.MANUAL:
+            return self.webhook_at is not None and self.clock.now() - self.webhook_at < HEARD_WITHIN
+        return self.kept
 
     @asynccontextmanager
     async def change(self, *, durable: bool = True) -> AsyncIterator[Connection]:

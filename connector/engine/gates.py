@@ -21,6 +21,7 @@ async def open_gates(context: Context, *, first: bool = False) -> None:
         known = await sweeps.load(db, context.name)
         paused = await connections.paused_mappings(db, context.name)
     gates = context.gates
+    context.webhook_at = context.webhook_at or row.webhook_at
     gates.fetched |= {name for name, done in fetched.items() if done}
     gates.listed |= {name for (name, kind), s in known.items() if kind == "fetch_all" and s.finished_at is not None}
     ended = PAUSES if first else _ended(context, row, paused)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from connector.core.model import CrmId, Link, LinkId
+from connector.core.model import AppKey, CrmId, Link, LinkId
 from connector.engine.case import Case
 from connector.engine.context import Context
 from connector.store import aliases, intents, links
@@ -28,6 +28,8 @@ class Halves:
     """(object, id) of the CRM halves to which the link of a row will follow."""
     left_behind: Mapping[tuple[str, CrmId | None], Sequence[Link]]
     """(object, id) of CRM halves → the links that the record left for other mappings, the newest first."""
+    elsewhere: Mapping[LinkId, Sequence[Link]]
+    """Links → those of the same rows by which these have, or may get, a record under other mappings of the object."""
 
     def joined(self, link: LinkId) -> None:
         """Takes out the creates of a link that found its record: a second record with that identity is a copy."""
@@ -42,6 +44,7 @@ async def find_halves(context: Context, db: Connection, cases: Sequence[Case]) -
         unread=await _unread(context, db, cases),
         merging=await _merging(context, db, cases),
         left_behind=await _left_behind(context, db, cases),
+        elsewhere=await _elsewhere(context, db, cases),
     )
 
 
@@ -86,4 +89,21 @@ async def _left_behind(
     for name, ids in halves.items():
         left = await links.left_behind(db, context.name, name, ids)
         found |= {(name, crm_id): behind for crm_id, behind in left.items()}
+    return found
+
+
+async def _elsewhere(context: Context, db: Connection, cases: Sequence[Case]) -> Mapping[LinkId, Sequence[Link]]:
+    """By link of a row: its living links under the other mappings of the object that share the table."""
+    rows: dict[str, dict[AppKey, LinkId]] = defaultdict(dict)
+    for case in cases:
+        if case.mapping is not None and case.link.app_key is not None:
+            for sibling in case.rules.bound.siblings(case.mapping):
+                rows[sibling.name][case.link.app_key] = case.link.id
+    found: dict[LinkId, list[Link]] = defaultdict(list)
+    for name, keys in rows.items():
+        known = await links.by_app(db, context.name, name, list(keys))
+        making = await intents.of_links(db, [link.id for link in known.values() if link.crm_id is None])
+        for key, link in known.items():
+            if not link.released and not link.state.tombstone and (link.crm_id is not None or link.id in making):
+                found[keys[key]].append(link)
     return found

@@ -8,6 +8,7 @@ from connector.core.line import BoundMapping
 from connector.core.merge import Decision, Verdict
 from connector.core.model import ABSENT, Base, Json, Link, LinkState, Pair, Record, Row, Sent
 from connector.core.plan import InsertRow, Plan, Step
+from connector.core.refused import attempts
 from connector.engine.result import Result
 from connector.store.link_writes import LinkWrite
 
@@ -47,7 +48,8 @@ def link_write(result: Result) -> LinkWrite:
         plan.cause if plan is not None and done else None,
         record.version if record is not None else None,
         _still_sent(result, base),
-        link.released or (plan is not None and done and plan.heir is not None),
+        link.released or (plan is not None and done and plan.releases),
+        attempts(plan, record) if plan is not None and record is not None else {},
     )
 
 

@@ -16,8 +16,9 @@ import structlog
 
 from connector.core.errors import ConnectorError
 from connector.core.merge import Decision, Parent, Reason, Verdict, is_conflict
-from connector.core.model import CrmId, Link, LinkId, LinkState, Record, Side
+from connector.core.model import CrmId, Lane, Link, LinkId, LinkState, Record, Side
 from connector.core.plan import Effect, InsertRow, Kin, Plan, Step, plan
+from connector.core.refused import refused_before
 from connector.core.unseen import overtaken
 from connector.engine.admission import open_claimed
 from connector.engine.adopt import TAKEN, adopt, merge
@@ -144,7 +145,7 @@ class Reconciler:
 
     async def _plan(self, cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
         planned = await self._dated(await self._folded(await self._follow(await _planned(cases))))
-        return [(case, self._hold_keys(case, found)) for case, found in planned]
+        return [(case, self._hold_keys(case, _swept(case, found))) for case, found in planned]
 
     async def foresee(self, cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
         """The plans of observed cases as they would be carried out now; nothing is held or written."""
@@ -303,6 +304,13 @@ async def all_done(*work_: Awaitable[None]) -> None:
 
 async def _planned(cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
     return [(case, plan(case.situation)) async for case in in_slices(cases) if case.situation is not None]
+
+
+def _swept(case: Case, found: Plan) -> Plan:
+    """A sweep does not send again what was refused when both sides stood as they do now; everybody else does."""
+    if case.item.lane is not Lane.SWEEP or not case.link.refused or not isinstance(case.crm, Record):
+        return found
+    return refused_before(found, case.link, case.crm)
 
 
 def _leaves_parent(d: Decision) -> bool:

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 from connector.core.line import Line
 from connector.core.merge import Decision, Parent, Verdict
 from connector.core.model import AppKey, CrmId, LinkId, Record, Row, Side
-from connector.core.plan import Effect, Plan
+from connector.core.plan import Effect, Plan, Step
 from connector.engine.case import Case
 from connector.local.tables import RowRefusedError
 from connector.store.work import Deferral, Item, WorkState
@@ -138,6 +138,12 @@ def changes_standing(result: Result, batch: Batch) -> bool:
         return False
     paired_again = before.died is not None and plan.died is None and not plan.state.tombstone
     return paired_again or None in (before.app_key, before.crm_id) or before.state != plan.state
+
+
+def completed_meanwhile(result: Result, held: Held) -> bool:
+    """True when nothing was made of a row's half which got a record while it was looked at."""
+    idle = result.plan is not None and result.plan.step is Step.DONE and result.sent_action is None
+    return idle and result.case.link.crm_id is None and held.crm_id is not None
 
 
 def dead_ids(result: Result, batch: Batch) -> Iterable[CrmId]:

@@ -9,7 +9,7 @@ import asyncpg
 from pydantic import TypeAdapter
 
 from connector.core.bind import bind
-from connector.core.line import BoundMapping
+from connector.core.line import Bound, BoundMapping
 from connector.core.mapping import Access, MappingSet, Rollout
 from connector.core.model import Lane
 from connector.core.pins import Pins, former_words
@@ -19,7 +19,7 @@ from connector.local import capture
 from connector.local.capture import Capture
 from connector.local.catalogue import Connection, describe, quote_ident, quote_literal
 from connector.local.tables import Shape
-from connector.store import links, sweeps, work
+from connector.store import link_writes, links, sweeps, work
 from connector.store.db import Database, Fence
 
 LOCK_TRIES = 30
@@ -50,7 +50,7 @@ def joined(spec: MappingSet, metadata: Metadata, tables: Tables, pins: Pins, *, 
     known = former_words(metadata, pins)
     bound = bind(confined(spec), known, tables, pins=pins, quarantine=applied)
     name = spec.connection.name
-    shapes = {m.name: _shape(name, m) for m in bound.mappings.values()}
+    shapes = {m.name: _shape(name, bound, m) for m in bound.mappings.values()}
     return Rules(spec, bound, known, shapes, tables)
 
 
@@ -66,6 +66,7 @@ async def look_again(db: Connection, before: Rules, after: Rules, now: datetime)
         await sweeps.ask(db, name, "full", now)
     elif after.metadata != before.metadata:
         held = await links.held(db, name)
+        await link_writes.forget_refused(db, held)
         await work.mark(db, name, [work.Mark(link, Lane.SWEEP) for link in held], now)
 
 
@@ -78,20 +79,25 @@ def confined(spec: MappingSet) -> MappingSet:
     return replace(spec, mappings=mappings)
 
 
-def _shape(connection: str, mapping: BoundMapping) -> Shape:
-    names = [*captured(mapping), *mapping.deletes.set]
+def _shape(connection: str, bound: Bound, mapping: BoundMapping) -> Shape:
+    names = [*captured(bound, mapping), *mapping.deletes.set]
+    names += [name for sibling in bound.siblings(mapping) for name in _read(sibling)]
     if mapping.updated_at is not None:
         names.append(mapping.updated_at)
     return Shape(f"{connection}/{mapping.name}", mapping.table, mapping.key, tuple(dict.fromkeys(names)))
 
 
-def captured(mapping: BoundMapping) -> tuple[str, ...]:
-    """Every column whose change may mean work."""
+def captured(bound: Bound, mapping: BoundMapping) -> tuple[str, ...]:
+    """Every column whose change may mean work, also since it makes the row another mapping's."""
+    kinds = [condition.name for sibling in bound.siblings(mapping) for condition in sibling.only_send]
+    return tuple(dict.fromkeys([*_read(mapping), *kinds]))
+
+
+def _read(mapping: BoundMapping) -> list[str]:
     names = [mapping.key]
     for line in (*mapping.lines, *(line for rule in mapping.match for line in rule)):
         names += line.columns
-    names += [condition.name for condition in mapping.only_send]
-    return tuple(dict.fromkeys(names))
+    return names + [condition.name for condition in mapping.only_send]
 
 
 async def prepare_tables(database: Database, fence: Fence, rules: Rules, now: datetime) -> list[str]:
@@ -101,7 +107,7 @@ async def prepare_tables(database: Database, fence: Fence, rules: Rules, now: da
     """
     renewed = []
     for mapping in rules.bound.mappings.values():
-        wanted = Capture(fence.connection, mapping.name, rules.shapes[mapping.name], captured(mapping))
+        wanted = Capture(fence.connection, mapping.name, rules.shapes[mapping.name], captured(rules.bound, mapping))
         if await _install(database, fence, mapping, wanted, now):
             renewed.append(mapping.name)
     return renewed

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 import structlog
 
 from connector.core.errors import ConnectorError, CursorExpiredError
-from connector.core.mapping import Webhooks
 from connector.core.model import Lane
 from connector.engine.context import Context
 from connector.engine.sweep import Sweeper
@@ -100,7 +99,7 @@ class Scheduler:
         if spec.sweep.recent is not None:
             return timedelta(seconds=spec.sweep.recent)
         daily = next((w.limit for w in self.context.crm.budget() if w.name == "daily" and w.limit > 0), None)
-        pushed = spec.webhooks is not Webhooks.OFF and self.context.pushed
+        pushed = self.context.pushed
         if daily is None:
             return WITHOUT_WEBHOOKS
         price = LIST_PRICE * 2 * len(self.context.rules.objects)

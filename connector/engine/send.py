@@ -11,9 +11,10 @@ from datetime import timedelta
 
 from connector.core.errors import ConnectorError, RefusedError, UnavailableError
 from connector.core.fingerprint import OVERLAP, UNKNOWN_FOR
-from connector.core.merge import Decision, Parent, Reason, Verdict
+from connector.core.merge import Decision, Verdict
 from connector.core.model import ABSENT, Base, Json, LinkState, Pair, Record, Side
 from connector.core.plan import CreateRecord, DeleteRecord, Effect, Plan, Step, UpdateRecord, plan
+from connector.core.refused import still_refused, without
 from connector.engine.case import Case
 from connector.engine.context import Context, identity_text
 from connector.engine.putback import call_parents, deferral, retry, undone, unfinished, waiting
@@ -25,7 +26,6 @@ from connector.store.group_commit import GroupCommit
 from connector.store.intents import IntentId, NewIntent
 from connector.store.work import WorkState
 
-REFUSED = "refused"
 LOOKS = 3
 """So often a record that was not there to be written is read again: it was deleted since, and the read tells how."""
 FRESH = UNKNOWN_FOR - timedelta(seconds=WRITE_SECONDS) - OVERLAP
@@ -56,7 +56,7 @@ class Sender:
         if self.context.clock.now() > began + FRESH:
             error = UnavailableError("nothing was sent: too long after its intent, by which its outcome is found out")
             return replace(undone(case, retry(case.item, error, self.context.clock.now())), settled=[intent])
-        if _keyed(found) and self.context.has_identity(operation.object) and case.mapping is not None:
+        if found.keyed and self.context.has_identity(operation.object) and case.mapping is not None:
             text = identity_text(case.mapping.name, str(case.link.app_key), intent)
             operation = replace(operation, identity=text) if not isinstance(operation, Delete) else operation
         (outcome,) = await self.context.crm.write([operation], lane=case.item.lane)
@@ -91,7 +91,7 @@ class Sender:
         case.link = replace(case.link, sent={**case.link.sent, **last_sent(_replaced(found), base)})
         case.crm = record
         stored = replace(case.situation, link=case.link, crm=record, evidence=False, unseen={}, kin=None)
-        after = _still_refused(found, plan(stored))
+        after = still_refused(found, plan(stored))
         parents = await call_parents(self.context, [(case, after)]) if after.parents else {}
         return Result(
             case,
@@ -112,7 +112,7 @@ class Sender:
             self.context.schema_moved.set()  # the field may be gone
         if not isinstance(error, RefusedError) or (error.code == "missing" and case.item.attempt < LOOKS):
             return replace(undone(case, retry(case.item, error, self.context.clock.now())), settled=[intent])
-        rest = _without(found, _named_lines(found, error))
+        rest = without(found, _named_lines(found, error))
         if rest is None:
             parked = deferral(case, WorkState.PARKED, f"refused:{error.code or 'crm'}".lower())
             return replace(undone(case, parked), settled=[intent])
@@ -155,11 +155,6 @@ def _operation(case: Case, found: Plan) -> Operation:
     raise ConnectorError("a plan without a CRM write was sent")
 
 
-def _keyed(found: Plan) -> bool:
-    """True when the write puts our key into the record."""
-    return isinstance(found.record, CreateRecord) or (isinstance(found.record, UpdateRecord) and found.record.rekey)
-
-
 def _intent(case: Case, found: Plan) -> NewIntent:
     fields = found.record.fields if isinstance(found.record, CreateRecord | UpdateRecord) else {}
     base = {d.line.name: d.base for d in found.sends() if d.base is not None}
@@ -187,28 +182,3 @@ def _replaced(found: Plan) -> Mapping[str, Json]:
 
 def _named_lines(found: Plan, error: RefusedError) -> Sequence[Decision]:
     return [d for d in found.sends() if any(f.key in error.fields for f in d.line.fields)]
-
-
-def _without(found: Plan, bad: Sequence[Decision]) -> Plan | None:
-    """The same plan with some lines held; None when that leaves it as it was."""
-    if not bad or not isinstance(found.record, CreateRecord | UpdateRecord):
-        return None
-    names, keys = {d.line.name for d in bad}, {f.key for d in bad for f in d.line.fields}
-    decisions = tuple(_refused(d) if d.line.name in names else d for d in found.decisions)
-    fields = {key: value for key, value in found.record.fields.items() if key not in keys}
-    if len(fields) == len(found.record.fields):
-        return None
-    record = replace(found.record, fields=fields) if fields or _keyed(found) else None
-    return replace(found, decisions=decisions, record=record)
-
-
-def _still_refused(found: Plan, after: Plan) -> Plan:
-    """What the CRM has just refused is not sent again at once."""
-    names = {d.line.name for d in found.decisions if d.cause == REFUSED}
-    return _without(after, [d for d in after.sends() if d.line.name in names]) or after
-
-
-def _refused(d: Decision) -> Decision:
-    """Held. A reference is tried again as soon as what it points to stands otherwise."""
-    parent = Parent(d.line.link, Side.APP, str(d.app)) if d.line.link is not None and d.app is not None else None
-    return replace(d, verdict=Verdict.HELD, reason=Reason.UNCONVERTIBLE, cause=REFUSED, base=None, parent=parent)

@@ -15,6 +15,7 @@ from connector.engine.case import Case
 from connector.engine.context import Context, identity_intent
 from connector.engine.halves import Halves
 from connector.engine.lookup import Lookup
+from connector.ports import VersionOrder
 from connector.store.intents import Intent
 
 
@@ -26,7 +27,7 @@ def situation_of(context: Context, case: Case, lookup: Lookup, halves: Halves) -
     mine, flying = case.link.id, context.keys_in_flight
     rivals = any((flying.get(hash_) or halves.occupied.get(hash_, mine)) != mine for hash_ in case.hashes)
     rivals |= case.link.crm_id is None and case.link.object in halves.unread
-    gates = context.gates
+    gates, elsewhere = context.gates, halves.elsewhere.get(case.link.id, ())
     return Situation(
         mapping=mapping,
         link=case.link,
@@ -53,6 +54,9 @@ def situation_of(context: Context, case: Case, lookup: Lookup, halves: Halves) -
         contested=case.contested,
         evidence=case.item.evidence,
         heir=heir(case, mapping, lookup),
+        newer=_newer(context, case),
+        siblings=[m for m in case.rules.bound.siblings(mapping) if all(link.mapping != m.name for link in elsewhere)],
+        owner=elsewhere[0].mapping if elsewhere else None,
         left_behind=halves.left_behind.get((case.link.object, case.link.crm_id), ()),
     )
 
@@ -84,6 +88,13 @@ def _clocks(context: Context, case: Case, mapping: BoundMapping) -> Clocks:
         crm_record=record.modified_at - offset if record is not None and record.modified_at else None,
         band=context.clock_error + 1.0,
     )
+
+
+def _newer(context: Context, case: Case) -> bool:
+    """Asked of the dead only."""
+    if not case.link.state.tombstone or not isinstance(case.crm, Record):
+        return False
+    return context.crm.compare(case.crm.version, case.link.version) is VersionOrder.NEWER
 
 
 def _unseen(mapping: BoundMapping, case: Case) -> Mapping[str, Json]:

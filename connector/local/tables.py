@@ -59,8 +59,11 @@ class Shape:
 
     @property
     def key_type(self) -> str:
-        """The key column's type."""
-        return self.table.columns[self.key].type
+        """The type in which a text is compared with the key: without a length, to which a cast would cut it."""
+        column = self.table.columns[self.key]
+        if column.max_length is None:
+            return column.type
+        return "varchar" if "varying" in column.plain_type else "bpchar"
 
     @property
     def select_list(self) -> str:

@@ -29,10 +29,11 @@ def create(world: World, context: Context, body: Json) -> Record:
     """Subscribe; refuses what is incomplete, unknown or over the limit. Only payload version 2.0 is delivered."""
     given = {"version": "2.0", **body} if isinstance(body, dict) else {}
     _check(given)
+    user = _user(world, given.get("user_id"), context)
     owner = context.actor.user_id
     if sum(each.owner_id == owner for each in world.subscriptions.values()) >= LIMIT:
         raise refusals.Refusal(422, refusals.default_body("Webhook limit reached"))
-    made = _subscription(world.next_subscription, given, context)
+    made = _subscription(world.next_subscription, given, user, context)
     world.subscriptions[made.id] = made
     world.next_subscription += 1
     return show(made)
@@ -44,6 +45,9 @@ def _check(given: Record) -> None:
             raise refusals.webhook_refusal(400, rule.key, f"must be one of {', '.join(rule.allowed)}")
     if not isinstance(given.get("name"), str) or not given["name"]:
         raise refusals.webhook_refusal(400, "name", "is required")
+    for key in ("http_auth_user", "http_auth_password"):
+        if not isinstance(given.get(key), str | None):
+            raise refusals.webhook_refusal(400, key, "must be a string")
     if not is_url(given.get("subscription_url")):
         raise unreachable()
 
@@ -64,12 +68,22 @@ def unreachable() -> refusals.Refusal:
     return refusals.webhook_refusal(400, "subscription_url", "invalid or non-reachable URL")
 
 
-def _subscription(key: int, given: Record, context: Context) -> Subscription:
+def _user(world: World, given: Json, context: Context) -> int:
+    """Whose rights filter the events: the caller's, if no other is named. Text with a number is one in v1."""
+    if given is None:
+        return context.actor.user_id
+    found = next((user for user in world.users if given in (user, str(user))), None)
+    if found is None:
+        raise refusals.webhook_refusal(400, "user_id", "must be the id of a user")
+    return found
+
+
+def _subscription(key: int, given: Record, user_id: int, context: Context) -> Subscription:
     user, password = given.get("http_auth_user"), given.get("http_auth_password")
     return Subscription(
         id=key,
         owner_id=context.actor.user_id,
-        user_id=int(given.get("user_id") or context.actor.user_id),
+        user_id=user_id,
         name=given["name"],
         action=given["event_action"],
         object=given["event_object"],

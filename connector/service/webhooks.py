@@ -34,6 +34,9 @@ NO_BODY: Mapping[type[BodyError], tuple[str, int]] = {
 }
 NOT_STORED = {Fate.UNSTORABLE: "not_understood", Fate.AWAY: "database_away"}
 
+ROUTE = "/{before:/*}webhooks/{between:/*}{connection}{after:/*}"
+"""As addresses are pasted and joined: also with a slash at their end, or two where one is meant."""
+
 CHECK = "X-Connector-Check"
 """A header of our own: whether a delivery would get here is asked, and nothing is delivered."""
 log = structlog.get_logger()
@@ -78,7 +81,7 @@ class Inbox:
 
     def mount(self, app: web.Application) -> None:
         """Puts the route on an application."""
-        app.router.add_post("/webhooks/{connection}", self._receive)
+        app.router.add_post(ROUTE, self._receive)
 
     async def run(self) -> NoReturn:
         """Tells gaps until cancelled."""

@@ -28,6 +28,7 @@ class ConnectionRow:
     webhook_secret: bytes | None
     metadata: str | None
     pins: str
+    webhook_at: datetime | None
 
 
 async def ensure(db: Connection, connection: str, crm: str) -> ConnectionRow:
@@ -48,7 +49,7 @@ async def get(db: Connection, connection: str) -> ConnectionRow:
         raise LookupError(connection)
     return ConnectionRow(
         r["connection"], r["state"], r["reason"], r["advice"], r["paused"], r["sends_paused"], bytes(r["salt"]),
-        r["webhook_secret"], r["metadata"], r["pins"],
+        r["webhook_secret"], r["metadata"], r["pins"], r["last_webhook_at"],
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from connector.core.model import AppKey, Base, CrmId, LinkId, LinkState, Sent, Side
+from connector.core.model import AppKey, Base, CrmId, Json, Link, LinkId, LinkState, Sent, Side
 from connector.store.db import Connection
 from connector.store.notes import dump
 
@@ -32,6 +32,7 @@ class LinkWrite:
     version: str | None = None
     sent: Mapping[str, Sent] = field(default_factory=dict)
     released: bool = False
+    refused: Mapping[str, Json] = field(default_factory=dict)
 
 
 async def open_app(
@@ -91,12 +92,12 @@ async def insert(db: Connection, connection: str, name: str, writes: Sequence[Li
     """Stores links of CRM records that have none, under reserved numbers."""
     await db.execute(
         """insert into connector.link (id, connection, object, origin, first_seen_at, mapping, app_key, crm_id, state,
-               base, restore, held, died, cause, version, sent, released, committed_at)
+               base, restore, held, died, cause, version, sent, released, refused, committed_at)
            overriding system value
            select n.id, $1, $2, 'crm', $4, n.mapping, n.app_key, n.crm_id, n.state,
-               n.base, n.restore, n.held, n.died, n.cause, n.version, n.sent, n.released, $4
+               n.base, n.restore, n.held, n.died, n.cause, n.version, n.sent, n.released, n.refused, $4
            from json_to_recordset($3::json) n(id bigint, mapping text, app_key text, crm_id text, state text, base json,
-                restore jsonb, held jsonb, died text, cause text, version text, sent jsonb, released bool)""",
+                restore jsonb, held jsonb, died text, cause text, version text, sent jsonb, released bool, refused jsonb)""",
         connection,
         name,
         dump(writes),
@@ -109,9 +110,9 @@ async def save(db: Connection, writes: Sequence[LinkWrite], now: datetime) -> No
     await db.execute(
         """update connector.link l set mapping = n.mapping, app_key = n.app_key, crm_id = n.crm_id, state = n.state,
                base = n.base, restore = n.restore, held = n.held, died = n.died, cause = n.cause, version = n.version,
-               sent = n.sent, released = n.released, committed_at = $2
+               sent = n.sent, released = n.released, refused = n.refused, committed_at = $2
            from json_to_recordset($1::json) n(id bigint, mapping text, app_key text, crm_id text, state text, base json,
-                restore jsonb, held jsonb, died text, cause text, version text, sent jsonb, released bool)
+                restore jsonb, held jsonb, died text, cause text, version text, sent jsonb, released bool, refused jsonb)
            where l.id = n.id""",
         dump(writes),
         now,
@@ -203,6 +204,34 @@ async def join(db: Connection, link: LinkId, crm_id: CrmId, now: datetime) -> No
         crm_id,
         now,
     )
+
+
+async def follow(
+    db: Connection, connection: str, mapping: str, moves: Sequence[tuple[Link, Base]], now: datetime
+) -> None:
+    """Records come along with their rows to the links that another mapping of the table has for these.
+
+    One that lies apart since `unlink` stays so, until a person pairs it again.
+    """
+    await db.execute(
+        """update connector.link l set crm_id = n.crm_id, origin = n.origin, base = n.base, released = false, cause = null,
+               held = '{}', sent = '{}', refused = '{}', version = null, committed_at = $7,
+               state = case when l.state in ('unlinked', 'deleted') then l.state else 'linked' end
+           from unnest($3::text[], $4::text[], $5::text[], $6::json[]) n(app_key, crm_id, origin, base)
+           where l.connection = $1 and l.mapping = $2 and l.app_key = n.app_key and (l.crm_id is null or l.released)""",
+        connection,
+        mapping,
+        [link.app_key for link, _ in moves],
+        [link.crm_id for link, _ in moves],
+        [link.origin.value for link, _ in moves],
+        [dump(base) for _, base in moves],
+        now,
+    )
+
+
+async def forget_refused(db: Connection, ids: Sequence[LinkId]) -> None:
+    """What the CRM refused may be what it takes by now."""
+    await db.execute("update connector.link set refused = '{}' where id = any($1::bigint[])", list(ids))
 
 
 async def revive(db: Connection, ids: Sequence[LinkId]) -> None:

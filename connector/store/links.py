@@ -54,6 +54,7 @@ def link_of(row: asyncpg.Record) -> Link:
         died=Side(row["died"]) if row["died"] else None,
         released=row["released"],
         sent=_sent_of(row["sent"]) if row["sent"] != "{}" else {},
+        refused=from_json(row["refused"]) if row["refused"] != "{}" else {},
     )
 
 

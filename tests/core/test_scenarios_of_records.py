@@ -54,6 +54,7 @@ def _situation(case: Mapping[str, Any]) -> Situation:
         row=None if case["row"] == "gone" else seen.row,
         crm=ANSWERS.get(case["record"], seen.crm),
         contested=case["record"] == "merged into one with an edited row",
+        newer=case["record"] == "restored",
         heir="customers" if case["record"] == "left for another mapping" else None,
     )
 

@@ -21,6 +21,7 @@ import asyncpg
 
 from connector.app.daemon import Daemon, Options
 from connector.app.sets import Account, load_directory
+from connector.core.mapping import Webhooks
 from connector.crm.http import Timeouts
 from connector.sandbox.company import Clock as SandboxClock
 from connector.sandbox.server import Sandbox, Settings, running
@@ -128,7 +129,8 @@ class Rig:
 
     async def _subscribed(self) -> bool:
         context = self.daemon.running["test"].context if self.daemon is not None else None
-        return context is not None and context.pushed
+        auto = context is not None and context.rules.spec.connection.webhooks is Webhooks.AUTO
+        return context is not None and (context.pushed or not auto)
 
     async def ask(self, kind: str, args: Mapping[str, Any]) -> dict[str, Any]:
         """Queues a request and waits for its answer."""

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from tests.engine.rig import Rig, rig
+import pytest
+
+from tests.engine.rig import RequestFailedError, Rig, rig
 
 TABLES: Final = """
 create schema app;
@@ -177,3 +179,25 @@ async def test_constants_may_be_lists_for_columns_that_hold_lists(database: str,
         await world.quiet()
         row = await people.row("Ada")
         assert (row["labels"], json.loads(row["about"])) == (["from CRM", "b"], [1, True, "now"])
+
+
+@pytest.mark.parametrize("kind", ["varchar(3)", "char(3)", "app.short", "text"])
+async def test_a_key_is_never_cut_to_what_the_column_holds(database: str, tmp_path: Path, kind: str) -> None:
+    """A longer text is the key of no row, whatever PostgreSQL makes of it when it is cast."""
+    tables = f"""
+create schema app;
+create domain app.short as varchar(3);
+create table app.people (id {kind} primary key, name text);"""
+    mapping = "object: person\ntable: app.people\nkey: id\ndirection: send\nfields: [{column: name, crm: name}]\n"
+    async with rig(database, tmp_path / "set", {"person.yaml": mapping}, tables) as world:
+        await world.start()
+        await world.db.execute("insert into app.people values ('abc', 'Ada')")
+        await world.quiet()
+        told = await world.ask("explain", {"mapping": "person", "key": "abc"})
+        assert (told["app_key"], told["row"]) == ("abc", "found")
+        with pytest.raises(RequestFailedError, match="has that key"):
+            await world.ask("sync", {"mapping": "person", "key": "abcdef"})
+        await world.db.execute("update app.people set name = 'Bea' where id = 'abc'")
+        await world.quiet()
+        assert [each["name"] for each in await world.crm("GET", "/api/v2/persons")] == ["Bea"]
+        await world.ask("sync", {"mapping": "person", "key": "abc"})

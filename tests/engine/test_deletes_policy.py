@@ -151,6 +151,42 @@ async def test_a_deleted_row_deletes_its_record(database: str, tmp_path: Path, *
         assert await _rows(world) == []
 
 
+@HEARING
+async def test_a_record_that_went_with_its_row_is_restored(database: str, tmp_path: Path, *, webhooks: bool) -> None:
+    """A person takes it out of the CRM's bin: it is back as the row it was, and goes with it once more."""
+    files = {"contact.yaml": _contact("deletes: {send: delete}")}
+    async with rig(database, tmp_path / "set", files, TABLES, webhooks=webhooks) as world:
+        person = await _pair(world)
+        await world.crm("PATCH", f"/api/v2/persons/{person}", {"name": "Ada B."})
+        await _rest(world)
+        await world.db.execute("delete from app.contacts")
+        await _rest(world)
+        assert await _people(world) == []
+        world.clock.leap(2)  # the CRM's clock tells seconds
+        await world.control("POST", f"restore/persons/{person}")
+        await _rest(world)
+        assert [(row["id"], row["name"]) for row in await _rows(world)] == [(1, "Ada B.")]
+        await world.db.execute("update app.contacts set name = 'Ada Byron'")
+        await _rest(world)
+        assert await _people(world) == ["Ada Byron"]
+        await world.db.execute("delete from app.contacts")
+        await _rest(world)
+        assert (await _people(world), await _rows(world)) == ([], [])
+
+
+async def test_a_restored_record_makes_no_row_where_nothing_is_received(database: str, tmp_path: Path) -> None:
+    """The row was the app's, and is gone: the restored record stays alone."""
+    files = {"contact.yaml": _contact("deletes: {send: delete}").replace("direction: both", "direction: send")}
+    async with rig(database, tmp_path / "set", files, TABLES, webhooks=True) as world:
+        person = await _pair(world)
+        await world.db.execute("delete from app.contacts")
+        await world.idle()
+        world.clock.leap(2)
+        await world.control("POST", f"restore/persons/{person}")
+        await _rest(world)
+        assert (await _people(world), await _rows(world)) == (["Ada"], [])
+
+
 @pytest.mark.parametrize("policy", ["unlink", "none"])
 async def test_a_deleted_row_leaves_its_record_alone(database: str, tmp_path: Path, policy: str) -> None:
     """`send: unlink` and `none`: the record stays and comes back as no row, also when it is edited or listed."""

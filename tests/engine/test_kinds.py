@@ -264,7 +264,10 @@ create table app.people (
 """
 
 
-def _of_one_table(kind: str, label: str, match: str) -> str:
+LINE = "- {column: kind, crm: Kind, values: {lead: Lead, client: Client}, direction: both}"
+
+
+def _of_one_table(kind: str, label: str, match: str, line: str, more: str) -> str:
     return f"""
 object: person
 table: app.people
@@ -272,19 +275,23 @@ key: id
 direction: both
 {match}
 only: {{receive: {{Kind: {label}}}, send: {{kind: [{kind}]}}}}
+{"" if line else f"set: {{crm: {{Kind: {label}}}}}"}
+{more}
 fields:
   - {{column: name, crm: name}}
   - {{column: email, crm: emails, as: primary}}
-  - {{column: kind, crm: Kind, values: {{lead: Lead, client: Client}}}}
+  {line}
 """
 
 
-@pytest.mark.parametrize("match", ["", "match: [email]"], ids=["no match", "match"])
-@pytest.mark.parametrize("ours", [True, False], ids=["row of ours", "record of theirs"])
-async def test_both_kinds_live_in_one_table(database: str, tmp_path: Path, match: str, *, ours: bool) -> None:
-    """A lead becomes a client in the CRM and a lead again: it is the same row all the time, and says so."""
+@asynccontextmanager
+async def _one_table(
+    database: str, tmp_path: Path, match: str = "", *, line: str = LINE, more: str = "", ours: bool = True
+) -> AsyncIterator[People]:
+    """Ada the lead on both sides, as a row of ours or a record of theirs."""
     files = {
-        f"{kind}.yaml": _of_one_table(kind, label, match) for kind, label in (("lead", "Lead"), ("client", "Client"))
+        f"{kind}.yaml": _of_one_table(kind, label, match, line, more)
+        for kind, label in (("lead", "Lead"), ("client", "Client"))
     }
     async with rig(database, tmp_path / "set", files, ONE_TABLE, webhooks=True) as world:
         body = {"field_name": "Kind", "field_type": "enum", "options": [{"label": label} for label in KINDS.values()]}
@@ -297,13 +304,74 @@ async def test_both_kinds_live_in_one_table(database: str, tmp_path: Path, match
             emails = [{"value": "ada@x.test", "primary": True}]
             await world.person(name="Ada", emails=emails, custom_fields={people.field: people.options["Lead"]})
         await people.rest()
+        yield people
+
+
+@pytest.mark.parametrize("match", ["", "match: [email]"], ids=["no match", "match"])
+@pytest.mark.parametrize("ours", [True, False], ids=["row of ours", "record of theirs"])
+async def test_both_kinds_live_in_one_table(database: str, tmp_path: Path, match: str, *, ours: bool) -> None:
+    """A lead becomes a client in the CRM and a lead again: it is the same row all the time, and says so."""
+    async with _one_table(database, tmp_path, match, ours=ours) as people:
         for label in ("Client", "Lead", "Client"):
             await people.turn(1, label)
             await people.rest()
             await people.edit(1, name=f"Ada the {label}")
             await people.rest()
-            found = [tuple(row) for row in await world.db.fetch("select id, name, kind from app.people")]
+            found = [tuple(row) for row in await people.world.db.fetch("select id, name, kind from app.people")]
             assert found == [(1, f"Ada the {label}", label.lower())]
-            await world.db.execute("update app.people set name = 'Ada'")
+            await people.world.db.execute("update app.people set name = 'Ada'")
             await people.rest()
             assert await people.persons() == {"Ada": label}
+
+
+@pytest.mark.parametrize("match", ["", "match: [email]"], ids=["no match", "match"])
+@pytest.mark.parametrize("ours", [True, False], ids=["row of ours", "record of theirs"])
+@pytest.mark.parametrize("line", [LINE, ""], ids=["by a line", "by set"])
+async def test_the_app_changes_the_kind_of_a_row(
+    database: str, tmp_path: Path, match: str, line: str, *, ours: bool
+) -> None:
+    """A lead becomes a client in the app and a lead again: it is the same record all the time, and says so."""
+    async with _one_table(database, tmp_path, match, line=line, ours=ours) as people:
+        for label in ("Client", "Lead", "Client"):
+            await people.world.db.execute("update app.people set kind = $1, name = 'Ada again'", label.lower())
+            await people.rest()
+            assert await people.persons() == {"Ada again": label}
+            await people.edit(1, name=f"Ada the {label}")
+            await people.rest()
+            found = [tuple(row) for row in await people.world.db.fetch("select id, name, kind from app.people")]
+            assert found == [(1, f"Ada the {label}", label.lower())]
+            assert await _live(people) == [(label.lower(), "1", "linked", None)]
+
+
+@pytest.mark.parametrize(
+    ("policy", "kinds"),
+    [("on_leave: unlink", ["Lead", "Client"]), ("on_leave: delete\ndeletes: {send: delete}", ["Client"])],
+    ids=["unlink", "delete"],
+)
+async def test_a_row_of_another_kind_leaves_its_record(
+    database: str, tmp_path: Path, policy: str, kinds: list[str]
+) -> None:
+    """`on_leave` parts the row from the record it had: it gets one of its new kind."""
+    async with _one_table(database, tmp_path, more=policy) as people:
+        await people.world.db.execute("update app.people set kind = 'client'")
+        await people.rest()
+        found = await people.world.crm("GET", "/api/v2/persons")
+        words = {number: label for label, number in people.options.items()}
+        assert [words[person["custom_fields"][people.field]] for person in found] == kinds
+        assert ("client", "2", "linked", None) in await people.links()
+
+
+async def test_a_record_that_cannot_follow_stays(database: str, tmp_path: Path) -> None:
+    """What tells the records apart is not sent: the row has left, but gets no second record, until it comes back."""
+    line = LINE.replace("both", "receive")
+    async with _one_table(database, tmp_path, line=line, ours=False) as people:
+        for kind in ("client", "lead"):
+            await people.world.db.execute("update app.people set kind = $1, name = $1", kind)
+            await people.rest()
+            assert await people.persons() == {"Ada" if kind == "client" else "lead": "Lead"}
+        assert await _live(people) == [("lead", "1", "linked", None)]
+
+
+async def _live(people: People) -> list[tuple[str | None, str | None, str, str | None]]:
+    """The links that nothing keeps from working."""
+    return [link for link in await people.links() if link[2] not in ("frozen", "excluded")]

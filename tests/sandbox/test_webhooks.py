@@ -131,6 +131,9 @@ async def test_bad_subscriptions_are_refused(crm: Client, receiver: Receiver, sa
         {"event_object": "lamp"},
         {"version": "1.0"},
         {"name": ""},
+        *({"user_id": each} for each in ("somebody", "8800001x", "", 1, 1.5, True, [8800001], "9" * 5000)),
+        {"http_auth_user": 5},
+        {"http_auth_password": ["p"]},
     ]
     for change in wrong:
         answer = await crm.post("/v1/webhooks", {**good, **change})
@@ -138,7 +141,9 @@ async def test_bad_subscriptions_are_refused(crm: Client, receiver: Receiver, sa
         assert answer.body["status"] == "error"
         assert list(answer.body["errors"]) == list(change)
     assert (await crm.as_(sandbox.tokens[1]).post("/v1/webhooks", good)).status == 403
-    for _ in range(40):
+    for user in (8800002, "8800002"):  # v1 takes a number in text
+        assert (await crm.post("/v1/webhooks", {**good, "user_id": user})).data["user_id"] == 8800002
+    for _ in range(38):
         assert (await crm.post("/v1/webhooks", good)).status == 201
     assert (await crm.post("/v1/webhooks", good)).status == 422
 

@@ -1,6 +1,7 @@
 """POST /webhooks/{connection}: nothing from strangers, nothing lost from friends, never a 5xx."""
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator
 
@@ -113,6 +114,8 @@ async def bits(size: int) -> AsyncIterator[bytes]:
         (b"[[1, 2]]", basic() | {"Content-Type": "text/plain"}, "not_json"),
         (b"[[1, 2]]", {"Authorization": basic()["Authorization"]}, "not_json"),
         (b"[[1, 2]]", basic() | {"Content-Encoding": "gzip"}, None),
+        (gzip.compress(b"[[1, 2]]"), basic() | {"Content-Encoding": "gzip"}, "not_understood"),
+        (b"[[1, 2]]", basic() | {"Content-Type": "application/json; charset=utf-8"}, None),
         (b" " * LIMITS.body_bytes + b"[]", basic(), "too_large"),
         (100_000, basic(), "too_large"),
     ],
@@ -179,10 +182,21 @@ async def test_a_defect_of_the_adapter_is_a_gap(database: str) -> None:
         assert await post.gap() == ("acme", "not_understood")
 
 
-async def test_other_methods_are_not_allowed(post: Post) -> None:
+@pytest.mark.parametrize("path", ["/webhooks/acme", "/webhooks/%61cme", "/webhooks/acme/", "//webhooks//acme//"])
+async def test_an_address_as_it_is_pasted(post: Post, path: str) -> None:
+    """A slash too many, or a letter spelled otherwise, is no reason to lose what is delivered."""
+    for name, password, status in ((path, PASSWORD, 200), (path, "wrong", 401), (f"{path}2", PASSWORD, 404)):
+        written = head("Content-Length: 8", password=password).replace(b"/webhooks/acme", name.encode())
+        assert (await post.raw(written, b"[[1, 2]]")).startswith(b"HTTP/1.1 %d" % status)
+    assert len(await post.stored()) == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
+async def test_other_methods_are_not_allowed(post: Post, method: str) -> None:
     """Only POST delivers."""
-    async with post.client.get(f"{post.url}/webhooks/acme", headers=basic()) as response:
+    async with post.client.request(method, f"{post.url}/webhooks/acme", data=b"[[1, 2]]", headers=basic()) as response:
         assert response.status == 405
+    assert await post.stored() == []
 
 
 def test_no_credentials_let_nobody_in() -> None:

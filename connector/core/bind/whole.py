@@ -10,7 +10,7 @@ from connector.core.bind.alone import alone
 from connector.core.bind.checks import check_line, check_targets
 from connector.core.bind.cycles import deadlocks, defer
 from connector.core.bind.lines import Joined, join
-from connector.core.bind.overlap import overlaps
+from connector.core.bind.overlap import kinds, overlaps
 from connector.core.bind.records import check_object, constants, filters, match_lines
 from connector.core.bind.rows import check_table
 from connector.core.bind.scope import Scope
@@ -37,12 +37,13 @@ def bind(
     if quarantine:
         scopes = {name: replace(scope, set_aside=[]) for name, scope in scopes.items()}
     bound = {name: _bind(scope, tables, spec.connection.brake) for name, scope in scopes.items()}
-    for name, problem in (*alone(spec), *overlaps(scopes.values())):
+    for name, problem in (*alone(spec), *overlaps(list(scopes.values()))):
         scopes[name].notes.append(problem)
     usable = {name: each for name, each in bound.items() if each is not None and scopes[name].sound}
     deferred = defer(usable)
     notes = [problem for scope in scopes.values() for problem in (*scope.notes, *(scope.set_aside or ()))]
-    return Bound(deferred, tuple(sorted({*notes, *deadlocks(deferred.values())})), _pins(scopes, usable, known))
+    problems = tuple(sorted({*notes, *deadlocks(deferred.values())}))
+    return Bound(deferred, problems, _pins(scopes, usable, known), kinds(list(scopes.values())))
 
 
 def _pins(scopes: Mapping[str, Scope], usable: Mapping[str, BoundMapping], before: Pins) -> Pins:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from connector.core.merge import Decision, Parent, Verdict
-from connector.core.model import Json, LinkId, LinkState, Side
+from connector.core.model import Base, Json, LinkId, LinkState, Side
 
 
 class Step(StrEnum):
@@ -101,8 +101,22 @@ class Plan:
     restore: Mapping[str, str | None] = field(default_factory=dict)
     heir: str | None = None
     """The mapping to which the record goes; the link only remembers it from now on."""
+    taker: str | None = None
+    """The mapping of the same table to which the row goes."""
+    bequest: Base | None = None
+    """What is agreed on there already, if the record follows its row; the link only remembers it from now on."""
     deferred_sends: bool = False
     """Sends exist but wait for the mapping's first fetch-all."""
+
+    @property
+    def releases(self) -> bool:
+        """True when the record is another mapping's from now on."""
+        return self.heir is not None or self.bequest is not None
+
+    @property
+    def keyed(self) -> bool:
+        """True when the write to the CRM puts our key into the record."""
+        return isinstance(self.record, CreateRecord) or (isinstance(self.record, UpdateRecord) and self.record.rekey)
 
     @property
     def effects(self) -> frozenset[tuple[Side, Effect]]:

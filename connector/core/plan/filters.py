@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from connector.core.filter import crm_reader, failing
 from connector.core.mapping import Condition
-from connector.core.model import CrmValue, Record, Row, Side
+from connector.core.merge import Reason, Verdict
+from connector.core.model import CrmValue, Json, Record, Row, Side
 from connector.core.plan.actions import Plan, excluded
+from connector.core.plan.lines import decide_lines
 from connector.core.plan.situation import Situation
 
 
@@ -28,9 +31,12 @@ def record_kept_out(s: Situation, record: Record) -> Plan | None:
 
 
 def side_that_left(s: Situation, row: Row, record: Record) -> tuple[Side, Condition] | None:
-    """The side that no longer passes its filter. A row that was received never had to pass `only.send`."""
+    """The side that no longer passes its filter. A row that was received never had to pass `only.send`.
+
+    A record has not left its filter if it passes once what the app has changed is sent.
+    """
     failed = record_fails(s, record)
-    if failed is not None:
+    if failed is not None and record_fails(s, _once_sent(s, record)) is not None:
         return Side.CRM, failed
     if s.mapping.direction.sends and (s.link.origin is Side.APP or not s.mapping.direction.receives):
         failed = failing(s.mapping.only_send, row.columns.get, s.linked_in)
@@ -44,6 +50,14 @@ def record_fails(s: Situation, record: Record) -> Condition | None:
     if not s.mapping.direction.receives:
         return None
     return failing(s.mapping.only_receive, _crm_values(s, record), s.linked_in)
+
+
+def _once_sent(s: Situation, record: Record) -> Record:
+    fields: dict[str, Json] = dict(record.fields)
+    for d in decide_lines(s, s.mapping.every_line, record):
+        if d.verdict is Verdict.SEND and d.reason is Reason.APP_CHANGED and d.base is not None:
+            fields.update(d.line.converter.write_crm(d.base.crm, fields))
+    return replace(record, fields=fields)
 
 
 def _crm_values(s: Situation, record: Record) -> Callable[[str], CrmValue]:

@@ -18,6 +18,8 @@ def app_half(s: Situation) -> Plan:
     """The plan for a row that has no CRM record yet."""
     if s.row is None:
         return Plan(Step.DROP, "row_gone", LinkState.OPEN)
+    if s.owner is not None:
+        return excluded(f"belongs_to {s.owner}")
     matched = _match(s)
     if matched is not None and matched.step is not Step.PARK:
         return matched

@@ -14,6 +14,7 @@ from connector.core.plan.actions import DeleteRecord, DeleteRow, Plan, Step, Upd
 from connector.core.plan.constants import constant
 from connector.core.plan.filters import record_fails, side_that_left
 from connector.core.plan.lines import decide_lines
+from connector.core.plan.siblings import bequest, row_taker
 from connector.core.plan.situation import Kin, Situation
 
 MERGE_UNSENT: Final = "merge_unsent"
@@ -91,6 +92,10 @@ def _both_alive(s: Situation, row: Row, record: Record) -> Plan:
     if s.peers:
         return park("ambiguous")
     left = side_that_left(s, row, record)
+    taker = row_taker(s, row) if s.siblings and (left is None or left[0] is Side.APP) else None
+    handed = _hand_over(s, taker, row, record) if taker is not None else None
+    if handed is not None:
+        return handed
     if left is not None:
         return _leave(s, *left, record)
     sendable = not record.archived and failing(s.mapping.only_send, row.columns.get, s.linked_in) is None
@@ -151,6 +156,22 @@ def _leave(s: Situation, side: Side, failed: Condition, record: Record) -> Plan:
     if side is Side.APP:
         return _record_follows(s, record)
     return replace(_record_gone(s, "left_filter", left=True), cause=cause, heir=heir)
+
+
+def _hand_over(s: Situation, taker: BoundMapping, row: Row, record: Record) -> Plan | None:
+    """The app made the row another mapping's: its record follows, unless `on_leave` parts them.
+
+    None if the record cannot follow: then they stay together as they are.
+    """
+    cause = f"belongs_to {taker.name}"
+    if s.mapping.on_leave is OnLeave.UNLINK:
+        return Plan(Step.APPLY, "left_filter", LinkState.UNLINKED, cause=cause, taker=taker.name)
+    if s.mapping.on_leave is OnLeave.DELETE:
+        return replace(_record_follows(s, record), taker=taker.name)
+    found = bequest(s, taker, row, record)
+    if found is None:
+        return None
+    return Plan(Step.APPLY, "left_filter", LinkState.FROZEN, cause=cause, taker=taker.name, bequest=found)
 
 
 def released(s: Situation) -> Plan:

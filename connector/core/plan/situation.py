@@ -83,5 +83,11 @@ class Situation:
     """A delete event was received for the CRM record."""
     heir: str | None = None
     """The other mapping whose record this one is now that it does not pass the filter of its own."""
+    newer: bool = False
+    """Of a tombstone: the record is certainly newer than it was when a side was deleted."""
+    siblings: Sequence[BoundMapping] = ()
+    """The other mappings of the object that share the table, but for those by which the row has a record of its own."""
+    owner: str | None = None
+    """Of a row without a record: the mapping among those by which it has one, or will have."""
     left_behind: Sequence[Link] = ()
     """The links of this table that the CRM half had left for other mappings, the newest first."""

@@ -16,20 +16,29 @@ from connector.core.plan.situation import Situation
 def tombstone(s: Situation) -> Plan:
     """Evidence of life reopens a link whose side was deleted, once the filters let it pass.
 
-    `on_leave: delete` writes such a link too; one that is unlinked stays apart. A row that we deleted comes back under
+    `on_leave: delete` writes such a link too; one that is unlinked stays apart. A row that is gone comes back under
     its key. A record that turns out to be merged has never died.
     """
     quiet = Plan(Step.DONE, "tombstone", s.link.state)
     if s.heir is not None:
         return replace(quiet, step=Step.APPLY, reason="other_kind", cause=f"belongs_to {s.heir}", heir=s.heir)
-    ours = s.link.died is Side.CRM and s.mapping.deletes.receive is DeletePolicy.DELETE
-    if s.link.app_key is None or (s.row is None and not ours):
+    if s.link.app_key is None or (s.row is None and not _may_come_back(s)):
         return quiet
     if isinstance(s.crm, Moved) and s.link.died is Side.CRM:
         return Plan(Step.MOVE, "merged", s.link.state, adopt=s.crm.to)
     if isinstance(s.crm, Record) and s.link.state is LinkState.DELETED:
         return _alive_again(s, s.crm) or quiet
     return quiet
+
+
+def _may_come_back(s: Situation) -> bool:
+    """We deleted the row; or we deleted the record as the app had its row, and since then a person has restored it.
+
+    A record no newer than the one that we deleted is no evidence of life: the read may be older.
+    """
+    if s.link.died is Side.CRM:
+        return s.mapping.deletes.receive is DeletePolicy.DELETE
+    return s.link.died is Side.APP and s.mapping.direction.receives and s.newer
 
 
 def _alive_again(s: Situation, record: Record) -> Plan | None:
