@@ -20,7 +20,7 @@ Reading order for the engine, one hour:
 3. `ports.py`: what a CRM is to us.
 4. `engine/reconcile.py`: the one path; then `observe` (with `lookup`, `halves`, `situation`), `adopt`, `send`, `apply`
    (with `rows`, `outcome`), `resolve` beside it.
-5. `engine/fold.py`, `worker.py`, `sweep.py`, `fetch_all.py`: what leads to that path.
+5. `engine/fold.py`, `worker.py`, `sweep.py`, `pages.py`, `fetch_all.py`: what leads to that path.
 6. `store/migrations/0001_state.sql`, `local/capture.py`: the state, and how changes are noticed.
 7. `adr/`: decisions that a newcomer would question.
 """
