@@ -22,6 +22,7 @@ from connector.app.daemon import Daemon, Options
 from connector.app.sets import Account, LoadedSet, load_directory
 from connector.cli.run import HOME, heed_sigterm, loop_factory, manual_webhooks, work
 from connector.cli.talk import guarded, note
+from connector.cli.wait import pauses
 from connector.config.settings import load_settings
 from connector.core.errors import ConnectorError
 from connector.obs.logs import configure
@@ -159,17 +160,20 @@ async def _execute(dsn: str, script: Path, statements: str) -> None:
 
 
 def _started(daemon: Daemon, choices: Choices, dsn: str, loaded: LoadedSet, account: Account) -> None:
-    """Called when the connection works: fetches all, then says so."""
+    """Called when the connection is there: fetches all, then says so; at once where a pause keeps it from working."""
     daemon.background(_fetch_all(daemon, choices, dsn, loaded, account))
 
 
 async def _fetch_all(daemon: Daemon, choices: Choices, dsn: str, loaded: LoadedSet, account: Account) -> None:
     database = await Database.connect(dsn, size=2)
     try:
+        why: list[str] = []
         async with database.session() as db:
             request = await connections.ask(db, loaded.name, "fetch_all", {"confirmed": True}, daemon.clock.now())
-        while not await _done(database, request):
+        while not await _done(database, request) and not (why := await pauses(database, loaded.name)):
             await daemon.clock.sleep(0.05)
+        for reason in why:
+            note(f"{loaded.name}: {reason}")
     finally:
         await database.close()
     _say(daemon, choices, dsn, loaded, account)

@@ -12,6 +12,7 @@ from connector.app.commands import Desk
 from connector.cli.place import AsJson, Data, at_desk
 from connector.cli.talk import OK, TIMED_OUT, note, say_json
 from connector.store import connections, report
+from connector.store.db import Database
 from connector.store.report import Now
 
 LOOK = 0.1
@@ -88,9 +89,16 @@ async def _stops(desk: Desk, connection: str) -> list[str]:
     """Why nothing will be done."""
     async with desk.database.session() as db:
         row = await connections.get(db, connection)
+    held = [f"held: {row.reason}; {row.advice}"] if row.state == "held" else []
+    return held + await pauses(desk.database, connection)
+
+
+async def pauses(database: Database, connection: str) -> list[str]:
+    """What a person has paused of a connection, and how it goes on."""
+    async with database.session() as db:
+        row = await connections.get(db, connection)
         mappings = await connections.paused_mappings(db, connection)
-    found = [f"held: {row.reason}; {row.advice}"] if row.state == "held" else []
-    found += [f"paused; go on: connector resume {connection}"] if row.paused else []
+    found = [f"paused; go on: connector resume {connection}"] if row.paused else []
     found += [f"sends are paused; go on: connector resume {connection} --sends"] if row.sends_paused else []
     return found + [f"{name} is paused; go on: connector resume {connection}/{name}" for name in sorted(mappings)]
 

@@ -139,6 +139,9 @@ class Explainer:
         yield from self._aside(name)
         for line, cause in planned.held.items():
             yield f"held value {line}: {cause}"
+        refused = found.known.held if found.known is not None else {}
+        for line in refused.keys() - planned.held.keys():
+            yield f"held value {line}: {refused[line]}, when it was last tried"
 
     def _stopped(self, case: Case, name: str) -> Iterable[str]:
         gates = self.context.gates

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.demo.stage import ROOT, STOPS_WITHIN, Demo, Sides, answers, until
+from tests.demo.stage import ROOT, STARTS_WITHIN, STOPS_WITHIN, Demo, Sides, answers, until
 
 SALES = ROOT / "mappings" / "sales-engagement"
 SMALL = Path(__file__).parent / "small"
@@ -73,6 +73,21 @@ async def test_webhooks_by_hand_say_what_to_paste(small: Demo, tmp_path: Path) -
     ready = json.loads(await process.stdout.readline())
     said = (await process.stderr.readline()).decode()
     assert re.fullmatch(rf"webhook of \S+: URL {ready['url']}/webhooks/\S+  user connector  password \S+\n", said)
+
+
+async def test_a_start_while_paused(small: Demo) -> None:
+    """What a person paused stays paused: the ready line comes all the same, and stderr says how it goes on."""
+    await small.start()
+    async with small.sides() as sides:
+        await sides.db.execute("update connector.connection set paused = true")
+    await small.stop()
+    process = await small.spawn()
+    assert process.stdout is not None
+    assert process.stderr is not None
+    ready = json.loads(await asyncio.wait_for(process.stdout.readline(), STARTS_WITHIN))
+    assert ready.keys() == small.info.keys()
+    said = (await process.stderr.readline()).decode()
+    assert re.fullmatch(r"\S+: paused; go on: connector resume \S+\n", said)
 
 
 async def test_what_was_changed_right_before_the_end_is_there_after_it(small: Demo) -> None:

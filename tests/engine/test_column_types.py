@@ -166,6 +166,8 @@ async def test_a_broken_constraint_parks_the_record_by_the_constraints_name(data
         await world.quiet()
         assert (await people.row("Bob"))["age"] == 18
         assert await people.held() == {"Host": "refused_by_column"}
+        told = await world.ask("explain", {"mapping": "person", "crm": str(bob["id"])})
+        assert "held value Host: refused_by_column, when it was last tried" in told["blocks"]
 
 
 async def test_constants_may_be_lists_for_columns_that_hold_lists(database: str, tmp_path: Path) -> None:
