@@ -152,8 +152,8 @@ class Reconciler:
         return await self._dated(await self._follow(await _planned(cases)))
 
     async def _folded(self, planned: Sequence[tuple[Case, Plan]]) -> list[tuple[Case, Plan]]:
-        """A conflict is settled by times: who has a note waiting to be folded is planned again with it."""
-        conflicts = [case.link.id for case, found in planned if any(map(is_conflict, found.decisions))]
+        """A conflict is settled by times: who has a note that came since he was claimed is planned again with it."""
+        conflicts = {c.link.id: c.item.generation for c, found in planned if any(map(is_conflict, found.decisions))}
         if not conflicts:
             return list(planned)
         async with self.context.database.session() as db:

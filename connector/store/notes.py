@@ -6,7 +6,7 @@ order.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -72,16 +72,21 @@ async def take_events(db: Connection, connection: str, limit: int) -> Sequence[E
     return sorted(found, key=lambda event: event.id)
 
 
-async def unfolded(db: Connection, connection: str, ids: Sequence[LinkId]) -> frozenset[LinkId]:
-    """The links about whose row or record a note is left that nobody has folded yet."""
+async def unfolded(db: Connection, connection: str, claimed: Mapping[LinkId, int]) -> frozenset[LinkId]:
+    """The links about whose row or record there is a note that was not folded when their items were claimed.
+
+    `claimed`: link → generation of its item then.
+    """
     rows = await db.fetch(
-        """select l.id from connector.link l where l.id = any($2::bigint[]) and (
-             exists (select 1 from connector.change c
+        """select l.id from unnest($2::bigint[], $3::bigint[]) n(id, generation) join connector.link l on l.id = n.id
+           where exists (select 1 from connector.work w where w.link_id = n.id and w.generation <> n.generation)
+             or exists (select 1 from connector.change c
                      where c.connection = $1 and c.mapping = l.mapping and l.app_key = any(c.keys))
              or exists (select 1 from connector.event e
-                        where e.connection = $1 and e.object = l.object and e.crm_id = l.crm_id))""",
+                        where e.connection = $1 and e.object = l.object and e.crm_id = l.crm_id)""",
         connection,
-        list(ids),
+        list(claimed),
+        list(claimed.values()),
     )
     return frozenset(LinkId(row["id"]) for row in rows)
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from connector.store import notes
+from connector.core.model import Lane
+from connector.store import notes, work
 from tests.engine.rig import Rig, rig
 
 TABLES = """
@@ -132,10 +133,9 @@ async def test_the_field_named_by_a_webhook_counts_and_not_the_record(database: 
         (person,), _ = await _world(world, 1)
         async with world.db.transaction():
             await world.db.execute("select 1 from connector.link for update")
-            await world.control("POST", "clock", {"offset": -120})
             await _edit(world, person, first_name="by the CRM")
+            world.clock.leap(120)
             await _at(world, -60, 1, "by the app")
-            await world.control("POST", "clock", {"offset": 0})
             await _edit(world, person, last_name="later")
         await world.idle()
         row, record = await _row(world, 1), await world.crm("GET", f"/api/v2/persons/{person}")
@@ -150,10 +150,23 @@ async def test_a_note_that_waits_to_be_folded_is_known(database: str, tmp_path: 
         await _world(world, 2)
         await world.stop()
         links = {row["app_key"]: row["id"] for row in await world.db.fetch("select * from connector.link")}
-        ids = list(links.values())
-        assert await notes.unfolded(world.db, "test", ids) == frozenset()  # type: ignore[arg-type]
+        claimed = dict.fromkeys(links.values(), 1)
+        assert await notes.unfolded(world.db, "test", claimed) == frozenset()  # type: ignore[arg-type]
         await world.db.execute("update app.contacts set first = 'edited' where id = 2")
-        assert await notes.unfolded(world.db, "test", ids) == {links["2"]}  # type: ignore[arg-type]
+        assert await notes.unfolded(world.db, "test", claimed) == {links["2"]}  # type: ignore[arg-type]
+
+
+async def test_a_note_that_was_folded_meanwhile_is_known(database: str, tmp_path: Path) -> None:
+    """The edit is seen in the row by an item that was claimed before the edit's note was folded into it."""
+    async with rig(database, tmp_path / "set", {"contact.yaml": CONTACT}, TABLES) as world:
+        await _world(world, 1)
+        await world.stop()
+        (link,) = [row["id"] for row in await world.db.fetch("select id from connector.link")]
+        await work.mark(world.db, "test", [work.Mark(link, Lane.LIVE)], world.clock.now())  # type: ignore[arg-type]
+        assert await notes.unfolded(world.db, "test", {link: 1}) == frozenset()  # type: ignore[arg-type]
+        await world.db.execute("update app.contacts set first = 'edited' where id = 1")
+        await notes.fold_changes(world.db, "test", world.clock.now(), 10)  # type: ignore[arg-type]
+        assert await notes.unfolded(world.db, "test", {link: 1}) == {link}  # type: ignore[arg-type]
 
 
 async def test_rules_of_lines_settle_conflicts_whatever_the_clocks_say(database: str, tmp_path: Path) -> None:
