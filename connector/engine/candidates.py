@@ -27,12 +27,18 @@ async def find_candidates(context: Context, db: Connection, cases: Sequence[Case
     """Gives every half-open case its match keys and the candidates of the other side; and looks back from who took one."""
     halves = [case for case in cases if case.link.half and case.mapping is not None and case.mapping.match]
     for case in halves:
-        case.keys = _keys(case, refs)
-        case.hashes = [context.hash_of(case.mapping.name, key) for key in case.keys if case.mapping is not None]
+        _give_keys(context, case, refs)
     await _records_for_rows(context, db, [case for case in halves if case.link.crm_id is None and case.hashes])
     await _rows_for_records(context, db, [case for case in halves if case.link.app_key is None and case.hashes], refs)
     matched = [case for case in cases if case.adopted is not None and not all(c.linked for c in case.candidates)]
     await _find_peers(context, db, matched, refs)
+
+
+def _give_keys(context: Context, case: Case, refs: Refs) -> None:
+    name = case.mapping.name if case.mapping is not None else ""
+    found = None if case.fresh else case.known_keys.get(name)
+    known = found or {context.hash_of(name, key): key for key in _keys(case, refs)}
+    case.keys, case.hashes = tuple(known.values()), list(known)
 
 
 def _keys(case: Case, refs: Refs) -> Sequence[MatchKey]:

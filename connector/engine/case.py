@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from connector.core.line import BoundMapping
@@ -13,6 +13,9 @@ from connector.core.plan import Candidate, Effect, Situation
 from connector.engine.context import Rules
 from connector.store.intents import Intent
 from connector.store.work import Item
+
+RecordKeys = Mapping[str, Mapping[bytes, MatchKey]]
+"""The match keys of a record by mapping and keyed hash."""
 
 
 @dataclass(slots=True)
@@ -29,6 +32,8 @@ class Case:
     crm: Observed | None = None
     situation: Situation | None = None
     leftovers: Sequence[Intent] = ()
+    known_keys: RecordKeys = field(default_factory=dict)
+    """Of the page's record, as its page has found them."""
     keys: Sequence[MatchKey] = ()
     hashes: Sequence[bytes] = ()
     candidates: tuple[Candidate, ...] = ()

@@ -23,7 +23,7 @@ def entries(result: Result) -> Iterable[Entry]:
         yield Entry(*head, Side.CRM, result.sent_action, cause, reason, lines)
     if plan is None or result.stale or result.refused is not None:
         return
-    kept = [d for d in plan.decisions if d.verdict is Verdict.AGREE and d.loser is not None]
+    kept = [d for d in plan.disputed if d.verdict is Verdict.AGREE]
     if kept:
         lines = {d.line.name: _line_entry(d, Side.CRM) for d in kept}
         yield Entry(*head, Side.CRM, "overwrite", cause, plan.reason, lines)
@@ -62,7 +62,7 @@ def actions(result: Result) -> Iterable[str]:
 
 def winners(result: Result) -> Iterable[Side]:
     """The side that won each conflict that the result settled."""
-    for d in (*result.sent, *(result.plan.decisions if result.plan is not None else ())):
+    for d in (*result.sent, *(result.plan.disputed if result.plan is not None else ())):
         if is_conflict(d) and d.loser is not None and d.verdict in (Verdict.SEND, Verdict.RECEIVE):
             yield d.loser.other
 

@@ -77,7 +77,7 @@ class Observer:
             await find_candidates(self.context, db, mapped, lookup.refs)
             halves = await find_halves(self.context, db, mapped)
         async for case in in_slices(sorted(mapped, key=_age)):
-            case.situation = replace(situation_of(self.context, case, lookup, halves), kin=kin.get(case.link.id))
+            case.situation = situation_of(self.context, case, lookup, halves, kin.get(case.link.id))
             if case.situation.intent_link is not None:
                 halves.joined(case.situation.intent_link)
 

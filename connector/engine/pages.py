@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from connector.core import match
+from connector.core.line import BoundMapping
+from connector.core.match import MatchKey
 from connector.core.model import CrmId, Lane, Link, LinkState, Record, Side
+from connector.engine.case import RecordKeys
 from connector.engine.context import Context
 from connector.engine.gates import opened
 from connector.engine.glance import unsettled
@@ -59,12 +63,13 @@ class Pages:
         self, name: str, records: Sequence[Record], known: Mapping[CrmId, Glance], listed: Listed, lane: Lane
     ) -> Sequence[Item]:
         """The work items of what needs work; the match keys of the page's records are kept first."""
-        now, keys = self.context.clock.now(), record_keys(self.context, name, records, known)
+        now = self.context.clock.now()
+        keys = listed.keys = record_keys(self.context, name, records, known)
         stored = [known[crm_id].id for crm_id in listed.records if crm_id in known]
         items: Sequence[Item] = ()
         if keys or known:
             async with self.context.change(durable=bool(stored)) as db:
-                await match_keys.replace(db, self.context.name, name, keys)
+                await match_keys.replace(db, self.context.name, name, _hashes(keys))
                 await work.found_again(db, [link.id for link in known.values()], now)
                 items = await work.claim_links(db, self.context.fence, stored, lane, now)
                 if len(items) < len(stored):
@@ -74,11 +79,21 @@ class Pages:
 
 def record_keys(
     context: Context, name: str, records: Sequence[Record], known: Mapping[CrmId, Glance]
-) -> Mapping[CrmId, Sequence[bytes]]:
+) -> Mapping[CrmId, RecordKeys]:
     """The match keys of a page's new and changed records. A second e-mail changes no line, but the record's version."""
     mappings = [m for m in context.rules.of_object(name) if m.match and m.hears]
     changed = [r for r in records if r.id not in known or known[r.id].version != r.version]
-    return {r.id: context.record_hashes(mappings, r.fields, r.id) for r in changed} if mappings else {}
+    return {r.id: {m.name: _hashed(context, m, r) for m in mappings} for r in changed} if mappings else {}
+
+
+def _hashed(context: Context, mapping: BoundMapping, record: Record) -> Mapping[bytes, MatchKey]:
+    return {context.hash_of(mapping.name, key): key for key in match.crm_keys(mapping, record.fields, record.id)}
+
+
+def _hashes(keys: Mapping[CrmId, RecordKeys]) -> Mapping[CrmId, Sequence[bytes]]:
+    return {
+        crm_id: [hash_ for hashed in by_mapping.values() for hash_ in hashed] for crm_id, by_mapping in keys.items()
+    }
 
 
 async def keep_keys(context: Context, name: str, records: Sequence[Record], known: Mapping[CrmId, Glance]) -> None:
@@ -86,4 +101,4 @@ async def keep_keys(context: Context, name: str, records: Sequence[Record], know
     keys = record_keys(context, name, records, known)
     if keys:
         async with context.change(durable=False) as db:
-            await match_keys.replace(db, context.name, name, keys)
+            await match_keys.replace(db, context.name, name, _hashes(keys))

@@ -24,7 +24,7 @@ from connector.engine.admission import open_claimed
 from connector.engine.adopt import TAKEN, adopt, merge
 from connector.engine.apply import Applier
 from connector.engine.brake import Brake, braked
-from connector.engine.case import Case
+from connector.engine.case import Case, RecordKeys
 from connector.engine.context import Context
 from connector.engine.observe import Observer
 from connector.engine.putback import call_parents, deferral, lacks, retry, undone, unfinished, waiting
@@ -52,6 +52,7 @@ class Listed:
     records: Mapping[CrmId, Record]
     began: datetime
     new: Mapping[LinkId, Link] = field(default_factory=dict)
+    keys: Mapping[CrmId, RecordKeys] = field(default_factory=dict)
     confirmed: bool = False
 
 
@@ -86,7 +87,10 @@ class Reconciler:
     async def _cases(self, items: Sequence[Item], listed: Listed | None) -> list[Case]:
         if listed is None:
             return await self.observer.cases(items, {}, None)
-        return await self.observer.cases(items, listed.records, listed.began, listed.new)
+        cases = await self.observer.cases(items, listed.records, listed.began, listed.new)
+        for case in cases:
+            case.known_keys = listed.keys.get(case.link.crm_id or CrmId(""), {})
+        return cases
 
     # --- before planning ---------------------------------------------------------------------------------------------
 
@@ -153,7 +157,7 @@ class Reconciler:
 
     async def _folded(self, planned: Sequence[tuple[Case, Plan]]) -> list[tuple[Case, Plan]]:
         """A conflict is settled by times: who has a note that came since he was claimed is planned again with it."""
-        conflicts = {c.link.id: c.item.generation for c, found in planned if any(map(is_conflict, found.decisions))}
+        conflicts = {c.link.id: c.item.generation for c, found in planned if any(map(is_conflict, found.disputed))}
         if not conflicts:
             return list(planned)
         async with self.context.database.session() as db:
@@ -170,14 +174,15 @@ class Reconciler:
 
     def _undated(self, case: Case, found: Plan) -> bool:
         """True when the time of the record decides a conflict for the CRM, which the time of the field may turn round."""
-        if case.situation is None or not self.context.capabilities(case.link.object).history:
+        disputed = found.disputed
+        if not disputed or case.situation is None or not self.context.capabilities(case.link.object).history:
             return False
         clocks = case.situation.clocks
         return any(
             d.reason in (Reason.CONFLICT_LATER, Reason.CONFLICT_TIE)
             and d.loser is Side.APP
             and not (d.overwrites or d.returns or any(f.key in clocks.crm for f in d.line.fields))
-            for d in found.decisions
+            for d in disputed
         )
 
     async def _follow(self, planned: Sequence[tuple[Case, Plan]]) -> list[tuple[Case, Plan]]:
@@ -266,7 +271,7 @@ class Reconciler:
                 return replace(put_back, lacks=found.parents if lacks(found) else ())
         back = waiting(self.context, case, found, parents) if unfinished(found) else None
         alive_again = case.link.state.tombstone and not found.state.tombstone
-        more = any(d.returns or _leaves_parent(d) for d in found.decisions)
+        more = not isinstance(found.row, InsertRow) and any(d.returns or _leaves_parent(d) for d in found.decisions)
         keyless = isinstance(found.row, InsertRow) and case.situation is not None and case.situation.kin is Kin.COPY
         return Result(case, found, deferral=back, again=alive_again or more or keyless)
 

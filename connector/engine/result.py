@@ -128,7 +128,7 @@ def put_off(group: Iterable[Result], pause: timedelta = SHORTLY) -> None:
 def missing_parents(result: Result) -> set[Parent]:
     """Parents without which the record went on, or cannot go on."""
     decisions = result.plan.decisions if result.plan is not None else ()
-    return {*result.lacks, *(d.parent for d in decisions if d.verdict is Verdict.HELD and d.parent)}
+    return {*result.lacks, *(d.parent for d in decisions if d.parent is not None and d.verdict is Verdict.HELD)}
 
 
 def changes_standing(result: Result, batch: Batch) -> bool:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from connector.core.fingerprint import Likeness
 from connector.core.line import BoundMapping
 from connector.core.model import ABSENT, Clocks, Json, LinkId, Record
-from connector.core.plan import Readiness, Situation
+from connector.core.plan import Kin, Readiness, Situation
 from connector.core.unseen import unseen
 from connector.engine.belonging import heir
 from connector.engine.case import Case
@@ -19,8 +19,8 @@ from connector.ports import VersionOrder
 from connector.store.intents import Intent
 
 
-def situation_of(context: Context, case: Case, lookup: Lookup, halves: Halves) -> Situation:
-    """The situation of a case that has a mapping, but for its kin."""
+def situation_of(context: Context, case: Case, lookup: Lookup, halves: Halves, kin: Kin | None = None) -> Situation:
+    """The situation of a case that has a mapping."""
     mapping = case.mapping
     assert mapping is not None  # noqa: S101 (callers pass mapped cases only)
     maker, undecided = _maker(context, case, halves.pending.get(case.link.object, ()))
@@ -52,6 +52,7 @@ def situation_of(context: Context, case: Case, lookup: Lookup, halves: Halves) -
         unseen=_unseen(mapping, case),
         merging=(case.link.object, case.link.crm_id) in halves.merging,
         contested=case.contested,
+        kin=kin,
         evidence=case.item.evidence,
         heir=heir(case, mapping, lookup),
         newer=_newer(context, case),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -133,6 +133,11 @@ class Plan:
         if isinstance(self.record, UpdateRecord):
             found.update(_line_effects(self.decisions, Verdict.SEND, Side.CRM))
         return frozenset(found)
+
+    @property
+    def disputed(self) -> Sequence[Decision]:
+        """The lines on which one side's value gives way."""
+        return [d for d in self.decisions if d.loser is not None]
 
     @property
     def held(self) -> dict[str, str]:
