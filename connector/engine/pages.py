@@ -15,6 +15,7 @@ from connector.engine.gates import opened
 from connector.engine.glance import unsettled
 from connector.engine.reconcile import Listed, Reconciler
 from connector.store import link_writes, links, match_keys, work
+from connector.store.db import Connection
 from connector.store.links import Glance
 from connector.store.work import Item
 
@@ -54,10 +55,11 @@ class Pages:
         missing = [record.id for record in rest if record.id not in known] if self.context.rules.heard(name) else []
         async with self.context.database.session() as db:
             numbers = await link_writes.reserve(db, len(missing)) if missing else ()
+        elsewhere = self.context.newcomers.among(name, missing)
         met = self.context.newcomers.meet(name, dict(zip(missing, numbers, strict=True)), began)
         new = {n: Link(n, name, None, None, crm_id, LinkState.OPEN, Side.CRM) for n, crm_id in met.items()}
         mine = {*known, *met.values()}
-        return Listed({record.id: record for record in rest if record.id in mine}, began, new)
+        return Listed({record.id: record for record in rest if record.id in mine}, began, new, elsewhere)
 
     async def _claim(
         self, name: str, records: Sequence[Record], known: Mapping[CrmId, Glance], listed: Listed, lane: Lane
@@ -67,14 +69,22 @@ class Pages:
         keys = listed.keys = record_keys(self.context, name, records, known)
         stored = [known[crm_id].id for crm_id in listed.records if crm_id in known]
         items: Sequence[Item] = ()
-        if keys or known:
+        if keys or known or listed.elsewhere:
             async with self.context.change(durable=bool(stored)) as db:
                 await match_keys.replace(db, self.context.name, name, _hashes(keys))
+                await self._call(db, name, listed.elsewhere, lane)
                 await work.found_again(db, [link.id for link in known.values()], now)
                 items = await work.claim_links(db, self.context.fence, stored, lane, now)
                 if len(items) < len(stored):
                     await work.once_more(db, sorted({*stored} - {item.link_id for item in items}))
         return [*items, *(Item(number, lane, 1, noticed_at=now) for number in listed.new)]
+
+    async def _call(self, db: Connection, name: str, ids: Sequence[CrmId], lane: Lane) -> None:
+        """Two pages met these: whose read is the later one cannot be told, so they get links and are read anew."""
+        if ids:
+            self.context.newcomers.take(name, ids)
+            made = await link_writes.open_crm(db, self.context.name, name, ids, self.context.clock.now())
+            await work.ensure(db, self.context.name, list(made.values()), lane, self.context.clock.now())
 
 
 def record_keys(

@@ -52,6 +52,8 @@ class Listed:
     records: Mapping[CrmId, Record]
     began: datetime
     new: Mapping[LinkId, Link] = field(default_factory=dict)
+    elsewhere: Sequence[CrmId] = ()
+    """Those that another page holds."""
     keys: Mapping[CrmId, RecordKeys] = field(default_factory=dict)
     confirmed: bool = False
 

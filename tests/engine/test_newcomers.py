@@ -16,21 +16,22 @@ SOON = NOW + timedelta(seconds=1)
 SILENT = {"drop": 1.0}
 
 
-def test_who_reads_later_takes_over() -> None:
-    """Two pages meet one record: the later read has it, in whichever order they come."""
+def test_a_record_is_in_one_page_s_hands() -> None:
+    """The second page to meet it knows that another holds it, until that is done with it."""
     met = Newcomers()
     assert met.meet("person", {ONE: LinkId(1)}, NOW) == {1: ONE}
-    assert met.meet("person", {ONE: LinkId(2)}, NOW) == {}
-    assert met.meet("person", {ONE: LinkId(3)}, SOON) == {3: ONE}
-    assert met.meet("person", {ONE: LinkId(4)}, NOW) == {}
-    assert not met.holds("person", ONE, LinkId(1))
-    assert met.holds("person", ONE, LinkId(3))
+    assert met.among("person", [ONE, TWO]) == [ONE]
+    assert met.meet("person", {ONE: LinkId(2), TWO: LinkId(3)}, SOON) == {3: TWO}
+    met.leave("person", {LinkId(1): ONE})
+    assert met.meet("person", {ONE: LinkId(4)}, SOON) == {4: ONE}
 
 
 def test_a_page_leaves_only_what_is_its_own() -> None:
-    """What another page has taken over stays with it."""
+    """What was taken from it and met by another stays with that one."""
     met = Newcomers()
     met.meet("person", {ONE: LinkId(1), TWO: LinkId(2)}, NOW)
+    met.take("person", [ONE])
+    assert not met.holds("person", ONE, LinkId(1))
     met.meet("person", {ONE: LinkId(3)}, SOON)
     met.leave("person", {LinkId(1): ONE, LinkId(2): TWO})
     assert met.holds("person", ONE, LinkId(3))
