@@ -8,7 +8,7 @@ And before: a read that is older than what an event tells of, though its version
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -46,14 +46,25 @@ def overtaken(line: Line, record: Record, told: Iterable[Told]) -> bool:
     step = record.modified_at
     changes = list(_changes(line, (e for e in told if step is None or e.at is None or e.at >= step)))
     held = line.converter.read_crm(record.fields)
-    last = changes[-1][0] if changes else ABSENT
+    last = _last(line, changes) if changes else ABSENT
     if held is ABSENT or last is ABSENT or line.converter.same_crm(held, last):
         return False
     return any(was is not ABSENT and line.converter.same_crm(held, was) for _, was in changes)
 
 
+def _last(line: Line, changes: Sequence[tuple[CrmValue, CrmValue]]) -> CrmValue:
+    """What the changes end with: it came more often than it went. If none did they went round, and the last to come tells."""
+    same = line.converter.same_crm
+    for now, _ in reversed(changes):
+        came = sum(value is not ABSENT and now is not ABSENT and same(value, now) for value, _ in changes)
+        went = sum(value is not ABSENT and now is not ABSENT and same(value, now) for _, value in changes)
+        if came > went:
+            return now
+    return changes[-1][0]
+
+
 def _changes(line: Line, told: Iterable[Told]) -> Iterable[tuple[CrmValue, CrmValue]]:
-    """The line's values after and before each event that changed them, in the order of the events."""
+    """The line's values after and before each event that changed them, by their times, else as they came."""
     keys = {field.key for field in line.fields}
     for event in sorted(told, key=lambda e: e.at.timestamp() if e.at else 0.0):
         if keys & event.was.keys():

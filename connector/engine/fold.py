@@ -66,7 +66,7 @@ class Folder:
             events = await notes.take_events(db, self.context.name, EVENTS)
             if not events:
                 return False
-            hints = [hint_from_json(event.hint) for event in events]
+            hints = [replace(hint_from_json(event.hint), id=f"{event.id:019}") for event in events]  # as they came
             for name, group in _by_object(hints).items():
                 await self._fold_object(db, name, group, now)
         self.context.webhook_at = max(event.received_at for event in events)

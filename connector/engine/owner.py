@@ -39,6 +39,8 @@ log = structlog.get_logger()
 HEARTBEAT = 1.0
 GATE = 0.25
 PROBE_UNAUTHORISED, PROBE_EXPIRED, PROBE_AWAY = 15.0, 60.0, 15.0
+AWAY_CAUSES = ("unavailable", "noanswer")
+"""What items back off for while the CRM is away."""
 OUTAGE = 5.0
 """Seconds without an answer from which on it is one."""
 
@@ -157,7 +159,7 @@ async def _ask(context: Context) -> None:
 
 async def _hurry(context: Context) -> None:
     async with context.change() as db:
-        await queue.hurry(db, context.name, "unavailable", context.clock.now())
+        await queue.hurry(db, context.name, AWAY_CAUSES, context.clock.now())
     context.pulse.set()
 
 

@@ -32,16 +32,21 @@ def deferral(
     case: Case, state: WorkState, cause: str, due: datetime | None = None, parent: LinkId | None = None
 ) -> Deferral:
     """The case's item, back in the queue."""
-    return Deferral(case.item.link_id, case.item.generation, state, due, cause, case.item.attempt + 1, parent)
+    return Deferral(case.item.link_id, case.item.generation, state, due, cause, case.item.tries(cause) + 1, parent)
 
 
 def retry(item: Item, error: ConnectorError, now: datetime) -> Deferral:
     """The item once more, when the error says or after a back-off."""
-    due = now + backoff(item.attempt, item.link_id)
+    cause = word_of(error)
+    due = now + backoff(item.tries(cause), item.link_id)
     if isinstance(error, RateLimitedError) and error.until is not None:
         due = max(error.until, now)
-    cause = type(error).__name__.removesuffix("Error").lower()
-    return Deferral(item.link_id, item.generation, WorkState.RETRY, due, cause, item.attempt + 1)
+    return Deferral(item.link_id, item.generation, WorkState.RETRY, due, cause, item.tries(cause) + 1)
+
+
+def word_of(error: ConnectorError) -> str:
+    """What the queue calls an error."""
+    return type(error).__name__.removesuffix("Error").lower()
 
 
 def refused(result: Result, error: RowRefusedError, now: datetime) -> Deferral:
@@ -84,10 +89,10 @@ def waiting(context: Context, case: Case, found: Plan, parents: Mapping[Parent, 
     now = context.clock.now()
     cause = blocked_send(context, case) if unsent(found) else (found.cause or "parent")
     if found.behind is not None:
-        due = now + backoff(case.item.attempt, case.link.id, first=OUTCOME_FIRST, cap=PARENT_CAP)
+        due = now + backoff(case.item.tries(cause), case.link.id, first=OUTCOME_FIRST, cap=PARENT_CAP)
         return deferral(case, WorkState.WAITING, cause, due, found.behind)
     if cause in ("parent", "parent_unavailable"):
-        due = now + backoff(case.item.attempt, case.link.id, first=PARENT_FIRST, cap=PARENT_CAP)
+        due = now + backoff(case.item.tries(cause), case.link.id, first=PARENT_FIRST, cap=PARENT_CAP)
         parent = next((parents[p] for p in found.parents if p in parents), None)
         return deferral(case, WorkState.WAITING, cause, due, parent)
     due_soon = now + timedelta(seconds=SOON[cause]) if cause in SOON else None

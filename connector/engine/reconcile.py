@@ -124,13 +124,15 @@ class Reconciler:
         if case.mapping.name in self.context.gates.paused_mappings:
             return Result(case, deferral=deferral(case, WorkState.WAITING, "paused"))
         if self._is_stale(case):
-            due = self.context.clock.now() + timedelta(seconds=min(2**case.item.attempt, 10))
+            due = self.context.clock.now() + timedelta(seconds=min(2 ** case.item.tries("stale_read"), 10))
             return Result(case, deferral=deferral(case, WorkState.RETRY, "stale_read", due))
         return None
 
     def _is_stale(self, case: Case) -> bool:
         """A webhook told of something newer than what was read: read again, up to five times."""
-        if not isinstance(case.crm, Record) or case.item.crm_version is None or case.item.attempt >= STALE_READS:
+        if not isinstance(case.crm, Record) or case.item.crm_version is None:
+            return False
+        if case.item.tries("stale_read") >= STALE_READS:
             return False
         order = self.context.crm.compare(case.crm.version, case.item.crm_version)
         if order is VersionOrder.SAME and case.mapping is not None:
@@ -202,7 +204,7 @@ class Reconciler:
         if found.step not in (Step.ADOPT, Step.MOVE) or case.situation is None:
             return found
         lost = found.step is Step.MOVE and not isinstance(case.crm, Record) and case.crm != TAKEN
-        if lost and case.item.attempt < STALE_READS:
+        if lost and case.item.tries("merge") < STALE_READS:
             return Plan(Step.WAIT, "merge", case.link.state, cause="merge")
         return plan(case.situation)
 

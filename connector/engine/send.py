@@ -17,7 +17,7 @@ from connector.core.plan import CreateRecord, DeleteRecord, Effect, Plan, Step, 
 from connector.core.refused import still_refused, without
 from connector.engine.case import Case
 from connector.engine.context import Context, identity_text
-from connector.engine.putback import call_parents, deferral, retry, undone, unfinished, waiting
+from connector.engine.putback import call_parents, deferral, retry, undone, unfinished, waiting, word_of
 from connector.engine.resolve import last_sent, stored_base
 from connector.engine.result import Result
 from connector.ports import WRITE_SECONDS, Create, Delete, Done, Failed, Operation, Outcome, Unknown, Update
@@ -110,7 +110,7 @@ class Sender:
         self.context.failures.note(error)
         if isinstance(error, RefusedError) and any(f.custom for d in _named_lines(found, error) for f in d.line.fields):
             self.context.schema_moved.set()  # the field may be gone
-        if not isinstance(error, RefusedError) or (error.code == "missing" and case.item.attempt < LOOKS):
+        if not isinstance(error, RefusedError) or (error.code == "missing" and case.item.tries(word_of(error)) < LOOKS):
             return replace(undone(case, retry(case.item, error, self.context.clock.now())), settled=[intent])
         rest = without(found, _named_lines(found, error))
         if rest is None:

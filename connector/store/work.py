@@ -49,6 +49,10 @@ class Item:
     released: frozenset[str] = frozenset()
     """What the brake had stopped it from and a person let go on: SIDE_EFFECT words."""
 
+    def tries(self, cause: str) -> int:
+        """How often in a row it came back for this cause: having waited for others says nothing of it."""
+        return self.attempt if self.cause == cause else 0
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
@@ -60,7 +64,7 @@ class Mark:
     evidence: bool = False
     crm_version: str | None = None
     told: Mapping[str, Told] = field(default_factory=dict)
-    """By the event's id."""
+    """By the event's number, as they came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,12 +287,13 @@ async def rearm(db: Connection, connection: str, cause: str, now: datetime, name
     return int(done.split()[-1])
 
 
-async def hurry(db: Connection, connection: str, cause: str, now: datetime) -> None:
-    """Lets everything try now that backs off for `cause`; how often it has failed is not forgotten."""
+async def hurry(db: Connection, connection: str, causes: Sequence[str], now: datetime) -> None:
+    """Lets everything try now that backs off for one of the causes; how often it has failed is not forgotten."""
     await db.execute(
-        "update connector.work set due_at = $3 where connection = $1 and cause = $2 and state = 'retry' and due_at > $3",
+        """update connector.work set due_at = $3
+           where connection = $1 and cause = any($2::text[]) and state = 'retry' and due_at > $3""",
         connection,
-        cause,
+        list(causes),
         now,
     )
 
