@@ -6,7 +6,7 @@ page holds them here. Whoever learns more of one takes it out, and the page leav
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from connector.core.model import CrmId, LinkId
@@ -16,10 +16,10 @@ REMEMBERED = timedelta(minutes=10)
 
 
 class Newcomers:
-    """By object and id: under which number of a link a page holds a record; and which are gone."""
+    """By object and id: under which number of a link, and since when read, a page holds a record; and which are gone."""
 
     def __init__(self) -> None:
-        self._held: dict[tuple[str, CrmId], LinkId] = {}
+        self._held: dict[tuple[str, CrmId], tuple[LinkId, datetime]] = {}
         self._gone: dict[tuple[str, CrmId], datetime] = {}
 
     def meet(self, name: str, records: Mapping[CrmId, LinkId], began: datetime) -> Mapping[LinkId, CrmId]:
@@ -28,17 +28,17 @@ class Newcomers:
         for crm_id, number in records.items():
             key = name, crm_id
             if key not in self._held and self._gone.get(key, began) <= began:
-                self._held[key] = number
+                self._held[key] = number, began
                 mine[number] = crm_id
         return mine
 
-    def among(self, name: str, ids: Iterable[CrmId]) -> Sequence[CrmId]:
-        """Which of these a page holds."""
-        return [crm_id for crm_id in ids if (name, crm_id) in self._held]
+    def among(self, name: str, ids: Iterable[CrmId], began: datetime) -> Mapping[CrmId, bool]:
+        """Which of these a page holds, and whether it was read before `began`."""
+        return {i: self._held[name, i][1] < began for i in ids if (name, i) in self._held}
 
     def holds(self, name: str, crm_id: CrmId, number: LinkId) -> bool:
         """True while nobody has taken the record from the page that gave it this number."""
-        return self._held.get((name, crm_id)) == number
+        return self._held.get((name, crm_id), (None,))[0] == number
 
     def leave(self, name: str, records: Mapping[LinkId, CrmId]) -> None:
         """The page is done with them."""

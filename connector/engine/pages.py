@@ -8,7 +8,7 @@ from datetime import datetime
 from connector.core import match
 from connector.core.line import BoundMapping
 from connector.core.match import MatchKey
-from connector.core.model import CrmId, Lane, Link, LinkState, Record, Side
+from connector.core.model import CrmId, Lane, Link, LinkId, LinkState, Record, Side
 from connector.engine.case import RecordKeys
 from connector.engine.context import Context
 from connector.engine.gates import opened
@@ -55,10 +55,10 @@ class Pages:
         missing = [record.id for record in rest if record.id not in known] if self.context.rules.heard(name) else []
         async with self.context.database.session() as db:
             numbers = await link_writes.reserve(db, len(missing)) if missing else ()
-        elsewhere = self.context.newcomers.among(name, missing)
+        elsewhere = self.context.newcomers.among(name, missing, began)
         met = self.context.newcomers.meet(name, dict(zip(missing, numbers, strict=True)), began)
         new = {n: Link(n, name, None, None, crm_id, LinkState.OPEN, Side.CRM) for n, crm_id in met.items()}
-        mine = {*known, *met.values()}
+        mine = {*known, *met.values(), *(crm_id for crm_id, older in elsewhere.items() if older)}
         return Listed({record.id: record for record in rest if record.id in mine}, began, new, elsewhere)
 
     async def _claim(
@@ -67,24 +67,31 @@ class Pages:
         """The work items of what needs work; the match keys of the page's records are kept first."""
         now = self.context.clock.now()
         keys = listed.keys = record_keys(self.context, name, records, known)
-        stored = [known[crm_id].id for crm_id in listed.records if crm_id in known]
         items: Sequence[Item] = ()
         if keys or known or listed.elsewhere:
-            async with self.context.change(durable=bool(stored)) as db:
+            async with self.context.change(durable=bool(known or listed.elsewhere)) as db:
                 await match_keys.replace(db, self.context.name, name, _hashes(keys))
-                await self._call(db, name, listed.elsewhere, lane)
+                ids = {crm_id: link.id for crm_id, link in known.items()}
+                ids |= await self._take_over(db, name, listed.elsewhere, lane)
+                stored = [ids[crm_id] for crm_id in listed.records if crm_id in ids]
                 await work.found_again(db, [link.id for link in known.values()], now)
                 items = await work.claim_links(db, self.context.fence, stored, lane, now)
                 if len(items) < len(stored):
                     await work.once_more(db, sorted({*stored} - {item.link_id for item in items}))
         return [*items, *(Item(number, lane, 1, noticed_at=now) for number in listed.new)]
 
-    async def _call(self, db: Connection, name: str, ids: Sequence[CrmId], lane: Lane) -> None:
-        """Two pages met these: whose read is the later one cannot be told, so they get links and are read anew."""
-        if ids:
-            self.context.newcomers.take(name, ids)
-            made = await link_writes.open_crm(db, self.context.name, name, ids, self.context.clock.now())
-            await work.ensure(db, self.context.name, list(made.values()), lane, self.context.clock.now())
+    async def _take_over(
+        self, db: Connection, name: str, elsewhere: Mapping[CrmId, bool], lane: Lane
+    ) -> Mapping[CrmId, LinkId]:
+        """Records that another page holds get their links at once. What is known of one from a later read is read anew."""
+        if not elsewhere:
+            return {}
+        now = self.context.clock.now()
+        self.context.newcomers.take(name, elsewhere)
+        await link_writes.open_crm(db, self.context.name, name, elsewhere, now)
+        found = await links.of_records(db, self.context.name, name, list(elsewhere))
+        await work.ensure(db, self.context.name, [i for crm_id, i in found.items() if not elsewhere[crm_id]], lane, now)
+        return {crm_id: link for crm_id, link in found.items() if elsewhere[crm_id]}
 
 
 def record_keys(

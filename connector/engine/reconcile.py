@@ -52,8 +52,8 @@ class Listed:
     records: Mapping[CrmId, Record]
     began: datetime
     new: Mapping[LinkId, Link] = field(default_factory=dict)
-    elsewhere: Sequence[CrmId] = ()
-    """Those that another page holds."""
+    elsewhere: Mapping[CrmId, bool] = field(default_factory=dict)
+    """Those that another page holds, and whether that was read before."""
     keys: Mapping[CrmId, RecordKeys] = field(default_factory=dict)
     confirmed: bool = False
 

@@ -20,7 +20,8 @@ def test_a_record_is_in_one_page_s_hands() -> None:
     """The second page to meet it knows that another holds it, until that is done with it."""
     met = Newcomers()
     assert met.meet("person", {ONE: LinkId(1)}, NOW) == {1: ONE}
-    assert met.among("person", [ONE, TWO]) == [ONE]
+    assert met.among("person", [ONE, TWO], SOON) == {ONE: True}
+    assert met.among("person", [ONE, TWO], NOW) == {ONE: False}
     assert met.meet("person", {ONE: LinkId(2), TWO: LinkId(3)}, SOON) == {3: TWO}
     met.leave("person", {LinkId(1): ONE})
     assert met.meet("person", {ONE: LinkId(4)}, SOON) == {4: ONE}
