@@ -7,10 +7,9 @@ that moved is planned again. One bad row costs one row. No network call happens 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from connector.core.line import BoundMapping
 from connector.core.model import (
     AppKey,
     CrmId,
@@ -283,12 +282,8 @@ class Applier:
             if mappings and dead:
                 await match_keys.remove(db, self.context.name, name, sorted(dead))
             if mappings and records:
-                keys = {record.id: self.record_hashes(mappings, record) for record in records}
+                keys = {r.id: self.context.record_hashes(mappings, r.fields, r.id) for r in records}
                 await match_keys.replace(db, self.context.name, name, keys)
-
-    def record_hashes(self, mappings: Iterable[BoundMapping], record: Record) -> Sequence[bytes]:
-        """The keyed hashes under which a record can be matched."""
-        return self.context.record_hashes(mappings, record.fields, record.id)
 
     async def _count_effects(self, db: Connection, batch: Batch) -> None:
         """Counts what has happened, but for what a person had let go on: that is spent instead."""

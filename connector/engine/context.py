@@ -197,11 +197,15 @@ class Context:
         text = "\0".join((mapping, str(key.rule), *(f"{len(part)}:{part}" for part in key.parts)))
         return blake2b(text.encode(), key=self.salt, digest_size=16).digest()
 
+    def hashed_keys(self, mapping: BoundMapping, fields: Mapping[str, Json], crm_id: CrmId) -> Mapping[bytes, MatchKey]:
+        """The match keys of a record under one mapping, by their keyed hashes."""
+        return {self.hash_of(mapping.name, key): key for key in match.crm_keys(mapping, fields, crm_id)}
+
     def record_hashes(
         self, mappings: Iterable[BoundMapping], fields: Mapping[str, Json], crm_id: CrmId
     ) -> Sequence[bytes]:
         """The keyed hashes under which a record can be matched."""
-        return [self.hash_of(m.name, key) for m in mappings for key in match.crm_keys(m, fields, crm_id)]
+        return [hash_ for mapping in mappings for hash_ in self.hashed_keys(mapping, fields, crm_id)]
 
     def resemblance(self, mapping: str | None, sent: Base, record: Record, sent_at: datetime) -> Resemblance:
         """How like a record is to a create that was sent at `sent_at` of our clock."""

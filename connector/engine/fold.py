@@ -97,6 +97,7 @@ class Folder:
             await work.mark(db, self.context.name, marks, now)
 
     def _tell_pages(self, name: str, hints: Sequence[Hint], now: datetime) -> None:
+        """What events tell of records that pages are the first to meet."""
         gone = [hint.crm_id for hint in hints if hint.kind in (HintKind.DELETED, HintKind.MERGED)]
         self.context.newcomers.take(name, [hint.crm_id for hint in hints])
         self.context.newcomers.lose(name, gone, now)

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from connector.core import match
-from connector.core.line import BoundMapping
-from connector.core.match import MatchKey
 from connector.core.model import CrmId, Lane, Link, LinkId, LinkState, Record, Side
 from connector.engine.case import RecordKeys
 from connector.engine.context import Context
@@ -100,11 +97,9 @@ def record_keys(
     """The match keys of a page's new and changed records. A second e-mail changes no line, but the record's version."""
     mappings = [m for m in context.rules.of_object(name) if m.match and m.hears]
     changed = [r for r in records if r.id not in known or known[r.id].version != r.version]
-    return {r.id: {m.name: _hashed(context, m, r) for m in mappings} for r in changed} if mappings else {}
-
-
-def _hashed(context: Context, mapping: BoundMapping, record: Record) -> Mapping[bytes, MatchKey]:
-    return {context.hash_of(mapping.name, key): key for key in match.crm_keys(mapping, record.fields, record.id)}
+    if not mappings:
+        return {}
+    return {r.id: {m.name: context.hashed_keys(m, r.fields, r.id) for m in mappings} for r in changed}
 
 
 def _hashes(keys: Mapping[CrmId, RecordKeys]) -> Mapping[CrmId, Sequence[bytes]]:
