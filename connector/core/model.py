@@ -134,6 +134,13 @@ class Pair(NamedTuple):
 Base = Mapping[str, Pair]
 
 
+class Undo(NamedTuple):
+    """A column that `deletes.set` wrote: what it held before, and what it held then."""
+
+    was: str | None
+    wrote: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Sent:
     """The last write of one line, in the CRM's spelling: what was read before, and what was stored."""
@@ -154,7 +161,8 @@ class Link:
     state: LinkState
     origin: Side
     base: Base = field(default_factory=dict)
-    restore: Mapping[str, str | None] = field(default_factory=dict)
+    restore: Mapping[str, Undo] = field(default_factory=dict)
+    """Of a row whose record was deleted, by column."""
     committed_at: datetime | None = None
     version: str | None = None
     held: bool = False
@@ -170,6 +178,13 @@ class Link:
     def half(self) -> bool:
         """True while only one side is known."""
         return self.app_key is None or self.crm_id is None
+
+    @property
+    def widow(self) -> Side | None:
+        """Of a tombstone: the side that lives on, free for another to be paired with."""
+        if not self.state.tombstone or self.died is None:
+            return None
+        return Side.CRM if self.died is Side.APP else Side.APP
 
 
 @dataclass(slots=True)

@@ -104,6 +104,8 @@ class Metadata:
     """object → key of its identity field, where it has one."""
     me: str | None = None
     """Id of the user whose credentials are in use."""
+    needs: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    """object → fields by key; of each group a new record needs one."""
 
 
 @dataclass(frozen=True, slots=True)

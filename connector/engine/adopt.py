@@ -45,6 +45,7 @@ async def adopt(observer: Observer, cases: Sequence[tuple[Case, str]]) -> None:
             app_key=half.app_key or AppKey(key),
             crm_id=half.crm_id or CrmId(key),
             base=_agreed_before(case, key),
+            restore=next((one.restore for one in case.candidates if one.key == key), {}),
         )
     wanted = [case for case, _ in cases if case.adopted is Side.CRM]
     await observer.read_crm(wanted, {}, None)

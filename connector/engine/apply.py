@@ -14,6 +14,7 @@ from connector.core.model import (
     AppKey,
     CrmId,
     Lane,
+    Link,
     LinkId,
     Record,
     Side,
@@ -90,7 +91,7 @@ class Applier:
                 result.plan, result.again = None, True
         pairs = [r for r in batch.results if r.plan is not None and r.case.link.crm_id and r.case.link.app_key]
         joining = [r for r in pairs if None in (known[r.case.link.id].app_key, known[r.case.link.id].crm_id)]
-        await self._refuse_taken(db, joining)
+        await self._refuse_taken(db, batch, joining)
 
     async def _locked(self, db: Connection, ids: Sequence[LinkId]) -> Mapping[LinkId, Held]:
         if not ids:
@@ -101,14 +102,14 @@ class Applier:
         )
         return {LinkId(number): Held(*held) for number, *held in rows}
 
-    async def _refuse_taken(self, db: Connection, joining: Sequence[Result]) -> None:
+    async def _refuse_taken(self, db: Connection, batch: Batch, joining: Sequence[Result]) -> None:
         for name, group in grouped(joining, lambda r: r.case.link.object).items():
             found = await links.by_crm(
                 db, self.context.name, name, [r.case.link.crm_id for r in group if r.case.link.crm_id]
             )
             for result in group:
                 other = found.get(CrmId(str(result.case.link.crm_id)))
-                if other is not None and other.id != result.case.link.id and other.app_key is not None:
+                if other is not None and other.app_key is not None and _lives(other, Side.CRM, result, batch):
                     result.plan, result.again = None, True
         for name, group in grouped(joining, lambda r: str(r.case.link.mapping)).items():
             rows = await links.by_app(
@@ -116,7 +117,7 @@ class Applier:
             )
             for result in group:
                 mine = rows.get(AppKey(str(result.case.link.app_key)))
-                if mine is not None and mine.id != result.case.link.id and mine.crm_id is not None:
+                if mine is not None and mine.crm_id is not None and _lives(mine, Side.APP, result, batch):
                     result.plan, result.again = None, True
 
     async def _save_links(self, db: Connection, batch: Batch) -> None:
@@ -324,3 +325,10 @@ class Applier:
                 observe = metrics.sync_seconds.labels(label, direction).observe
                 for each in seconds:
                     observe(each)
+
+
+def _lives(other: Link, side: Side, result: Result, batch: Batch) -> bool:
+    """False for the link itself, and for a tombstone whose half of this side may be taken."""
+    if other.id == result.case.link.id:
+        return False
+    return other.widow is not side or other.id in batch.held

@@ -13,7 +13,7 @@ from itertools import product
 from connector.core import match
 from connector.core.line import BoundMapping, Refs, UnresolvedError
 from connector.core.match import MatchKey
-from connector.core.model import AppKey, CrmId, Record, Row, Side
+from connector.core.model import AppKey, CrmId, Link, Record, Row, Side
 from connector.core.plan import Candidate
 from connector.engine.case import Case
 from connector.engine.context import Context
@@ -83,23 +83,30 @@ async def _rows_for_records(context: Context, db: Connection, cases: Sequence[Ca
 async def _rows_for_mapping(
     context: Context, db: Connection, mapping: BoundMapping, group: Sequence[Case], refs: Refs
 ) -> None:
-    by_hash, linked = await _rows_by_hash(context, db, mapping, group, refs)
+    by_hash, owners = await _rows_by_hash(context, db, mapping, group, refs)
     for case in group:
         keys = sorted({key for hash_ in case.hashes for key in by_hash.get(hash_, ())})
-        case.candidates = tuple(Candidate(key, key in linked) for key in keys)
+        case.candidates = tuple(_row_candidate(key, owners.get(key)) for key in keys)
+
+
+def _row_candidate(key: AppKey, owner: Link | None) -> Candidate:
+    return Candidate(key, _is_linked(owner), owner.restore if owner is not None else {})
+
+
+def _is_linked(owner: Link | None) -> bool:
+    return owner is not None and owner.crm_id is not None and owner.widow is not Side.APP
 
 
 async def _rows_by_hash(
     context: Context, db: Connection, mapping: BoundMapping, group: Sequence[Case], refs: Refs
-) -> tuple[Mapping[bytes, set[AppKey]], frozenset[AppKey]]:
-    """The rows that have one of the cases' keys, by hash; and which of them are linked."""
+) -> tuple[Mapping[bytes, set[AppKey]], Mapping[AppKey, Link]]:
+    """The rows that have one of the cases' keys, by hash; and the links that some of them have."""
     rows = await _search(db, mapping, group, refs)
     by_hash: dict[bytes, set[AppKey]] = defaultdict(set)
     for row in rows.values():
         for key in _app_keys(mapping, row, refs):
             by_hash[context.hash_of(mapping.name, key)].add(row.key)
-    owners = await links.by_app(db, context.name, mapping.name, sorted(rows)) if rows else {}
-    return by_hash, frozenset(key for key, owner in owners.items() if owner.crm_id is not None)
+    return by_hash, await links.by_app(db, context.name, mapping.name, sorted(rows)) if rows else {}
 
 
 async def _find_peers(context: Context, db: Connection, cases: Sequence[Case], refs: Refs) -> None:
@@ -117,10 +124,10 @@ async def _find_peers(context: Context, db: Connection, cases: Sequence[Case], r
         mapping = group[0].mapping
         if mapping is not None:
             theirs = _take_keys(context, group, refs)
-            by_hash, linked_rows = await _rows_by_hash(context, db, mapping, group, refs)
+            by_hash, owners = await _rows_by_hash(context, db, mapping, group, refs)
             for case, hashes in zip(group, theirs, strict=True):
                 rows = {key for hash_ in hashes for key in by_hash.get(hash_, ())}
-                case.peers = any(key not in linked_rows and key != case.link.app_key for key in rows)
+                case.peers = any(not _is_linked(owners.get(key)) and key != case.link.app_key for key in rows)
 
 
 def _take_keys(context: Context, group: Sequence[Case], refs: Refs) -> list[set[bytes]]:

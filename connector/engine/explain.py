@@ -14,7 +14,7 @@ import asyncpg
 from connector.core.errors import ConnectorError
 from connector.core.line import BoundMapping, Line
 from connector.core.merge import Decision
-from connector.core.model import ABSENT, AppKey, Clocks, CrmId, Lane, Link, LinkId, LinkState, Record, Side
+from connector.core.model import ABSENT, AppKey, Clocks, CrmId, Lane, Link, LinkId, LinkState, NotVisible, Record, Side
 from connector.core.plan import Kin, Plan, Step
 from connector.engine.case import Case
 from connector.engine.context import Context
@@ -78,6 +78,8 @@ class Explainer:
         link = revived(found.link) if paired_again else found.link
         case = Case(_item(found), link, self.context.rules, self.context.clock.now())
         await self.reconciler.observer.complete([case], {}, None)
+        if found.known is None and isinstance(case.crm, NotVisible):
+            raise ConnectorError(f"the CRM shows no {link.object} {link.crm_id}")
         case.mapping = case.mapping or mapping_of(self.context, args)
         await self.reconciler.observer.situations([case])
         ((case, planned),) = await self.reconciler.foresee([case])
@@ -130,6 +132,8 @@ class Explainer:
             yield f"nothing is sent: {blocked_send(self.context, case)}"
         elif planned.step in (Step.WAIT, Step.PARK) or planned.state is LinkState.EXCLUDED:
             yield f"{planned.step.value if planned.step is not Step.DONE else 'excluded'}: {planned.cause}"
+        if planned.cause in ("ambiguous", "duplicate"):
+            yield from _candidates(case)
         for parent in planned.parents:
             yield f"waits for {parent.mapping} {parent.key} ({'row' if parent.side is Side.APP else 'CRM id'})"
         if found.standing is not None and found.standing.state in ("parked", "braked", "retry"):
@@ -172,6 +176,13 @@ def revived(link: Link) -> Link:
         return link
     state = LinkState.OPEN if link.half else LinkState.LINKED
     return replace(link, state=state, base={} if link.state.tombstone else link.base)
+
+
+def _candidates(case: Case) -> Iterable[str]:
+    """Whom a half could be paired with, or is taken for, by its match keys."""
+    other = case.link.object if case.link.app_key is not None else "row"
+    for one in case.situation.candidates if case.situation is not None else ():
+        yield f"{other} {one.key} has an equal match key" + (" and belongs to another pair" if one.linked else "")
 
 
 def _item(found: Found) -> Item:

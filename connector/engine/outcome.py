@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from connector.core.line import BoundMapping
 from connector.core.merge import Decision, Verdict
-from connector.core.model import ABSENT, Base, Json, Link, LinkState, Pair, Record, Row, Sent
+from connector.core.model import ABSENT, Base, Json, Link, LinkState, Pair, Record, Row, Sent, Undo
 from connector.core.plan import InsertRow, Plan, Step
 from connector.core.refused import attempts
 from connector.engine.result import Result
@@ -94,11 +94,12 @@ def constant_base(mapping: BoundMapping, crm: object) -> Base:
     return {line.name: Pair(line.converter.read_app({}), crm, line.rule) for line, crm in found if crm is not ABSENT}
 
 
-def _restorable(result: Result) -> Mapping[str, str | None]:
+def _restorable(result: Result) -> Mapping[str, Undo]:
     """What `deletes.set` wrote, as the row spells it: it is compared with the row when the record lives again."""
     wrote = result.plan.restore if result.plan is not None else {}
-    held = result.row.columns if result.row is not None else wrote
-    return {column: held.get(column) for column in wrote}
+    before = result.case.row.columns if result.case.row is not None else {}
+    after = result.row.columns if result.row is not None else wrote
+    return {column: Undo(before.get(column), after.get(column)) for column in wrote}
 
 
 def _still_sent(result: Result, base: Base) -> Mapping[str, Sent]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import asyncpg
 from pydantic_core import from_json
 
-from connector.core.model import AppKey, Base, CrmId, Json, Link, LinkId, LinkState, Pair, Sent, Side
+from connector.core.model import AppKey, Base, CrmId, Json, Link, LinkId, LinkState, Pair, Sent, Side, Undo
 from connector.store.db import Connection
 from connector.store.notes import dump
 
@@ -47,7 +47,7 @@ def link_of(row: asyncpg.Record) -> Link:
         state=LinkState(row["state"]),
         origin=Side(row["origin"]),
         base=base_of(row["base"]),
-        restore=from_json(row["restore"]) if row["restore"] != "{}" else {},
+        restore=_restore_of(row["restore"]) if row["restore"] != "{}" else {},
         committed_at=row["committed_at"],
         version=row["version"],
         held=row["held"] != "{}",
@@ -56,6 +56,10 @@ def link_of(row: asyncpg.Record) -> Link:
         sent=_sent_of(row["sent"]) if row["sent"] != "{}" else {},
         refused=from_json(row["refused"]) if row["refused"] != "{}" else {},
     )
+
+
+def _restore_of(text: str) -> Mapping[str, Undo]:
+    return {column: Undo._make(undo) for column, undo in from_json(text).items()}
 
 
 def _sent_of(text: str) -> Mapping[str, Sent]:

@@ -48,9 +48,10 @@ async def remove(db: Connection, connection: str, name: str, ids: Sequence[CrmId
 async def find(
     db: Connection, connection: str, name: str, hashes: Sequence[bytes]
 ) -> Mapping[bytes, Sequence[tuple[CrmId, bool]]]:
-    """Records by key: (CRM id, belongs to a row already)."""
+    """Records by key: (CRM id, belongs to a row that lives)."""
     rows = await db.fetch(
-        """select k.hash, k.crm_id, coalesce(l.app_key is not null, false) as linked
+        """select k.hash, k.crm_id, l.app_key is not null
+               and not (l.state in ('deleted', 'unlinked') and l.died is not distinct from 'app') as linked
            from connector.match_key k
            left join connector.link l on l.connection = k.connection and l.object = k.object and l.crm_id = k.crm_id
              and not l.released

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
@@ -20,6 +19,7 @@ import asyncpg
 
 from connector.postgres.cluster import EmbeddedCluster
 from tests.bench import cpu
+from tests.ports import free_port
 
 TABLES = """
 create schema app;
@@ -145,13 +145,6 @@ class Stage:
         """The daemon's peak resident memory in MiB."""
         status = Path(f"/proc/{self.daemon.pid}/status").read_text(encoding="ascii")
         return int(status.split("VmHWM:")[1].split()[0]) / 1024
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +17,8 @@ from typing import Any
 import aiohttp
 import asyncpg
 import pytest
+
+from tests.ports import free_port
 
 PATIENCE = 60.0
 PERSONS = 14
@@ -115,13 +115,6 @@ async def until(condition: Callable[[], Awaitable[Any]]) -> Any:
         assert time.monotonic() < end, "the condition never came true"
         await asyncio.sleep(0.05)
     return found
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

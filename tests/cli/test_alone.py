@@ -14,7 +14,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.cli.conftest import MAPPINGS, PATIENCE, PERSONS, Demo, Sides, connector, free_port, until
+from tests.cli.conftest import MAPPINGS, PATIENCE, PERSONS, Demo, Sides, connector, until
+from tests.ports import free_port
 
 
 @pytest.fixture

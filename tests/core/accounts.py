@@ -79,6 +79,7 @@ METADATA = Metadata(
     pipelines={"1": "Sales", "2": "Renewals"},
     stages=(Stage("1", "Lead in", "1"), Stage("2", "Demo scheduled", "1"), Stage("3", "Upcoming", "2")),
     users=(User("1", "Ana", "ana@acme.test"), User("2", "Ben", "ben@acme.test")),
+    needs={"note": (("content",), ("person_id", "org_id"))},
 )
 
 

@@ -25,6 +25,7 @@ from connector.core.model import (
     Record,
     Row,
     Side,
+    Undo,
 )
 from connector.core.plan import Candidate, Kin, Readiness, Situation
 from tests.core.people import COLUMNS, CRM_ID, KEY, METADATA, NOW, REFS, mapping
@@ -157,7 +158,7 @@ def situations(draw: st.DrawFn) -> Situation:
     app_key, crm_id = draw(st.sampled_from([(KEY, CRM_ID), (KEY, None), (None, CRM_ID)]))
     link = Link(
         LinkId(1), "person", "person", app_key, crm_id, draw(st.sampled_from(list(LinkState))),
-        draw(st.sampled_from(list(Side))), draw(_base(bound)), restore={"owner": "gone"},
+        draw(st.sampled_from(list(Side))), draw(_base(bound)), restore={"owner": Undo("ann", "gone")},
     )  # fmt: skip
     found = st.builds(Candidate, st.sampled_from(["7", "8"]), st.booleans())
     return Situation(

@@ -8,7 +8,7 @@ from hypothesis import given
 
 from connector.core.mapping import Direction
 from connector.core.merge import Verdict
-from connector.core.model import Gone, LinkState, NotVisible, Pair, Record, Row, Side
+from connector.core.model import Gone, LinkState, NotVisible, Pair, Record, Row, Side, Undo
 from connector.core.plan import (
     CreateRecord,
     DeleteRecord,
@@ -36,7 +36,8 @@ def applied(s: Situation, done: Plan) -> Situation:
         crm = replace(crm, fields={**crm.fields, **done.record.fields})
     row = None if isinstance(done.row, DeleteRow) else row
     crm = Gone("is_deleted") if isinstance(done.record, DeleteRecord) else crm
-    link = replace(s.link, state=done.state, base=_base(s, done, row, crm), restore=done.restore)
+    restore = {name: Undo(None, value) for name, value in done.restore.items()}
+    link = replace(s.link, state=done.state, base=_base(s, done, row, crm), restore=restore)
     rekeyed = isinstance(done.record, UpdateRecord) and done.record.rekey
     return replace(s, row=row, crm=crm, link=link, kin=None if rekeyed else s.kin)
 

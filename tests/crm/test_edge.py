@@ -29,6 +29,7 @@ from connector.crm.clock import Clock
 from connector.crm.http import Http, NoAnswerError, Timeouts
 from connector.crm.pipedrive.adapter import PipedriveCRM
 from connector.ports import Create, Delete, Done, Failed, Operation, Outcome, Unknown, Update
+from tests.ports import free_port
 
 SECRET = "0123456789abcdef0123456789abcdef01234567"
 VALUE = "ada-canary@example.test"
@@ -240,10 +241,7 @@ async def test_a_change_on_a_connection_that_is_cut_leaves_once(method: str, tim
 @pytest.fixture
 def closed_port() -> int:
     """A port on which nobody listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
+    return free_port()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import asyncpg
 
-from tests.engine.rig import free_port
+from tests.ports import free_port
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]

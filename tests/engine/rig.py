@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -27,6 +26,7 @@ from connector.sandbox.company import Clock as SandboxClock
 from connector.sandbox.server import Sandbox, Settings, running
 from connector.service.server import Address
 from connector.store import connections, report
+from tests.ports import free_port
 
 T = TypeVar("T")
 PATIENCE = 20.0
@@ -224,13 +224,6 @@ class Rig:
         """Makes a person in the CRM."""
         made: dict[str, Any] = await self.crm("POST", "/api/v2/persons", fields)
         return made
-
-
-def free_port() -> int:
-    """A port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager

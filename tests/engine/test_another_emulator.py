@@ -13,9 +13,10 @@ import pytest
 
 from connector.engine.hooks import Hooks
 from connector.sandbox.server import Sandbox
-from tests.engine.rig import CONNECTION, FastClock, Rig, free_port
+from tests.engine.rig import CONNECTION, FastClock, Rig
 from tests.engine.stranger import STAGES, TOKEN, Stranger, stranger
 from tests.engine.test_activities import CALL, FILES, PEOPLE, TABLES
+from tests.ports import free_port
 
 
 @asynccontextmanager

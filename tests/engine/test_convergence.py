@@ -26,7 +26,8 @@ from connector.service.server import Address
 from connector.store import brakes, report
 from tests.engine.business import FILES, MAPPINGS, TABLES, Business
 from tests.engine.mortal import Life, MortalDaemon
-from tests.engine.rig import RequestFailedError, Rig, free_port, rig
+from tests.engine.rig import RequestFailedError, Rig, rig
+from tests.ports import free_port
 
 SPEED = 60.0
 CUT = """select pg_terminate_backend(pid) from pg_stat_activity

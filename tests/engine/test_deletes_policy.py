@@ -109,7 +109,53 @@ async def test_what_somebody_else_wrote_stays_when_a_record_is_restored(database
         await world.control("POST", f"restore/persons/{person}")
         await world.idle()
         (row,) = await _rows(world)
-        assert row["archived_at"].year == 2020
+        assert (row["archived_at"].year, row["state"]) == (2020, "active")
+        assert await world.db.fetchval("select count(*) from connector.work") == 0
+
+
+@HEARING
+async def test_a_record_made_again_takes_the_row_of_the_deleted_one(
+    database: str, tmp_path: Path, *, webhooks: bool
+) -> None:
+    """The row whose record died is nobody's: a new record with its e-mail is paired with it, and the mark is taken back.
+
+    Fails when tombstones count as linked: the record is parked as a duplicate for good.
+    """
+    files = {"contact.yaml": _contact("deletes: {receive: {set: {archived_at: now, state: gone}}}")}
+    async with rig(database, tmp_path / "set", files, TABLES, webhooks=webhooks) as world:
+        person = await _pair(world)
+        await world.crm("DELETE", f"/api/v2/persons/{person}")
+        await _rest(world)
+        again = await world.person(name="Ada", emails=[{"value": "ADA@x.test", "primary": True}])
+        await _rest(world)
+        (row,) = await _rows(world)
+        assert (row["archived_at"], row["state"]) == (None, "active")
+        await world.crm("PATCH", f"/api/v2/persons/{again['id']}", {"name": "Ada Byron"})
+        await _rest(world)
+        assert [row["name"] for row in await _rows(world)] == ["Ada Byron"]
+        assert await world.db.fetchval("select count(*) from connector.work") == 0
+
+
+@HEARING
+@pytest.mark.parametrize("policy", ["unlink", "none"])
+async def test_a_row_made_again_takes_the_record_of_the_deleted_one(
+    database: str, tmp_path: Path, policy: str, *, webhooks: bool
+) -> None:
+    """The record whose row died is nobody's: a new row with its e-mail is paired with it, nothing is doubled.
+
+    Fails when tombstones count as linked: the row is parked as a duplicate for good.
+    """
+    files = {"contact.yaml": _contact(f"deletes: {{send: {policy}}}")}
+    async with rig(database, tmp_path / "set", files, TABLES, webhooks=webhooks) as world:
+        await _pair(world)
+        await world.db.execute("delete from app.contacts")
+        await _rest(world)
+        await world.db.execute("insert into app.contacts (email, name) values ('ada@x.test', 'Ada')")
+        await _rest(world)
+        await world.db.execute("update app.contacts set name = 'Ada Byron'")
+        await _rest(world)
+        assert await _people(world) == ["Ada Byron"]
+        assert await world.db.fetchval("select count(*) from connector.work") == 0
 
 
 @pytest.mark.parametrize("policy", ["unlink", "none"])

@@ -19,7 +19,8 @@ import asyncpg
 
 from connector.store import brakes, report
 from tests.engine.business import FILES, MAPPINGS, TABLES, Business
-from tests.engine.rig import CONNECTION, Rig, free_port, rig
+from tests.engine.rig import CONNECTION, Rig, rig
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARE = 0.05

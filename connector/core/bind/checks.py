@@ -9,7 +9,7 @@ from connector.core.bind.lines import Joined
 from connector.core.bind.names import pin_word, unknown_choice
 from connector.core.bind.scope import Scope
 from connector.core.convert import columns
-from connector.core.line import HeldError
+from connector.core.line import HeldError, Line
 from connector.core.mapping import Direction, MappingSpec, Template
 from connector.core.schema import FieldType
 from connector.core.spelling import meant
@@ -102,6 +102,15 @@ def _check_word(scope: Scope, line: Joined, word: str) -> None:
         scope.wrong(
             f"column {column.name!r} ({column.type}) cannot hold {word!r}{advice}", f"{line.path}.values.{word}"
         )
+
+
+def check_needs(scope: Scope, sent: Iterable[Joined | Line]) -> None:
+    """Notes that none of the lines that are sent holds what a new record cannot do without."""
+    known = {field.key for line in sent for field in line.fields}
+    for group in scope.metadata.needs.get(scope.spec.object, ()) if scope.spec.direction.sends else ():
+        if not known.intersection(group):
+            names = " or ".join(map(repr, group))
+            scope.warn(f"the CRM takes no new {scope.spec.object} without {names}, and no line sends it", "fields")
 
 
 def check_targets(scope: Scope, lines: Iterable[Joined]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from connector.core.bind.alone import alone
-from connector.core.bind.checks import check_line, check_targets
+from connector.core.bind.checks import check_line, check_needs, check_targets
 from connector.core.bind.cycles import deadlocks, defer
 from connector.core.bind.lines import Joined, join
 from connector.core.bind.overlap import kinds, overlaps
@@ -96,9 +96,8 @@ def _bind(scope: Scope, tables: Tables, brake: BrakeSpec) -> BoundMapping | None
         name = f"{scope.spec.schema}.{scope.spec.table}"
         scope.wrong(f"there is no table {name}{meant(name, ('.'.join(each) for each in tables))}", "table")
     if scope.fields is None:
-        scope.wrong(
-            f"the CRM has no object {scope.spec.object!r}{meant(scope.spec.object, scope.metadata.fields)}", "object"
-        )
+        near = meant(scope.spec.object, scope.metadata.fields)
+        scope.wrong(f"{scope.spec.object!r} is no object that can be mapped{near}", "object")
     lines = _lines(scope)
     check_targets(scope, lines)
     check_object(scope)
@@ -107,6 +106,7 @@ def _bind(scope: Scope, tables: Tables, brake: BrakeSpec) -> BoundMapping | None
     fixed, match = constants(scope, lines), match_lines(scope, lines)
     if scope.table is None or not scope.sound:
         return None
+    check_needs(scope, [*(line for line in lines if line.direction.sends), *fixed])
     used = tuple(line for each in lines if each.direction is not Direction.NONE if (line := each.line(scope)))
     spec = replace(scope.spec, only_receive=filters(scope))
     made = _mapping(spec, scope.table, used, fixed, match, brake=brake)

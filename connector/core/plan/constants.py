@@ -6,6 +6,7 @@ from datetime import datetime
 
 from connector.core.convert.columns import spelled
 from connector.core.mapping import Keyword, SetValue
+from connector.core.model import Link, Row
 
 
 def constant(value: SetValue, now: datetime) -> str | None:
@@ -17,6 +18,6 @@ def constant(value: SetValue, now: datetime) -> str | None:
     return spelled(value)
 
 
-def same_constant(held: str | None, written: str | None) -> bool:
-    """True when a column still holds what `set` wrote."""
-    return held is not None and (held == written)
+def cleared(link: Link, row: Row) -> dict[str, str | None]:
+    """Takes back what `deletes.set` wrote into a row, where it still holds that."""
+    return {name: undo.was for name, undo in link.restore.items() if row.columns.get(name) == undo.wrote}

@@ -11,7 +11,7 @@ from connector.core.mapping import Condition, DeletePolicy, OnLeave
 from connector.core.merge import Decision, Grounds, Inputs, Reason, Verdict, after_the_fact
 from connector.core.model import Gone, Json, Link, LinkState, Moved, NotVisible, Record, Row, Side
 from connector.core.plan.actions import DeleteRecord, DeleteRow, Plan, Step, UpdateRecord, UpdateRow, park, wait
-from connector.core.plan.constants import constant
+from connector.core.plan.constants import cleared, constant
 from connector.core.plan.filters import record_fails, side_that_left
 from connector.core.plan.lines import decide_lines
 from connector.core.plan.siblings import bequest, row_taker
@@ -112,7 +112,7 @@ def _told_later(s: Situation, d: Decision) -> Decision:
 
 
 def _write(s: Situation, decisions: tuple[Decision, ...], row: Row, record: Record) -> Plan:
-    columns: dict[str, str | None] = {}
+    columns = cleared(s.link, row)
     fields: dict[str, Json] = {}
     now_held = dict(record.fields)
     for d in decisions:

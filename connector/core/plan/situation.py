@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from connector.core.line import BoundMapping, Refs
 from connector.core.merge import Parent
-from connector.core.model import Clocks, Json, Link, LinkId, Observed, Row
+from connector.core.model import Clocks, Json, Link, LinkId, Observed, Row, Undo
 from connector.core.schema import Metadata
 
 
@@ -25,10 +25,15 @@ class Kin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A record or row of the other side with an equal match key. `linked`: it already belongs to another link."""
+    """A record or row of the other side with an equal match key.
+
+    `linked`: it belongs to another link, both of whose sides live. `restore`: of a row whose record was deleted, what
+    `deletes.receive` wrote into it.
+    """
 
     key: str
     linked: bool
+    restore: Mapping[str, Undo] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

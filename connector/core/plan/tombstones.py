@@ -7,7 +7,7 @@ from dataclasses import replace
 from connector.core.mapping import DeletePolicy
 from connector.core.model import LinkState, Moved, Record, Side
 from connector.core.plan.actions import InsertRow, Plan, Step, UpdateRow
-from connector.core.plan.constants import same_constant
+from connector.core.plan.constants import cleared
 from connector.core.plan.filters import record_kept_out, side_that_left
 from connector.core.plan.halves import insert
 from connector.core.plan.situation import Situation
@@ -46,8 +46,8 @@ def _alive_again(s: Situation, record: Record) -> Plan | None:
         return _insert_again(s, record) if record_kept_out(s, record) is None else None
     if side_that_left(s, s.row, record) is not None:
         return None
-    kept = {c: None for c, value in s.link.restore.items() if same_constant(s.row.columns.get(c), value)}
-    return Plan(Step.APPLY, "alive_again", LinkState.LINKED, row=UpdateRow(kept) if kept else None)
+    columns = cleared(s.link, s.row)
+    return Plan(Step.APPLY, "alive_again", LinkState.LINKED, row=UpdateRow(columns) if columns else None)
 
 
 def _insert_again(s: Situation, record: Record) -> Plan:

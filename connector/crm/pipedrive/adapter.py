@@ -126,6 +126,7 @@ class PipedriveCRM:
             users=tuple(fields.user(row) for row in users),
             identity=dict(self._identity),
             me=str(me["id"]) if "id" in me else None,
+            needs={name: kind.needs for name, kind in KINDS.items()},
         )
 
     def recall(self, metadata: Metadata, /) -> None:

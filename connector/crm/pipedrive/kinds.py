@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from connector.crm.errors import GONE
 from connector.ports import Capabilities, Prices
+
+Groups: TypeAlias = tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class Kind:
     identity: Endpoint | None = None
     lists_deleted: bool = False
     history: Endpoint | None = None
+    needs: Groups = ()
+    """Field keys; of each group a new record needs one."""
 
     @property
     def v1(self) -> bool:
@@ -71,7 +75,9 @@ class Kind:
         )
 
 
-def _v2(name: str, path: str, *more: Endpoint, fields: str, bare: bool = False, lists_deleted: bool = False) -> Kind:
+def _v2(
+    name: str, path: str, *more: Endpoint, fields: str, needs: Groups, bare: bool = False, lists_deleted: bool = False
+) -> Kind:
     """`bare`: without identity field and changelog."""
     return Kind(
         name,
@@ -83,14 +89,16 @@ def _v2(name: str, path: str, *more: Endpoint, fields: str, bare: bool = False, 
         fields=Endpoint("GET", "v2", fields, 10),
         identity=None if bare else Endpoint("POST", "v2", fields, 5),
         lists_deleted=lists_deleted,
+        needs=needs,
         history=None if bare else Endpoint("GET", "v1", f"{path}/{{id}}/changelog", 20),
     )
 
 
-PERSON: Final = _v2("person", "persons", fields="personFields")
-ORGANIZATION: Final = _v2("organization", "organizations", fields="organizationFields")
-DEAL: Final = _v2("deal", "deals", Endpoint("GET", "v2", "deals/archived", 20), fields="dealFields", lists_deleted=True)
-ACTIVITY: Final = _v2("activity", "activities", fields="activityFields", bare=True)
+PERSON: Final = _v2("person", "persons", fields="personFields", needs=(("name", "first_name", "last_name"),))
+ORGANIZATION: Final = _v2("organization", "organizations", fields="organizationFields", needs=(("name",),))
+ARCHIVED: Final = Endpoint("GET", "v2", "deals/archived", 20)
+DEAL: Final = _v2("deal", "deals", ARCHIVED, fields="dealFields", needs=(("title",),), lists_deleted=True)
+ACTIVITY: Final = _v2("activity", "activities", fields="activityFields", needs=(), bare=True)
 NOTE: Final = Kind(
     "note",
     single=Endpoint("GET", "v1", "notes/{id}", 2),
@@ -98,6 +106,7 @@ NOTE: Final = Kind(
     update=Endpoint("PUT", "v1", "notes/{id}", 10),
     delete=Endpoint("DELETE", "v1", "notes/{id}", 6),
     lists=(Endpoint("GET", "v1", "notes", 20),),
+    needs=(("content",), ("person_id", "org_id", "deal_id", "lead_id")),
 )
 KINDS: Final = {kind.name: kind for kind in (PERSON, ORGANIZATION, DEAL, ACTIVITY, NOTE)}
 
