@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint bench kill convergence simulate fmt lock
+.PHONY: help setup run test check lint bench kill simulate fmt lock
 SHELL := /bin/bash
 
 VENV  := .venv
@@ -38,13 +38,8 @@ bench: setup  ## benchmark table and JSON
 kill: setup  ## kill -9 at 50 random moments during 2,000 changes with 5 % API faults; prints its figures
 	KILL_FULL=1 $(BIN)/pytest -q -s tests/kill
 
-convergence: setup  ## edits, deaths and faults at random for HOURS=1; prints the seed of what fails
-	@end=$$(( $$(date +%s) + $(or $(HOURS),1) * 3600 )); first=$$(date +%s); while [ $$(date +%s) -lt $$end ]; do \
-	  CONVERGENCE_FIRST=$$first CONVERGENCE_EXAMPLES=50 $(BIN)/pytest -q -x tests/engine/test_convergence.py || exit 1; \
-	  first=$$(( first + 50 )); done
-
-simulate: setup  ## the engine in simulated time: SEEDS=5000, or SEEDS=900001-900020; what breaks is told with its shortest story
-	$(BIN)/python -m tests.simulation $(or $(SEEDS),1000) --shrink
+simulate: setup  ## edits, deaths and faults in simulated time: SEEDS=5000, SEEDS=900001-900020 or HOURS=8; tells what breaks
+	$(BIN)/python -m tests.simulation $(if $(HOURS),--hours $(HOURS),$(or $(SEEDS),1000)) --shrink
 
 fmt: setup  ## formats the code and mends what the linter can mend
 	$(BIN)/ruff check --fix-only --quiet connector tests

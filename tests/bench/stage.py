@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,10 +91,15 @@ class Stage:
     sandbox_url: str
     daemon: asyncio.subprocess.Process
     sandbox: asyncio.subprocess.Process
+    people: Iterator[str]
+    """Tokens of the users but the one whose token the daemon has, again and again."""
 
     async def crm(self, method: str, path: str, body: Any = None, **params: Any) -> Any:
         """Calls the sandbox; the answer's data."""
-        async with self.http.request(method, self.sandbox_url + path, json=body, params=params) as response:
+        headers = {"x-api-token": next(self.people)}
+        async with self.http.request(
+            method, self.sandbox_url + path, json=body, params=params, headers=headers
+        ) as response:
             answer = await response.json()
             if response.status >= 400:
                 raise RuntimeError(f"{method} {path}: {response.status} {answer}")
@@ -167,7 +173,10 @@ async def stage(*, limits: str = "off", webhooks: bool = True, fetch_all: bool =
                 response.raise_for_status()
         daemon = await _daemon(home, cluster.dsn, said, webhooks=webhooks)
         stack.push_async_callback(_end, daemon)
-        made = Stage(db, spare, http, cluster.dsn, said["url"], daemon, sandbox)
+        async with http.get(f"{said['url']}/sandbox/tokens") as response:
+            users = [user["token"] for user in (await response.json())["data"]]
+        people = itertools.cycle([token for token in users if token != said["api_token"]])
+        made = Stage(db, spare, http, cluster.dsn, said["url"], daemon, sandbox, people)
         await _ready(made)
         if fetch_all:
             await made.ask("fetch_all", {"confirmed": True})

@@ -1,23 +1,49 @@
-"""The life of a simulated process: it ends at a chosen effect, and then nothing of it acts any more."""
+"""The life of a simulated process: it ends at a chosen effect, and then nothing of it acts any more.
+
+Death is a BaseException that every later call of that incarnation raises too; its database sessions and its connections
+to the CRM are cut. Whatever was under way may or may not have happened.
+"""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any
 
 import asyncpg
 
-from tests.engine import mortal
+UNMORTAL = frozenset({"close", "received", "compare", "capabilities", "budget", "link_url", "recall"})
+
+
+class Death(BaseException):
+    """The process is no more."""
 
 
 @dataclass(slots=True)
-class Life(mortal.Life):
-    """One incarnation of a process, and what its death cuts."""
+class Life:
+    """One incarnation of a process: so many effects are left (None: no end is set), and what its death cuts."""
 
+    left: int | None = None
+    dead: bool = False
     name: str = ""
     sessions: list[asyncpg.Connection] = field(default_factory=list)
     bury: list[Callable[[], None]] = field(default_factory=list)
+
+    def check(self) -> None:
+        """The dead do nothing."""
+        if self.dead:
+            raise Death
+
+    def spend(self) -> None:
+        """One effect; the last one kills."""
+        self.check()
+        if self.left is not None:
+            self.left -= 1
+            if self.left <= 0:
+                self.end()
+                raise Death
 
     def end(self) -> None:
         """Dies now: nothing of it acts any more, its connections are cut."""
@@ -29,3 +55,26 @@ class Life(mortal.Life):
 
 LIFE: ContextVar[Life | None] = ContextVar("life", default=None)
 """Whose code runs: None for people and for the CRM."""
+
+
+class MortalCRM:
+    """A CRM adapter that dies before or after a call."""
+
+    def __init__(self, crm: Any, life: Life) -> None:
+        self._crm, self._life = crm, life
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._crm, name)
+        if name in UNMORTAL or not inspect.iscoroutinefunction(found):
+            return found
+        return self._mortal(found)
+
+    def _mortal(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        async def called(*args: Any, **kwargs: Any) -> Any:
+            self._life.spend()
+            try:
+                return await call(*args, **kwargs)
+            finally:
+                self._life.spend()
+
+        return called

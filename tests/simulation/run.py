@@ -1,7 +1,8 @@
 """`python -m tests.simulation SEEDS`: plays stories, prints what breaks a law, with the shortest story that does.
 
-SEEDS is a number (that many, from 1 on), a seed range ``900001-900020`` or one seed ``17-17``. The order in which sets
-and dictionaries of text are walked is part of a story, so the command runs itself again with a fixed PYTHONHASHSEED.
+SEEDS is a number (that many, from 1 on), a seed range ``900001-900020`` or one seed ``17-17``; with ``--hours`` as many
+new ones as fit. The order in which sets and dictionaries of text are walked is part of a story, so the command runs
+itself again with a fixed PYTHONHASHSEED.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ def main() -> int:
     began = time.monotonic()
     bad: list[int] = []
     totals: dict[str, int] = {}
+    seeds = 0
     for verdict in _verdicts(given):
+        seeds += 1
         if verdict.told is None:
             bad.append(verdict.seed)
             print(f"\nseed {verdict.seed}: {verdict.complaint}\n{verdict.trace}", flush=True)
@@ -57,7 +60,6 @@ def main() -> int:
                 print(f"seed {verdict.seed}: digest {verdict.told.digest}", flush=True)
     if given.digest:
         return 1 if bad else 0
-    seeds = len(given.seeds)
     told = ", ".join(f"{n} {name}" for name, n in sorted(totals.items()))
     print(f"{seeds} seeds in {time.monotonic() - began:.0f} s: {told}; broken: {bad or 'none'}")
     return 1 if bad else 0
@@ -65,14 +67,19 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("seeds", type=_range, help="N, or FIRST-LAST")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("seeds", type=_range, nargs="?", help="N, or FIRST-LAST")
+    what.add_argument("--hours", type=float, help="new seeds for so long")
     parser.add_argument("--steps", type=_numbers, help="play only these steps of the one seed: 1,2,5")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--shrink", action="store_true", help="look for the shortest story that still breaks")
     parser.add_argument("--log", action="store_true", help="print the daemon's log")
     parser.add_argument("--digest", action="store_true", help="print what two tellings of a story must have in common")
     parser.add_argument("--verbose", action="store_true")
-    return parser.parse_args()
+    given = parser.parse_args()
+    given.until = time.time() + 3600 * given.hours if given.hours else None
+    given.seeds = given.seeds or range(int(time.time()), sys.maxsize)
+    return given
 
 
 def _range(text: str) -> range:
@@ -85,7 +92,7 @@ def _numbers(text: str) -> list[int]:
 
 
 def _verdicts(given: argparse.Namespace) -> Iterator[Verdict]:
-    if given.jobs <= 1 or len(given.seeds) == 1:
+    if given.jobs <= 1 or given.seeds[1:] == range(0):
         yield from _played(given.seeds, given)
         return
     context = multiprocessing.get_context("spawn")
@@ -117,6 +124,8 @@ def _played(seeds: Sequence[int], given: argparse.Namespace) -> Iterator[Verdict
     _silence(log=given.log)
     with theatre() as place:
         for seed in seeds:
+            if given.until is not None and time.time() > given.until:
+                return
             verdict = _play(place, seed, given.steps)
             if verdict.told is None and given.shrink:
                 verdict = _shrunk(place, verdict, given.steps or list(range(STEPS)))

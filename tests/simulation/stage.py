@@ -27,8 +27,7 @@ from connector.sandbox.company import Clock as SandboxClock
 from connector.sandbox.server import Sandbox, Settings
 from connector.service.server import Address
 from connector.store.db import Database
-from tests.engine.mortal import MortalCRM
-from tests.simulation.life import LIFE, Life
+from tests.simulation.life import LIFE, Life, MortalCRM
 from tests.simulation.turns import Databases, Turns, real, session_class
 from tests.simulation.wire import MemoryConnector, MemorySite, Net
 
