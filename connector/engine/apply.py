@@ -60,7 +60,7 @@ class Applier:
         """Commits the results of all groups; afterwards their match keys are free and metrics know of them."""
         results = [result for group in groups for result in group]
         try:
-            async with self.context.change() as db:
+            async with self.context.change(durable=False) as db:
                 batch = Batch(results, self.context.clock.now())
                 await self._commit(db, batch)
         finally:

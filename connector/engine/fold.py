@@ -53,7 +53,7 @@ class Folder:
         return any(folded)
 
     async def _changes(self) -> bool:
-        async with self.context.change() as db:
+        async with self.context.change(durable=False) as db:
             now = self.context.clock.now()
             folded = await notes.fold_changes(db, self.context.name, now, CHANGES)
             if folded.truncated:
@@ -61,7 +61,7 @@ class Folder:
         return folded.notes > 0
 
     async def _events(self) -> bool:
-        async with self.context.change() as db:
+        async with self.context.change(durable=False) as db:
             now = self.context.clock.now()
             events = await notes.take_events(db, self.context.name, EVENTS)
             if not events:

@@ -66,7 +66,7 @@ class Pages:
         keys = listed.keys = record_keys(self.context, name, records, known)
         items: Sequence[Item] = ()
         if keys or known or listed.elsewhere:
-            async with self.context.change(durable=bool(known or listed.elsewhere)) as db:
+            async with self.context.change(durable=False) as db:
                 await match_keys.replace(db, self.context.name, name, _hashes(keys))
                 ids = {crm_id: link.id for crm_id, link in known.items()}
                 ids |= await self._take_over(db, name, listed.elsewhere, lane)

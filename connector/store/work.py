@@ -16,7 +16,7 @@ from pydantic_core import from_json
 
 from connector.core.model import Lane, LinkId
 from connector.core.unseen import Told
-from connector.store.db import Connection, Fence
+from connector.store.db import LAZY, Connection, Fence
 from connector.store.notes import dump
 
 
@@ -109,8 +109,8 @@ async def mark(db: Connection, connection: str, marks: Iterable[Mark], now: date
     )
 
 
-_CLAIM = """
-with owned as materialized (select 1 from connector.lease where connection = $1 and epoch = $2 for key share)
+_CLAIM = f"""
+with owned as materialized (select {LAZY} from connector.lease where connection = $1 and epoch = $2 for key share)
 update connector.work w set claimed_by = $2, state = 'due'
 from (select link_id from connector.work
       where exists (select 1 from owned)
