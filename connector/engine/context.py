@@ -32,6 +32,8 @@ from connector.obs.metrics import Metrics
 from connector.ports import CRM, Capabilities
 from connector.store.db import Connection, Database, Fence
 
+IDENTITY_ROOM = 255
+"""Characters that a text field of a CRM surely holds."""
 HEARD_WITHIN = timedelta(days=1)
 """A subscription that a person made is believed in so long after its last delivery."""
 Tables = Mapping[tuple[str, str], Table]
@@ -235,8 +237,9 @@ class Context:
 
 
 def identity_text(mapping: str, key: str, intent: int) -> str:
-    """What the identity field of a record we create holds: our key and the intent."""
-    return f"{mapping}:{key}#{intent}"
+    """What the identity field of a record we create holds: our key, where there is room for it, and the intent."""
+    text = f"{mapping}:{key}#{intent}"
+    return text if len(text) <= IDENTITY_ROOM else f"#{intent}"
 
 
 def identity_row(text: str | None) -> tuple[str, AppKey] | None:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from connector.core.model import CrmId, Lane, Link, LinkId, LinkState, Record, Side
 from connector.engine.case import RecordKeys
+from connector.engine.containment import reconcile
 from connector.engine.context import Context
 from connector.engine.gates import opened
 from connector.engine.glance import unsettled
@@ -36,7 +37,7 @@ class Pages:
         try:
             items = await self._claim(name, records, known, listed, lane)
             if items:
-                await self.reconciler.run(items, listed)
+                await reconcile(self.reconciler, items, listed)
         finally:
             self.context.newcomers.leave(name, {n: link.crm_id for n, link in listed.new.items() if link.crm_id})
         return len(items)
