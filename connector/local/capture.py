@@ -12,12 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 from connector.core.schema import Column
 from connector.local.catalogue import Connection, quote_ident, quote_literal
 from connector.local.tables import Shape
 
 LAST_BIT = 62
+LONGEST = 56
+"""Bytes of a name that leave room for what follows it: a blank and the event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +34,11 @@ class Capture:
 
     @property
     def name(self) -> str:
-        """The name of the trigger functions, short enough for PostgreSQL's 63 bytes."""
-        return f"capture {self.connection}/{self.mapping}".encode()[:56].decode(errors="ignore")
+        """The name of the trigger functions, short enough for PostgreSQL's 63 bytes; of a long name the end is a digest."""
+        whole = f"capture {self.connection}/{self.mapping}".encode()
+        if len(whole) <= LONGEST:
+            return whole.decode()
+        return f"{whole[: LONGEST - 9].decode(errors='ignore')} {sha256(whole).hexdigest()[:8]}"
 
 
 def mask(columns: Sequence[Column]) -> str:
@@ -59,22 +65,33 @@ def definition(capture: Capture, number: str) -> str:
     differing = mask([capture.shape.table.columns[name] for name in capture.columns])
     everything = f"{into}, 'T', 0, '{{}}'::text[];"
     bodies = {
-        "insert": f"{into}, 'I', 0, array_agg(n.{key}::text) from new_rows n having count(*) > 0;",
-        "update": _guarded(differing, _update(into, key, differing), everything),
-        "delete": f"{into}, 'D', 0, array_agg(o.{key}::text) from old_rows o having count(*) > 0;",
+        "insert": _guarded(
+            f"n.{key}::text from new_rows n",
+            f"{into}, 'I', 0, array_agg(n.{key}::text) from new_rows n having count(*) > 0;",
+            everything,
+        ),
+        "update": _guarded(
+            f"n.{key} = o.{key}, {differing} from new_rows n, old_rows o", _update(into, key, differing), everything
+        ),
+        "delete": _guarded(
+            f"o.{key}::text from old_rows o",
+            f"{into}, 'D', 0, array_agg(o.{key}::text) from old_rows o having count(*) > 0;",
+            everything,
+        ),
         "truncate": everything,
     }
     return "\n".join(_trigger(capture, event, body) for event, body in bodies.items())
 
 
 def _guarded(needed: str, body: str, otherwise: str) -> str:
-    """The body, unless a column that it needs was dropped: the application's own statement must not fail for us.
+    """The body, unless a column that it `needed` was dropped or renamed, or has a type now that compares otherwise.
 
-    Asked without a row and without writing: a block that writes would cost every statement a subtransaction's number.
+    The application's own statement must not fail for us. Asked without a row and without writing: a block that writes
+    would cost every statement a subtransaction's number.
     """
     return f"""begin
-    perform {needed} from new_rows n, old_rows o where false;
-  exception when undefined_column then
+    perform {needed} where false;
+  exception when syntax_error_or_access_rule_violation then
     {otherwise}
     return null;
   end;

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import asyncpg
 import pytest
 
+from connector.core.schema import Table
 from connector.local.capture import Capture, install
 from connector.local.catalogue import describe
 from connector.local.tables import Shape
@@ -153,3 +154,38 @@ async def test_a_bulk_statement_of_a_session_that_began_small(database: str) -> 
         ((_, columns, keys),) = await app.does("update people set last = 'Day' where id > 9")
         assert columns == {"last"}
         assert len(keys) == 39991
+
+
+@pytest.mark.parametrize(
+    "migration",
+    [
+        "alter column first type integer using null",
+        "alter column last type json using null",
+        "rename column nick to alias",
+        "rename column id to number",
+        "drop column id",
+    ],
+)
+async def test_a_migration_of_the_app_while_nobody_looks(database: str, migration: str) -> None:
+    """Columns move before the triggers are made anew: whatever the app does succeeds, and says that all may have changed.
+
+    Fails when a trigger trips over a column that is gone, or that its expression can no longer compare.
+    """
+    everything = ("T", frozenset[str](), ())
+    async with captured(database) as app:
+        await app.does("update people set seen = now()")
+        await app.db.execute(f"alter table people {migration}")
+        assert everything in await app.does("update people set seen = now()")
+        key_is_gone = "id" in migration.split()
+        for statement in ("insert into people select * from people where false", "delete from people"):
+            assert (everything in await app.does(statement)) == key_is_gone
+
+
+def test_mappings_with_long_names_have_triggers_of_their_own() -> None:
+    """PostgreSQL keeps 63 bytes of a name; two captures that begin alike would else share one function."""
+    shape = Shape("any", Table("public", "people", {}, ("id",)), "id", ())
+    mappings = ("ü" * 40, "ü" * 40 + " renewals", "u")
+    names = [Capture("customer-success", mapping, shape, ()).name for mapping in mappings]
+    assert len(set(names)) == len(names)
+    assert all(len(f"{name} ins".encode()) < 64 for name in names)
+    assert names[2] == "capture customer-success/u"
