@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from connector.core.convert import ImpossiblePairError, constant_for, converter_for, unknown_words
+from connector.core.convert import ImpossiblePairError, constant_for, converter_for, field_named, unknown_words
 from connector.core.line import HeldError, Refs
 from connector.core.mapping import FieldName, Keyword, LineSpec, Template
 from connector.core.model import ABSENT
@@ -169,6 +169,12 @@ def test_template_over_the_crm_record_reads_like_a_person() -> None:
     assert made.read_crm({"first_name": "Ada"}) is ABSENT
     assert made.write_crm("x", {}) == {}
     assert receiving("{{ labels | join('+') }}").read_crm({"labels": [31, 99]}) == "Gold+99"
+
+
+def test_template_means_the_custom_field_where_a_built_in_one_is_called_alike() -> None:
+    """A built-in field goes by its API name; what people call it comes last."""
+    fields = (CrmField("arr", "ARR", T.NUMBER), CrmField("hash", "ARR", T.TEXT, custom=True))
+    assert [getattr(field_named(name, fields), "key", None) for name in ("arr", "ARR", "mrr")] == ["arr", "hash", None]
 
 
 def test_template_over_the_crm_record_fits_the_column() -> None:
