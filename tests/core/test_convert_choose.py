@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import pytest
@@ -82,13 +83,16 @@ def test_unknown_words_of_values() -> None:
         (T.USER, "ana@acme.test", "7"),
         (T.STAGE, "Sales / Won", "2"),
         (T.TEXT, Keyword.NULL, None),
-        (T.DATETIME, Keyword.NOW, "now"),
+        (T.DATETIME, Keyword.NOW, "2026-05-04T10:00:30Z"),
+        (T.DATE, Keyword.NOW, "2026-05-04"),
+        (T.TIME, Keyword.NOW, "10:00:30"),
     ],
 )
 def test_constants(of: T, value: SetValue, crm: Json) -> None:
     """A `set.crm` value is said by the app's side always, in the CRM's spelling, and writes no column."""
     made = constant_for(field(of), value, METADATA)
-    assert made.to_crm(made.read_app({}), Refs()) == crm
+    noon = datetime(2026, 5, 4, 12, 0, 30, 5, tzinfo=timezone(timedelta(hours=2)))
+    assert made.to_crm(made.read_app({}), Refs(now=noon)) == crm
     assert made.write_app("x") == {}
     assert made.write_crm(crm, {}) == {"f": crm}
 
