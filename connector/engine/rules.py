@@ -64,7 +64,7 @@ async def look_again(db: Connection, before: Rules, after: Rules, now: datetime)
     name = after.spec.connection.name
     if usable(after) - usable(before):
         await sweeps.ask(db, name, "full", now)
-    elif after.metadata != before.metadata:
+    elif after.metadata != before.metadata or after.tables != before.tables:
         held = await links.held(db, name)
         await link_writes.forget_refused(db, held)
         await work.mark(db, name, [work.Mark(link, Lane.SWEEP) for link in held], now)
