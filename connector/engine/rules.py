@@ -101,15 +101,18 @@ def _read(mapping: BoundMapping) -> list[str]:
 
 
 async def prepare_tables(database: Database, fence: Fence, rules: Rules, now: datetime) -> list[str]:
-    """Makes the capture triggers; rows that are older than them and not to be sent are recorded as left out.
+    """Makes the capture triggers, and removes those of mappings that are gone.
 
-    The mappings whose triggers were made anew: what happened before may be unknown.
+    Rows that are older than them and not to be sent are recorded as left out. Returned are the mappings whose triggers
+    were made anew: what happened before may be unknown.
     """
     renewed = []
     for mapping in rules.bound.mappings.values():
         wanted = Capture(fence.connection, mapping.name, rules.shapes[mapping.name], captured(rules.bound, mapping))
         if await _install(database, fence, mapping, wanted, now):
             renewed.append(mapping.name)
+    async with database.transaction(fence) as db:
+        await capture.remove_others(db, fence.connection, [mapping.name for mapping in rules.spec.mappings])
     return renewed
 
 

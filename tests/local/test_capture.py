@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
@@ -179,6 +181,37 @@ async def test_a_migration_of_the_app_while_nobody_looks(database: str, migratio
         key_is_gone = "id" in migration.split()
         for statement in ("insert into people select * from people where false", "delete from people"):
             assert (everything in await app.does(statement)) == key_is_gone
+
+
+async def test_triggers_are_renewed_by_whoever_may_make_them(database: str) -> None:
+    """The rights that `check` asks for are enough: also once the mapping reads another column, or one was switched off.
+
+    Fails when a trigger is dropped to be made anew, which only the table's owner may do.
+    """
+    owner, role = await asyncpg.connect(database), f"guest_{uuid.uuid4().hex[:8]}"
+    parts = urlsplit(database)
+    guest = urlunsplit(parts._replace(netloc=f"{role}:guest@{parts.netloc.rpartition('@')[2]}"))
+    await owner.execute(f"create role {role} login password 'guest'")
+    try:
+        await owner.execute(f"{TABLES} grant select, trigger on people to {role}")
+        await owner.execute(f"grant create on database {parts.path[1:]} to {role}")
+        pool = await Database.connect(guest, size=1)
+        try:
+            await migrate(pool)
+            for columns in (COLUMNS[:2], COLUMNS):
+                async with pool.transaction() as db:
+                    table = (await describe(db, [("public", "people")]))["public", "people"]
+                    wanted = Capture("acme", "people", Shape("acme/people", table, "id", columns), columns)
+                    assert await install(db, wanted)
+                await owner.execute("alter table people disable trigger user")
+            async with pool.transaction() as db:
+                assert await install(db, wanted)
+                assert not await install(db, wanted)
+        finally:
+            await pool.close()
+    finally:
+        await owner.execute(f"drop schema if exists connector cascade; drop owned by {role} cascade; drop role {role}")
+        await owner.close()
 
 
 def test_mappings_with_long_names_have_triggers_of_their_own() -> None:
