@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -28,6 +28,8 @@ T = TypeVar("T")
 Progress = Callable[[Mapping[str, Any]], None]
 POLL = 0.1
 WATCH = 1.0
+CHANGES_HANDS = 3.0
+"""Seconds that a connection may be without an owner while a daemon works on it."""
 NO_KEY = "set CONNECTOR_SECRET_KEY as the daemon has it, or start the daemon"
 
 
@@ -65,6 +67,12 @@ class Desk:
             raise ConnectorError(f"there is no connection {name}", _choices(self.sets))
         return self.sets[name]
 
+    def every(self) -> Sequence[str]:
+        """All connections; ConnectorError when there is none to work on."""
+        if not self.sets:
+            raise ConnectorError("there is no connection in this database", _choices(()))
+        return list(self.sets)
+
     def target(self, name: str) -> Target:
         """The mapping that `[CONNECTION/]MAPPING` names; ConnectorError with the choices when none or several do."""
         connection, _, mapping = name.rpartition("/")
@@ -81,7 +89,7 @@ class Desk:
     def chosen(self, name: str | None) -> list[tuple[str, str | None]]:
         """(connection, mapping or all) that `[CONNECTION/]MAPPING` names; every connection without a name."""
         if name is None:
-            return [(connection, None) for connection in self.sets]
+            return [(connection, None) for connection in self.every()]
         target = self.target(name)
         return [(target.connection, target.mapping.name)]
 
@@ -91,6 +99,20 @@ class Desk:
         """True while some process works on the connection."""
         async with self.database.session() as db:
             return await lease.owned(db, connection, self.clock.now())
+
+    async def current(self) -> Sequence[str]:
+        """The connections that are worked on: those with an owner, and all where none has one.
+
+        One without an owner beside others was taken from the daemon, or goes by another name now: its work is over, and
+        doing it here would have two connections keep one table. Whoever only changes hands has an owner again soon.
+        """
+        end = self.clock.monotonic() + CHANGES_HANDS
+        while True:
+            names = self.every()
+            owned = [name for name in names if await self.owned(name)]
+            if not owned or len(owned) == len(names) or self.clock.monotonic() > end:
+                return owned or names
+            await self.clock.sleep(POLL)
 
     async def request(
         self, connection: str, kind: str, args: Mapping[str, Any], progress: Progress = silent

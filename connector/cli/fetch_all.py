@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from connector.app.commands import Desk
 from connector.cli.place import AsJson, Data, at_desk
 from connector.cli.talk import note, say_json, table
+from connector.cli.wait import working
 from connector.core.errors import ConnectorError
 from connector.engine.preview import allowances
 from connector.store import connections, report
@@ -48,7 +49,8 @@ def fetch_all(
 
 async def _fetch_all(desk: Desk, mapping: str | None, *, yes: bool, as_json: bool) -> None:
     told = {}
-    for connection, name in desk.chosen(mapping):
+    chosen = desk.chosen(mapping) if mapping is not None else [(each, None) for each in await working(desk)]
+    for connection, name in chosen:
         await _refuse_paused(desk, connection)
         names = [name] if name is not None else []
         told[connection] = await desk.served(

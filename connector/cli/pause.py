@@ -10,6 +10,7 @@ import typer
 from connector.app.commands import Desk
 from connector.cli.place import AsJson, Data, at_desk
 from connector.cli.talk import note, say_json
+from connector.cli.wait import pauses
 from connector.store import connections
 from connector.store.db import Connection
 
@@ -49,6 +50,15 @@ async def _set(desk: Desk, what: str | None, *, paused: bool, sends: bool, as_js
         if await desk.owned(connection):
             await desk.ask(connection, "gates", {})
     _say(places, paused=paused, sends=sends, as_json=as_json)
+    if not paused:
+        await _say_still_paused(desk, sorted({connection for connection, _ in places}))
+
+
+async def _say_still_paused(desk: Desk, names: Sequence[str]) -> None:
+    """What one `resume` leaves: sends, and mappings that were paused by themselves."""
+    for name in names:
+        for still in await pauses(desk.database, name):
+            note(f"{name}: {still}")
 
 
 def named(desk: Desk, what: str | None) -> Places:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -51,8 +52,12 @@ def guarded(action: Callable[[], int | None]) -> None:
     """Runs an action; its number is the exit code, whatever it raises becomes one clear line."""
     try:
         code = action()
+        sys.stdout.flush()
     except SAID:
         raise
+    except BrokenPipeError:  # whoever read the answer has seen enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return
     except Exception as error:  # noqa: BLE001 (the last one to catch: a person reads what remains)
         fail(clear(error))
     if code:
@@ -67,6 +72,10 @@ def clear(error: Exception) -> ConnectorError:
         return error
     if isinstance(error, ClusterError | OSError):
         said = ConnectorError(str(error) or type(error).__name__)
+    elif isinstance(error, asyncpg.InsufficientPrivilegeError):
+        said = ConnectorError(
+            "the database refuses: its user lacks a right", "connector check DIR prints the GRANT for it"
+        )
     elif isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
         said = ConnectorError(f"the database refuses: {type(error).__name__}", "is it up, and may this user do that?")
     else:

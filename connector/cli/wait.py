@@ -34,14 +34,23 @@ def wait(
 
 
 async def _wait(desk: Desk, seconds: float, *, as_json: bool) -> int:
-    settling = [asyncio.create_task(_settle(desk, name)) for name in desk.sets]
+    names = await working(desk)
+    settling = [asyncio.create_task(_settle(desk, name)) for name in names]
     try:
         code = await _all_settled(settling, seconds)
     finally:
         for task in settling:
             task.cancel()
         await asyncio.gather(*settling, return_exceptions=True)
-    return await _told(desk, code, as_json=as_json)
+    return await _told(desk, names, code, as_json=as_json)
+
+
+async def working(desk: Desk) -> Sequence[str]:
+    """The connections that are worked on; says which are not."""
+    names = await desk.current()
+    for name in sorted(desk.sets.keys() - set(names)):
+        note(f"{name}: left alone, for the daemon that runs does not work on it")
+    return names
 
 
 async def _all_settled(settling: Sequence[asyncio.Task[bool]], seconds: float) -> int:
@@ -108,10 +117,10 @@ async def _left(desk: Desk, connection: str) -> Mapping[str, int]:
         return await report.unfinished(db, Now(connection, desk.clock.now()))
 
 
-async def _told(desk: Desk, code: int, *, as_json: bool) -> int:
+async def _told(desk: Desk, names: Sequence[str], code: int, *, as_json: bool) -> int:
     """Prints what is left, and what needs a person; the code again."""
     found: dict[str, Any] = {}
-    for name in desk.sets:
+    for name in names:
         async with desk.database.session() as db:
             person = await report.needs_person(db, Now(name, desk.clock.now()))
         left = await _left(desk, name)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from connector.core.convert import moments
+from connector.core.convert.columns import parsed
 from connector.core.convert.contact import elements
 from connector.core.convert.decimals import decimal
 from connector.core.convert.rendered import known_words
@@ -12,9 +14,10 @@ from connector.core.convert.sides import as_id, as_ids
 from connector.core.line import HeldError
 from connector.core.mapping import Condition, Test
 from connector.core.model import ABSENT, CrmValue, Json
-from connector.core.schema import CrmField, FieldType, Metadata
+from connector.core.schema import Column, CrmField, FieldType, Metadata
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from decimal import Decimal
 
 Reader = Callable[[str], CrmValue]
@@ -31,13 +34,13 @@ def failing(conditions: Iterable[Condition], reader: Reader, linked_in: LinkedIn
     A value that was not in the payload is no evidence: its condition counts as holding, and `undecided` names it.
     """
     return next(
-        (condition for condition in conditions if not _holds(condition, reader(condition.name), linked_in)), None
+        (condition for condition in conditions if not _holds(condition, reader(condition.place), linked_in)), None
     )
 
 
 def undecided(conditions: Iterable[Condition], reader: Reader) -> Condition | None:
     """The first condition about a value that was not in the payload; None when all can be judged."""
-    return next((condition for condition in conditions if reader(condition.name) is ABSENT), None)
+    return next((condition for condition in conditions if reader(condition.place) is ABSENT), None)
 
 
 def crm_reader(object_fields: Sequence[CrmField], metadata: Metadata, record_fields: Mapping[str, Json]) -> Reader:
@@ -52,6 +55,24 @@ def crm_reader(object_fields: Sequence[CrmField], metadata: Metadata, record_fie
         key = name if field is None else field.key
         value = record_fields.get(key, ABSENT)
         return value if value is ABSENT or field is None else _spellings(field, value, metadata)
+
+    return read
+
+
+def row_reader(columns: Mapping[str, Column], row: Mapping[str, str | None]) -> Reader:
+    """Reads a row's columns: the elements of a list, intervals as HH:MM:SS, everything else as its text."""
+
+    def read(name: str) -> CrmValue:
+        text, kind = row.get(name), columns[name].kind if name in columns else ""
+        if text is None or kind not in ("array", "json", "interval"):
+            return text
+        try:
+            if kind == "interval":
+                return moments.spell_seconds(moments.seconds(text))
+            value = parsed(text)
+        except HeldError:
+            return text
+        return value if isinstance(value, list) else text
 
     return read
 
@@ -102,10 +123,10 @@ def _holds(condition: Condition, value: CrmValue, linked_in: LinkedIn) -> bool:
 
 
 def _equal(value: Json, operand: Json) -> bool:
-    """Equal as numbers where both are numbers, else as words without case: true is 'true', 5 is '5.0'."""
-    numbers = _number(value), _number(operand)
-    if None not in numbers:
-        return numbers[0] == numbers[1]
+    """Equal as numbers or instants where both are such, else as words without case: true is 'true', 5 is '5.0'."""
+    for read in (_number, _instant):
+        if (one := read(value)) is not None and (other := read(operand)) is not None:
+            return one == other
     return _text(value).casefold() == _text(operand).casefold()
 
 
@@ -114,10 +135,11 @@ def _between(value: Json, low: Json, high: Json) -> bool:
 
 
 def _less(one: Json, other: Json) -> bool:
-    """Less as numbers where both are numbers, else as text; of an instant and a date, only the days are compared."""
-    first, second = _number(one), _number(other)
-    if first is not None and second is not None:
+    """Less as numbers or instants where both are such, else as text; of an instant and a date, the days are compared."""
+    if (first := _number(one)) is not None and (second := _number(other)) is not None:
         return first < second
+    if (earlier := _instant(one)) is not None and (later := _instant(other)) is not None:
+        return earlier < later
     left, right = _text(one).replace("T", " "), _text(other).replace("T", " ")
     return left[: _shorter(left, right)] < right[: _shorter(right, left)]
 
@@ -133,6 +155,16 @@ def _is_day(text: str) -> bool:
 def _number(value: Json) -> Decimal | None:
     try:
         return decimal(value)
+    except HeldError:
+        return None
+
+
+def _instant(value: Json) -> datetime | None:
+    """The instant that a text with a date and a time says; None for a date alone, and for anything else."""
+    if not isinstance(value, str) or not _is_day(value[:_DAY]) or value[_DAY : _DAY + 1] not in ("T", " "):
+        return None
+    try:
+        return moments.moment(value)
     except HeldError:
         return None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final, Protocol
 
 from connector.core.mapping import (
@@ -59,10 +60,12 @@ class UnresolvedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Refs:
-    """References resolved before planning: (target mapping, app key) → CRM id and (target mapping, CRM id) → app key."""
+    """What values refer to: (target mapping, app key) → CRM id, (target mapping, CRM id) → app key, and the moment."""
 
     by_app: Mapping[tuple[str, AppKey], CrmId] = field(default_factory=dict)
     by_crm: Mapping[tuple[str, CrmId], AppKey] = field(default_factory=dict)
+    now: datetime | None = None
+    """When the plan is made, in UTC; None where nothing is written."""
 
     def crm_id(self, mapping: str, key: AppKey) -> CrmId:
         """The CRM id of a row; UnresolvedError when its link is still half open."""

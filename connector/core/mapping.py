@@ -175,6 +175,13 @@ class Condition:
     name: str
     test: Test
     operands: tuple[Json, ...] = ()
+    key: str | None = None
+    """Of a bound condition on a CRM field: the field's key. Names are not unique."""
+
+    @property
+    def place(self) -> str:
+        """The field's key, or the column, that it is about."""
+        return self.key or self.name
 
 
 @dataclass(frozen=True, slots=True)

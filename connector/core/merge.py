@@ -171,12 +171,17 @@ def _three_way(line: Line, given: Inputs, base: Pair) -> Decision:
     if agrees(line, given.app, crm, given.grounds.refs):
         return _agree(line, given, Reason.EQUAL)
     if line.empty is Empty.KEEP:
-        app_changed, crm_changed = app_changed and given.app != "", crm_changed and crm != ""
+        app_changed, crm_changed = app_changed and not _blank(line, given.app), crm_changed and crm != ""
         if not app_changed and not crm_changed:
             return Decision(line, Verdict.NOTHING, Reason.EMPTY_IGNORED, given.app, given.crm)
     if line.direction is Direction.BOTH:
         return _both_ways(line, given, app_changed=app_changed, crm_changed=crm_changed)
     return _one_way(line, given, base, app_changed=app_changed, crm_changed=crm_changed)
+
+
+def _blank(line: Line, app: Json) -> bool:
+    """True for an empty text, and for one of blanks only where the line takes that for none (an e-mail address)."""
+    return isinstance(app, str) and not app.strip() and (not app or line.converter.same_app(app, None))
 
 
 def _both_ways(line: Line, given: Inputs, *, app_changed: bool, crm_changed: bool) -> Decision:
@@ -209,13 +214,14 @@ def _to_the_dead(line: Line, given: Inputs, source: Side) -> Decision | None:
 
 
 def _first_sight(line: Line, given: Inputs) -> Decision:
+    """What means null to the line is empty too where the CRM has a value: a default currency without an amount."""
     no_app, no_crm = empty(given.app), empty(given.crm)
     if no_app and no_crm:
         return _agree(line, given, Reason.FIRST_SIGHT_EQUAL)
     if no_crm:
         sends = line.direction.sends
         return _send(line, given, Reason.FIRST_SIGHT_FILL) if sends else _agree(line, given, Reason.FIRST_SIGHT_KEPT)
-    if no_app:
+    if no_app or line.converter.same_app(given.app, None):
         fills = line.direction.receives
         return _receive(line, given, Reason.FIRST_SIGHT_FILL) if fills else _agree(line, given, Reason.FIRST_SIGHT_KEPT)
     if agrees(line, given.app, given.crm, given.grounds.refs):
@@ -311,7 +317,7 @@ def _agree(line: Line, given: Inputs, reason: Reason) -> Decision:
 def _send(
     line: Line, given: Inputs, reason: Reason, *, loser: Side | None = None, overwrites: bool = False
 ) -> Decision:
-    if given.app == "" and line.empty is Empty.KEEP:
+    if line.empty is Empty.KEEP and _blank(line, given.app):
         return Decision(line, Verdict.NOTHING, Reason.EMPTY_IGNORED, given.app, given.crm)
     try:
         crm = None if given.app == "" else line.converter.to_crm(given.app, given.grounds.refs)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from connector.core.line import BoundMapping
 from connector.core.model import ABSENT, Link, LinkState
-from connector.core.schema import CrmField
 from connector.core.unseen import Told, unseen
 from connector.engine.context import Rules
 from connector.ports import CRM, Hint, HintKind, VersionOrder
@@ -19,12 +18,12 @@ def is_echo(crm: CRM, rules: Rules, link: Link, hint: Hint) -> bool:
     if mapping is None or link.state is not LinkState.LINKED or hint.kind is not HintKind.CHANGED or link.held:
         return False
     known = hint.version is None or crm.compare(hint.version, link.version) in (VersionOrder.OLDER, VersionOrder.SAME)
-    return known and _says_nothing_new(rules, mapping, link, hint)
+    return known and _says_nothing_new(mapping, link, hint)
 
 
-def _says_nothing_new(rules: Rules, mapping: BoundMapping, link: Link, hint: Hint) -> bool:
+def _says_nothing_new(mapping: BoundMapping, link: Link, hint: Hint) -> bool:
     changed = set(hint.values) if hint.created else set(hint.previous)
-    if not changed or changed & _filter_keys(rules, mapping):
+    if not changed or changed & {condition.place for condition in mapping.only_receive}:
         return False
     for line in mapping.every_line:
         if not changed.intersection(f.key for f in line.fields):
@@ -37,9 +36,3 @@ def _says_nothing_new(rules: Rules, mapping: BoundMapping, link: Link, hint: Hin
         if sent is not None and unseen(line, sent, [Told(hint.values, hint.previous, hint.at)]) is not ABSENT:
             return False
     return True
-
-
-def _filter_keys(rules: Rules, mapping: BoundMapping) -> set[str]:
-    known: dict[str, CrmField] = {f.name: f for f in rules.metadata.fields.get(mapping.object, ())}
-    names = {condition.name for condition in mapping.only_receive}
-    return names | {known[name].key for name in names if name in known}

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from connector.core.filter import row_reader
 from connector.core.line import BoundMapping, Refs
 from connector.core.mapping import Condition, DeletePolicy, Test
 from connector.core.merge import Parent
@@ -108,17 +109,14 @@ def _memberships(case: Case) -> Iterable[tuple[str, AppKey | None, CrmId | None]
         if condition.test is Test.IN and held is not None:
             yield str(condition.operands[0]), None, CrmId(str(held))
     for condition in case.mapping.only_send:
-        key = case.row.columns.get(condition.name) if case.row is not None else None
-        if condition.test is Test.IN and key is not None:
-            yield str(condition.operands[0]), AppKey(key), None
+        if condition.test is Test.IN and case.row is not None:
+            told = row_reader(case.mapping.table.columns, case.row.columns)(condition.name)
+            keys = told if isinstance(told, list) else [told]
+            yield from ((str(condition.operands[0]), AppKey(str(key)), None) for key in keys if key is not None)
 
 
 def _raw(case: Case, condition: Condition) -> Json:
-    fields = {f.name: f.key for f in case.rules.metadata.fields.get(case.link.object, ())}
-    record = case.crm
-    if not isinstance(record, Record):
-        return None
-    return record.fields.get(condition.name, record.fields.get(fields.get(condition.name, "")))
+    return case.crm.fields.get(condition.place) if isinstance(case.crm, Record) else None
 
 
 def _resolved(

@@ -76,11 +76,14 @@ async def _refused(
 
 
 async def _hold_back(db: Connection, shape: tables.Shape, result: Result, error: asyncpg.PostgresError) -> bool:
-    """True when the row can go on without values that no column of their type holds."""
+    """True when the row can go on without values that no column of their type holds, or a null that one does not take."""
     plan = result.plan
-    if not isinstance(error, tables.MISFITS) or plan is None or not isinstance(plan.row, InsertRow | UpdateRow):
+    if plan is None or not isinstance(plan.row, InsertRow | UpdateRow):
         return False
-    result.plan = held_back(plan, await tables.unreadable(db, shape, plan.row.columns))
+    if isinstance(error, tables.MISFITS):
+        result.plan = held_back(plan, await tables.unreadable(db, shape, plan.row.columns))
+    elif isinstance(error, asyncpg.NotNullViolationError):
+        result.plan = held_back(plan, tables.emptied(error, plan.row.columns))
     return result.plan is not plan
 
 

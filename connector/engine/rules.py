@@ -64,7 +64,7 @@ async def look_again(db: Connection, before: Rules, after: Rules, now: datetime)
     name = after.spec.connection.name
     if usable(after) - usable(before):
         await sweeps.ask(db, name, "full", now)
-    elif after.metadata != before.metadata:
+    elif after.metadata != before.metadata or after.tables != before.tables:
         held = await links.held(db, name)
         await link_writes.forget_refused(db, held)
         await work.mark(db, name, [work.Mark(link, Lane.SWEEP) for link in held], now)
@@ -101,15 +101,18 @@ def _read(mapping: BoundMapping) -> list[str]:
 
 
 async def prepare_tables(database: Database, fence: Fence, rules: Rules, now: datetime) -> list[str]:
-    """Makes the capture triggers; rows that are older than them and not to be sent are recorded as left out.
+    """Makes the capture triggers, and removes those of mappings that are gone.
 
-    The mappings whose triggers were made anew: what happened before may be unknown.
+    Rows that are older than them and not to be sent are recorded as left out. Returned are the mappings whose triggers
+    were made anew: what happened before may be unknown.
     """
     renewed = []
     for mapping in rules.bound.mappings.values():
         wanted = Capture(fence.connection, mapping.name, rules.shapes[mapping.name], captured(rules.bound, mapping))
         if await _install(database, fence, mapping, wanted, now):
             renewed.append(mapping.name)
+    async with database.transaction(fence) as db:
+        await capture.remove_others(db, fence.connection, [mapping.name for mapping in rules.spec.mappings])
     return renewed
 
 

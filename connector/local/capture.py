@@ -12,12 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+
+import asyncpg
 
 from connector.core.schema import Column
 from connector.local.catalogue import Connection, quote_ident, quote_literal
 from connector.local.tables import Shape
 
 LAST_BIT = 62
+PREFIX = "capture "
+LONGEST = 56
+"""Bytes of a name that leave room for what follows it: a blank and the event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +37,16 @@ class Capture:
 
     @property
     def name(self) -> str:
-        """The name of the trigger functions, short enough for PostgreSQL's 63 bytes."""
-        return f"capture {self.connection}/{self.mapping}".encode()[:56].decode(errors="ignore")
+        """The name of the trigger functions."""
+        return name_of(self.connection, self.mapping)
+
+
+def name_of(connection: str, mapping: str) -> str:
+    """What a mapping's captures are called, short enough for PostgreSQL's 63 bytes; of a long name the end is a digest."""
+    whole = f"{PREFIX}{connection}/{mapping}".encode()
+    if len(whole) <= LONGEST:
+        return whole.decode()
+    return f"{whole[: LONGEST - 9].decode(errors='ignore')} {sha256(whole).hexdigest()[:8]}"
 
 
 def mask(columns: Sequence[Column]) -> str:
@@ -59,22 +73,33 @@ def definition(capture: Capture, number: str) -> str:
     differing = mask([capture.shape.table.columns[name] for name in capture.columns])
     everything = f"{into}, 'T', 0, '{{}}'::text[];"
     bodies = {
-        "insert": f"{into}, 'I', 0, array_agg(n.{key}::text) from new_rows n having count(*) > 0;",
-        "update": _guarded(differing, _update(into, key, differing), everything),
-        "delete": f"{into}, 'D', 0, array_agg(o.{key}::text) from old_rows o having count(*) > 0;",
+        "insert": _guarded(
+            f"n.{key}::text from new_rows n",
+            f"{into}, 'I', 0, array_agg(n.{key}::text) from new_rows n having count(*) > 0;",
+            everything,
+        ),
+        "update": _guarded(
+            f"n.{key} = o.{key}, {differing} from new_rows n, old_rows o", _update(into, key, differing), everything
+        ),
+        "delete": _guarded(
+            f"o.{key}::text from old_rows o",
+            f"{into}, 'D', 0, array_agg(o.{key}::text) from old_rows o having count(*) > 0;",
+            everything,
+        ),
         "truncate": everything,
     }
     return "\n".join(_trigger(capture, event, body) for event, body in bodies.items())
 
 
 def _guarded(needed: str, body: str, otherwise: str) -> str:
-    """The body, unless a column that it needs was dropped: the application's own statement must not fail for us.
+    """The body, unless a column that it `needed` was dropped or renamed, or has a type now that compares otherwise.
 
-    Asked without a row and without writing: a block that writes would cost every statement a subtransaction's number.
+    The application's own statement must not fail for us. Asked without a row and without writing: a block that writes
+    would cost every statement a subtransaction's number.
     """
     return f"""begin
-    perform {needed} from new_rows n, old_rows o where false;
-  exception when undefined_column then
+    perform {needed} where false;
+  exception when syntax_error_or_access_rule_violation then
     {otherwise}
     return null;
   end;
@@ -117,8 +142,7 @@ begin
   {body}
   return null;
 end $capture$;
-drop trigger if exists {trigger} on {table};
-create trigger {trigger} {_FIRING[event].format(table=table)} execute function {function}();"""
+create or replace trigger {trigger} {_FIRING[event].format(table=table)} execute function {function}();"""
 
 
 async def install(db: Connection, capture: Capture) -> bool:
@@ -141,6 +165,30 @@ async def install(db: Connection, capture: Capture) -> bool:
     await db.execute("set local lock_timeout = '1s'")
     await db.execute(definition(capture, str(number)))
     return True
+
+
+_LEFT_OVER = """
+select distinct format('%I.%I', n.nspname, c.relname) as place, g.tgname::text as trigger, p.proname::text as function
+from pg_proc p join pg_namespace own on own.oid = p.pronamespace and own.nspname = 'connector'
+join pg_trigger g on g.tgfoid = p.oid join pg_class c on c.oid = g.tgrelid join pg_namespace n on n.oid = c.relnamespace
+where starts_with(p.proname, $1) and left(p.proname, -4) <> all($2::text[])
+"""
+
+
+async def remove_others(db: Connection, connection: str, mappings: Sequence[str]) -> None:
+    """Removes the triggers of mappings that the connection has no more.
+
+    A table that is in use waits for another time, and so does one that is not ours: dropping takes its owner.
+    """
+    kept = [name_of(connection, mapping) for mapping in mappings]
+    for row in await db.fetch(_LEFT_OVER, f"{PREFIX}{connection}/", kept):
+        try:
+            async with db.transaction():
+                await db.execute("set local lock_timeout = '1s'")
+                await db.execute(f"drop trigger {quote_ident(row['trigger'])} on {row['place']}")
+                await db.execute(f"drop function connector.{quote_ident(row['function'])}()")
+        except (asyncpg.LockNotAvailableError, asyncpg.InsufficientPrivilegeError):
+            return
 
 
 async def is_new(db: Connection, capture: Capture) -> bool:

@@ -279,6 +279,12 @@ async def unreadable(db: Connection, shape: Shape, row: Mapping[str, str | None]
     return frozenset(found)
 
 
+def emptied(error: asyncpg.NotNullViolationError, row: Mapping[str, str | None]) -> frozenset[str]:
+    """The column that takes no null, where it is the row that would write one."""
+    name = str(getattr(error, "column_name", None) or "")
+    return frozenset({name} if row.get(name, "") is None else ())
+
+
 async def delete(db: Connection, shape: Shape, keys: Iterable[AppKey]) -> None:
     """Removes rows."""
     await say_origin(db, shape)

@@ -8,7 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
@@ -21,30 +22,47 @@ from tests.ports import free_port
 @pytest.fixture
 async def left(demo: Demo, database: str, tmp_path: Path) -> dict[str, str]:
     """The variables of a database in which a daemon ran for a moment, on the demo's sandbox."""
-    directory = tmp_path / "alone"
-    shutil.copytree(MAPPINGS, directory)
-    text = (directory / "connection.yaml").read_text(encoding="utf-8")
-    (directory / "connection.yaml").write_text(text.replace("sales-engagement", "alone"), encoding="utf-8")
-    variables = {
+    db = await asyncpg.connect(database)
+    await db.execute((MAPPINGS / "tables.sql").read_text(encoding="utf-8"))
+    await db.close()
+    variables = _variables(demo, database)
+    async with _daemon(tmp_path, "alone", variables):
+        pass
+    return variables
+
+
+def _variables(demo: Demo, database: str) -> dict[str, str]:
+    return {
         "DATABASE_URL": database,
         "CONNECTOR_SECRET_KEY": "a key for tests",
         "CONNECTOR_LISTEN": f"127.0.0.1:{free_port()}",
         "PIPEDRIVE_URL": demo.facts["sandbox_url"],
         "PIPEDRIVE_API_TOKEN": demo.facts["sandbox_api_token"],
     }
-    db = await asyncpg.connect(database)
-    await db.execute((MAPPINGS / "tables.sql").read_text(encoding="utf-8"))
+
+
+@asynccontextmanager
+async def _daemon(directory: Path, name: str, variables: dict[str, str]) -> AsyncIterator[None]:
+    """A daemon with the shipped set under another name, from when the set is applied."""
+    shutil.copytree(MAPPINGS, directory / name)
+    text = (directory / name / "connection.yaml").read_text(encoding="utf-8")
+    (directory / name / "connection.yaml").write_text(text.replace("sales-engagement", name), encoding="utf-8")
+    db = await asyncpg.connect(variables["DATABASE_URL"])
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "connector", "run", str(directory)),
+        *(sys.executable, "-m", "connector", "run", str(directory / name)),
         env={**os.environ, **variables},
         stderr=subprocess.DEVNULL,
     )
-    await until(lambda: _alive(process, db.fetchval("select to_regclass('connector.set') is not null")))
-    await until(lambda: _alive(process, db.fetchval("select count(*) from connector.set")))
-    process.send_signal(signal.SIGTERM)
-    await asyncio.wait_for(process.wait(), PATIENCE)
-    await db.close()
-    return {name: variables[name] for name in ("DATABASE_URL", "CONNECTOR_SECRET_KEY")}
+    try:
+        await until(lambda: _alive(process, db.fetchval("select to_regclass('connector.set') is not null")))
+        await until(
+            lambda: _alive(process, db.fetchval("select count(*) from connector.set where connection = $1", name))
+        )
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(process.wait(), PATIENCE)
+        await db.close()
 
 
 async def _alive(process: asyncio.subprocess.Process, answer: Awaitable[object]) -> object:
@@ -85,3 +103,15 @@ async def test_commands_take_the_place_of_the_daemon(left: dict[str, str], sides
     assert (told["owner"], [window["name"] for window in told["budget"]]) == (None, ["daily"])
     linked = {mapping["mapping"]: mapping["linked"] for mapping in told["mappings"]}
     assert linked["contact"] == PERSONS + 1
+
+
+async def test_a_connection_that_was_renamed_is_left_alone(left: dict[str, str], tmp_path: Path) -> None:
+    """Its name in the files is another now: `wait` works for the one that the daemon runs, and wakes the old one no more."""
+    db = await asyncpg.connect(left["DATABASE_URL"])
+    epoch = await db.fetchval("select epoch from connector.lease where connection = 'alone'")
+    async with _daemon(tmp_path, "renamed", left):
+        done = await connector("wait", "--timeout", "40", "--json", **left)
+    assert (done.code, list(done.json["connections"])) == (0, ["renamed"])
+    assert "alone: left alone" in done.err
+    assert await db.fetchval("select epoch from connector.lease where connection = 'alone'") == epoch
+    await db.close()

@@ -45,6 +45,7 @@ async def test_a_resumed_mapping_takes_up_what_waited(demo: Demo, sides: Sides) 
     await sides.db.execute("update app.contacts set last_name = 'Resumed' where id = $1", row["id"])
     await until(lambda: sides.db.fetchval(WAITING, str(row["id"]), "paused"))
     assert (await demo.command("resume", "contact")).code == 1
+    assert "contact is paused; go on: connector resume sales-engagement/contact" in (await demo.command("resume")).err
     assert (await demo.command("resume", "sales-engagement/contact")).code == 0
     await until(lambda: _called(sides, f"persons/{row['pipedrive_id']}", "Resumed"))
 

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
+import uuid
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
+import asyncpg
 import pytest
 import typer
 
@@ -92,6 +98,41 @@ async def test_without_a_database_one_clear_line(tmp_path: Path) -> None:
     assert "never" not in gone.err
     assert "DATABASE_URL" in gone.err
     assert all("Traceback" not in done.err and done.err.startswith("connector: ") for done in (unset, gone, never))
+
+
+async def test_a_database_without_a_connection_is_no_success(database: str) -> None:
+    """`wait` in the wrong database must not look as if all was done; nor must what pauses or begins something."""
+    assert (await connector("migrate", DATABASE_URL=database)).code == 0
+    for words in (("wait",), ("pause",), ("resume",), ("fetch-all", "--yes"), ("brake", "release")):
+        done = await connector(*words, DATABASE_URL=database)
+        assert (done.code, "there is no connection in this database" in done.err) == (1, True), words
+
+
+async def test_a_missing_right_says_where_the_grant_is_told(database: str) -> None:
+    """A role that may only log in."""
+    db = await asyncpg.connect(database)
+    role = f"guest_{uuid.uuid4().hex[:8]}"
+    await db.execute(f"create role {role} login password 'guest'")
+    try:
+        parts = urlsplit(database)
+        guest = urlunsplit(parts._replace(netloc=f"{role}:guest@{parts.netloc.rpartition('@')[2]}"))
+        done = await connector("migrate", DATABASE_URL=guest)
+        assert (done.code, "connector check DIR prints the GRANT" in done.err) == (1, True)
+    finally:
+        await db.execute(f"drop role {role}")
+        await db.close()
+
+
+async def test_a_reader_that_leaves_is_no_error(demo: Demo) -> None:
+    """`connector status | head -1`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "connector", "status", "--data", str(demo.data)), stdout=writer, stderr=subprocess.PIPE
+    )
+    os.close(writer)
+    _, said = await process.communicate()
+    assert (process.returncode, said) == (0, b"")
 
 
 async def test_debug_shows_the_traceback() -> None:

@@ -47,6 +47,7 @@ COLUMNS = {
     "timestamptz": Column("c", "timestamp with time zone", "timestamptz"),
     "uuid": Column("c", "uuid", "uuid"),
     "jsonb": Column("c", "jsonb", "json"),
+    "jsonb not null": Column("c", "jsonb", "json", nullable=False),
     "text[]": Column("c", "text[]", "array"),
     "text[] not null": Column("c", "text[]", "array", nullable=False),
     "inet": Column("c", "inet", "other"),

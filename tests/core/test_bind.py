@@ -141,6 +141,17 @@ def test_constants_are_lines_that_only_send() -> None:
     ).constants
 
 
+def test_conditions_know_the_key_of_their_field() -> None:
+    """Names are not unique among fields; a built-in field is meant by its API name only."""
+    mapping = _contact(
+        "{column: email, crm: emails}", head=HEAD + "only: {receive: {Customer tier: Gold, name: Ada}}\n"
+    )
+    tier, name = mapping.only_receive
+    assert (tier.name, name.name, name.key) == ("Customer tier", "name", "name")
+    assert tier.key is not None
+    assert tier.key != tier.name
+
+
 def test_the_brake_is_the_mappings_or_the_connections() -> None:
     """A mapping may have its own; the half that it leaves out is the connection's."""
     line, whole = "{column: email, crm: emails}", CONNECTION + "brake: {records: 30, percent: 2}\n"

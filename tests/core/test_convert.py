@@ -378,10 +378,11 @@ def test_null_and_absent() -> None:
 
 
 def test_clearing_a_column_that_takes_no_null() -> None:
-    """A text that takes no null is cleared with the empty text, a collection with the empty list."""
+    """A text that takes no null is cleared with the empty text, a collection with the empty list, a document with {}."""
     assert one("required", T.TEXT).write_app(None) == {"c": ""}
     assert one("text", T.TEXT).write_app(None) == {"c": None}
     assert one("text[] not null", T.SET).write_app(None) == {"c": "[]"}
+    assert one("jsonb not null", T.ADDRESS).write_app(None) == {"c": "{}"}
 
 
 def test_a_row_without_the_column_is_a_defect_not_a_null() -> None:

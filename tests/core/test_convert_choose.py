@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import pytest
 
-from connector.core.convert import ImpossiblePairError, constant_for, converter_for, unknown_words
+from connector.core.convert import ImpossiblePairError, constant_for, converter_for, field_named, unknown_words
 from connector.core.line import HeldError, Refs
 from connector.core.mapping import FieldName, Keyword, LineSpec, Template
 from connector.core.model import ABSENT
@@ -82,13 +83,16 @@ def test_unknown_words_of_values() -> None:
         (T.USER, "ana@acme.test", "7"),
         (T.STAGE, "Sales / Won", "2"),
         (T.TEXT, Keyword.NULL, None),
-        (T.DATETIME, Keyword.NOW, "now"),
+        (T.DATETIME, Keyword.NOW, "2026-05-04T10:00:30Z"),
+        (T.DATE, Keyword.NOW, "2026-05-04"),
+        (T.TIME, Keyword.NOW, "10:00:30"),
     ],
 )
 def test_constants(of: T, value: SetValue, crm: Json) -> None:
     """A `set.crm` value is said by the app's side always, in the CRM's spelling, and writes no column."""
     made = constant_for(field(of), value, METADATA)
-    assert made.to_crm(made.read_app({}), Refs()) == crm
+    noon = datetime(2026, 5, 4, 12, 0, 30, 5, tzinfo=timezone(timedelta(hours=2)))
+    assert made.to_crm(made.read_app({}), Refs(now=noon)) == crm
     assert made.write_app("x") == {}
     assert made.write_crm(crm, {}) == {"f": crm}
 
@@ -169,6 +173,12 @@ def test_template_over_the_crm_record_reads_like_a_person() -> None:
     assert made.read_crm({"first_name": "Ada"}) is ABSENT
     assert made.write_crm("x", {}) == {}
     assert receiving("{{ labels | join('+') }}").read_crm({"labels": [31, 99]}) == "Gold+99"
+
+
+def test_template_means_the_custom_field_where_a_built_in_one_is_called_alike() -> None:
+    """A built-in field goes by its API name; what people call it comes last."""
+    fields = (CrmField("arr", "ARR", T.NUMBER), CrmField("hash", "ARR", T.TEXT, custom=True))
+    assert [getattr(field_named(name, fields), "key", None) for name in ("arr", "ARR", "mrr")] == ["arr", "hash", None]
 
 
 def test_template_over_the_crm_record_fits_the_column() -> None:

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.core.filter import crm_reader, failing, undecided
+from connector.core.filter import crm_reader, failing, row_reader, undecided
 from connector.core.mapping import Condition
 from connector.core.mapping import Test as Check
 from connector.core.model import ABSENT
-from connector.core.schema import CrmField, Option
+from connector.core.schema import Column, CrmField, Option
 from connector.core.schema import FieldType as T
 from tests.core.converters import AT, METADATA, OPTIONS
 
@@ -108,6 +108,11 @@ def test_crm_values_match_in_either_spelling(name: str, operand: Json) -> None:
         (Check.BETWEEN, ("2026-01-01", "2026-01-31"), "2026-01-31 23:59:59+00", True),
         (Check.BETWEEN, ("2026-01-01", "2026-01-31"), "2026-01-31T23:59:59Z", True),
         (Check.BETWEEN, ("2026-01-01", "2026-01-31"), "2026-02-01", False),
+        (Check.BETWEEN, ("2026-01-01T10:00:00Z", None), "2026-01-01 10:00:00+00", True),
+        (Check.BETWEEN, ("2026-01-01T10:00:00Z", None), "2026-01-01 09:59:59.9+00", False),
+        (Check.BETWEEN, ("2026-01-01T10:00:00+02:00", None), "2026-01-01 08:00:00+00", True),
+        (Check.BETWEEN, (None, "2026-01-01 12:00"), "2026-01-01 12:00:01+00", False),
+        (Check.ANY_OF, ("2026-01-01T12:00:00+02:00",), "2026-01-01 10:00:00+00", True),
         (Check.BETWEEN, ("b", "c"), "c", True),
         (Check.BETWEEN, ("b", "c"), "cc", False),
         (Check.IN, ("company",), "12", True),
@@ -119,6 +124,44 @@ def test_crm_values_match_in_either_spelling(name: str, operand: Json) -> None:
 def test_tests(test: Check, operands: tuple[Json, ...], value: Json, expected: bool) -> None:  # noqa: FBT001
     """Each comparison, at its edges."""
     assert holds("x", test, *operands, value=value) is expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "test", "operands", "expected"),
+    [
+        ("array", '["vip", "new"]', Check.ANY_OF, ("vip",), True),
+        ("array", '["vip", "new"]', Check.NOT, ("vip",), False),
+        ("array", '["new"]', Check.NOT, ("vip",), True),
+        ("array", "[]", Check.PRESENT, (), False),
+        ("array", "[]", Check.ABSENT, (), True),
+        ("array", "[12]", Check.IN, ("company",), True),
+        ("json", '["vip"]', Check.ANY_OF, ("vip",), True),
+        ("json", '{"a": 1}', Check.PRESENT, (), True),
+        ("interval", "PT30M", Check.BETWEEN, ("01:00:00", None), False),
+        ("interval", "PT2H", Check.BETWEEN, ("01:00:00", None), True),
+        ("interval", "P1Y", Check.PRESENT, (), True),
+        ("text", "[1]", Check.ANY_OF, ("[1]",), True),
+    ],
+)
+def test_columns_of_several_values(
+    kind: str,
+    text: str,
+    test: Check,
+    operands: tuple[Json, ...],
+    expected: bool,  # noqa: FBT001
+) -> None:
+    """`only.send` on a list column asks its elements: any of them may match, and an empty list is absent."""
+    reader = row_reader({"c": Column("c", kind, kind)}, {"c": text})
+    condition = Condition(AT, "c", test, operands)
+    assert (failing([condition], reader, lambda *found: found == ("company", "12")) is None) is expected
+
+
+def test_a_custom_field_may_be_called_like_a_built_in_one() -> None:
+    """The condition goes by the key that its name was bound to."""
+    fields = (CrmField("arr", "ARR", T.NUMBER), *FIELDS)
+    condition = Condition(AT, "ARR", Check.ANY_OF, (100,), "hash2")
+    assert failing([condition], crm_reader(fields, METADATA, RECORD), lambda *_: False) is None
+    assert failing([condition], crm_reader(fields, METADATA, {**RECORD, "hash2": None}), lambda *_: False) is condition
 
 
 def test_the_first_failing_condition_is_named() -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.core.line import Line
+from connector.core.line import Converter, Line
 from connector.core.mapping import Conflict, Direction, Empty
 from connector.core.merge import CONFLICTS, Decision, Grounds, Inputs, Reason, Verdict, agrees, decide, empty, winner_of
 from connector.core.model import ABSENT, Clocks, CrmValue, Json, Pair, Side
+from connector.core.schema import FieldType
+from tests.core.converters import AT, one, several
 from tests.core.people import REFS
 from tests.core.situations import CLOCKS, LINES, VALUES
 
@@ -143,3 +146,43 @@ def test_the_later_side_wins_and_ties_are_the_crms(clocks: Clocks, first_sight: 
     ahead = (app - crm).total_seconds()
     assert winner is (Side.APP if ahead > clocks.band else Side.CRM)
     assert reason is (Reason.CONFLICT_TIE if abs(ahead) <= clocks.band else Reason.CONFLICT_LATER)
+
+
+MONEY = several({"arr": "numeric(10,2)", "cur": "text"}, {"m": FieldType.MONEY})
+NOTHING_SAID = [
+    (MONEY, [None, "EUR"], {"value": 5, "currency": "USD"}),
+    (
+        several({"on": "date", "at": "time"}, {"d": FieldType.DATE, "t": FieldType.TIME}),
+        [None, "09:00:00"],
+        "2026-11-02",
+    ),
+    (one("jsonb", FieldType.ADDRESS), "{}", {"value": "Main St 1"}),
+    (one("text[]", FieldType.SET), "[null]", ["31"]),
+    (one("text", FieldType.EMAILS), "  ", "ada@x.test"),
+]
+
+
+@pytest.mark.parametrize(("converter", "app", "crm"), NOTHING_SAID)
+@pytest.mark.parametrize("conflict", [Conflict.APP, Conflict.CRM])
+def test_a_row_that_says_nothing_never_wipes_the_crm(
+    converter: Converter, app: Json, crm: Json, conflict: Conflict
+) -> None:
+    """At first sight: a currency, a time or an empty document that a default put there is no value to win a conflict with."""
+    line = Line("f", AT, Direction.BOTH, (), (), converter, "rule", conflict)
+    assert decide(line, Inputs(app, crm, None, Grounds(Clocks(), REFS))).verdict is Verdict.RECEIVE
+    sent = decide(replace(line, direction=Direction.SEND), Inputs(app, crm, None, Grounds(Clocks(), REFS)))
+    assert sent.reason is Reason.FIRST_SIGHT_KEPT
+
+
+def test_blanks_for_an_address_say_nothing() -> None:
+    """`empty: keep`: an e-mail column of blanks clears nothing; with `clear` it does."""
+    line = Line("f", AT, Direction.BOTH, (), (), one("text", FieldType.EMAILS), "rule", Conflict.APP)
+    edited = Inputs("  ", "ada@x.test", Pair("ada@x.test", "ada@x.test", "rule"), Grounds(Clocks(), REFS))
+    assert decide(line, edited).reason is Reason.EMPTY_IGNORED
+    assert decide(replace(line, empty=Empty.CLEAR), edited).clears
+
+
+def test_the_currency_of_a_new_deal_is_its_rows() -> None:
+    """A row with a currency and no amount says so to a record that has neither, or the CRM's default would come back."""
+    line = Line("f", AT, Direction.BOTH, (), (), MONEY, "rule", Conflict.APP)
+    assert decide(line, Inputs([None, "PLN"], None, None, Grounds(Clocks(), REFS))).verdict is Verdict.SEND

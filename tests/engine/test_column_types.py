@@ -152,6 +152,25 @@ async def test_an_edit_that_does_not_fit_leaves_the_old_value_and_mends_itself(d
         assert found["custom_fields"][people.keys["Code"]] == "xyz"
 
 
+async def test_a_column_that_takes_no_null_holds_the_value_alone(database: str, tmp_path: Path) -> None:
+    """Cleared in the CRM, the row keeps what it has and the rest of the record comes; once the column may be null it is."""
+    tables = TABLES.replace("small app.small", "small app.small not null default 3")
+    async with rig(database, tmp_path / "set", {"person.yaml": PERSON}, tables, speed=20) as world:
+        people = People(world)
+        await people.found()
+        await world.start()
+        ada = await world.person(name="Ada", **people.said(**{**FITTING, "Host": None}))
+        await world.quiet()
+        edit = {"name": "Ada L", **people.said(Small=None, Code="new")}
+        await world.crm("PATCH", f"/api/v2/persons/{ada['id']}", edit)
+        await world.quiet()
+        row = await people.row("Ada L")
+        assert (row["small"], row["code"]) == (7, "new")
+        assert await people.held() == {"Small": "refused_by_column"}
+        await world.db.execute("alter table app.people alter column small drop not null")
+        await world.until(lambda: world.db.fetchval("select small is null from app.people"))
+
+
 async def test_a_broken_constraint_parks_the_record_by_the_constraints_name(database: str, tmp_path: Path) -> None:
     """Which value is to blame only the application knows: the record waits, says what refused it, and is not tried again."""
     async with rig(database, tmp_path / "set", {"person.yaml": PERSON}, TABLES) as world:

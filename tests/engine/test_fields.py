@@ -229,6 +229,27 @@ async def test_a_record_of_the_crm_becomes_a_row_with_what_set_says(database: st
         await _writes_nothing(world)
 
 
+async def test_now_is_the_moment_when_the_record_is_made(database: str, tmp_path: Path) -> None:
+    """`set.crm: {Starts: now}`: the day of the create; a person may move it, and what is cleared is put back."""
+    text = DEAL.replace("Origin: connector}", "Origin: connector, Starts: now}")
+    text = text.replace("  - {column: starts, crm: Starts}\n", "")
+    async with rig(database, tmp_path / "set", {**FILES, "deal.yaml": text}, TABLES) as world:
+        account = await Account.made(world)
+        await world.start()
+        today = world.clock.now().date().isoformat()
+        await _insert(world, {"title": "Kick-off"})
+        await world.quiet()
+        deal = await _deal(world)
+        assert account.said(deal)["Starts"] in (today, world.clock.now().date().isoformat())
+        await _writes_nothing(world)
+        await world.crm("PATCH", f"/api/v2/deals/{deal['id']}", account.say(Starts="2020-01-01"))
+        await _writes_nothing(world)
+        assert account.said(await _deal(world))["Starts"] == "2020-01-01"
+        await world.crm("PATCH", f"/api/v2/deals/{deal['id']}", account.say(Starts=None))
+        await world.quiet()
+        assert account.said(await _deal(world))["Starts"] is not None
+
+
 async def test_one_bad_value_is_held_and_the_record_goes_on(database: str, tmp_path: Path) -> None:
     """Unmapped words, unknown options, users and e-mails are held by name; all other fields of the record are written."""
     async with rig(database, tmp_path / "set", FILES, TABLES) as world:

@@ -143,6 +143,35 @@ async def test_wider_filters_let_in_what_the_old_ones_kept_out(database: str, tm
         await world.until(both)
 
 
+async def test_a_mapping_that_is_gone_leaves_no_trigger(database: str, tmp_path: Path) -> None:
+    """Renamed, the table has the triggers of the new name alone; taken away, it has none. Back again, nothing is missed."""
+    company = "object: organization\ntable: app.firms\nkey: id\ndirection: both\nfields: [{column: name, crm: name}]\n"
+    tables = TABLES + "create table app.firms (id bigint generated always as identity primary key, name text);"
+    async with rig(
+        database, tmp_path / "set", {"person.yaml": PERSON, "firm.yaml": company}, tables, speed=SPEED
+    ) as world:
+        await world.start()
+        (world.directory / "firm.yaml").rename(world.directory / "company.yaml")
+        await world.until(lambda: _triggers(world, "capture test/company"))
+        (world.directory / "company.yaml").unlink()
+        await world.until(lambda: _triggers(world))
+        await world.db.execute("insert into app.firms (name) values ('Acme')")
+        _save(world, "firm.yaml", company)
+        await world.until(lambda: _triggers(world, "capture test/firm"))
+        assert await world.db.fetchval("select count(*) from pg_proc where proname like 'capture test/company%'") == 0
+        await world.ask("fetch_all", {})
+        await world.quiet()
+        assert [each["name"] for each in await world.crm("GET", "/api/v2/organizations")] == ["Acme"]
+
+
+async def _triggers(world: Rig, *names: str) -> bool:
+    """Whether exactly these captures stand on the table."""
+    found = await world.db.fetch(
+        "select distinct left(tgname, -4) as name from pg_trigger where tgrelid = 'app.firms'::regclass"
+    )
+    return {row["name"] for row in found} == set(names)
+
+
 async def test_another_name_or_account_needs_a_restart(database: str, tmp_path: Path) -> None:
     """Links of one account are not those of another: the edit is refused, the old set goes on."""
     async with rig(database, tmp_path / "set", {"person.yaml": PERSON}, TABLES, speed=SPEED) as world:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
 
+from connector.core.schema import Table
 from connector.local.capture import Capture, install
 from connector.local.catalogue import describe
 from connector.local.tables import Shape
@@ -153,3 +156,69 @@ async def test_a_bulk_statement_of_a_session_that_began_small(database: str) -> 
         ((_, columns, keys),) = await app.does("update people set last = 'Day' where id > 9")
         assert columns == {"last"}
         assert len(keys) == 39991
+
+
+@pytest.mark.parametrize(
+    "migration",
+    [
+        "alter column first type integer using null",
+        "alter column last type json using null",
+        "rename column nick to alias",
+        "rename column id to number",
+        "drop column id",
+    ],
+)
+async def test_a_migration_of_the_app_while_nobody_looks(database: str, migration: str) -> None:
+    """Columns move before the triggers are made anew: whatever the app does succeeds, and says that all may have changed.
+
+    Fails when a trigger trips over a column that is gone, or that its expression can no longer compare.
+    """
+    everything = ("T", frozenset[str](), ())
+    async with captured(database) as app:
+        await app.does("update people set seen = now()")
+        await app.db.execute(f"alter table people {migration}")
+        assert everything in await app.does("update people set seen = now()")
+        key_is_gone = "id" in migration.split()
+        for statement in ("insert into people select * from people where false", "delete from people"):
+            assert (everything in await app.does(statement)) == key_is_gone
+
+
+async def test_triggers_are_renewed_by_whoever_may_make_them(database: str) -> None:
+    """The rights that `check` asks for are enough: also once the mapping reads another column, or one was switched off.
+
+    Fails when a trigger is dropped to be made anew, which only the table's owner may do.
+    """
+    owner, role = await asyncpg.connect(database), f"guest_{uuid.uuid4().hex[:8]}"
+    parts = urlsplit(database)
+    guest = urlunsplit(parts._replace(netloc=f"{role}:guest@{parts.netloc.rpartition('@')[2]}"))
+    await owner.execute(f"create role {role} login password 'guest'")
+    try:
+        await owner.execute(f"{TABLES} grant select, trigger on people to {role}")
+        await owner.execute(f"grant create on database {parts.path[1:]} to {role}")
+        pool = await Database.connect(guest, size=1)
+        try:
+            await migrate(pool)
+            for columns in (COLUMNS[:2], COLUMNS):
+                async with pool.transaction() as db:
+                    table = (await describe(db, [("public", "people")]))["public", "people"]
+                    wanted = Capture("acme", "people", Shape("acme/people", table, "id", columns), columns)
+                    assert await install(db, wanted)
+                await owner.execute("alter table people disable trigger user")
+            async with pool.transaction() as db:
+                assert await install(db, wanted)
+                assert not await install(db, wanted)
+        finally:
+            await pool.close()
+    finally:
+        await owner.execute(f"drop schema if exists connector cascade; drop owned by {role} cascade; drop role {role}")
+        await owner.close()
+
+
+def test_mappings_with_long_names_have_triggers_of_their_own() -> None:
+    """PostgreSQL keeps 63 bytes of a name; two captures that begin alike would else share one function."""
+    shape = Shape("any", Table("public", "people", {}, ("id",)), "id", ())
+    mappings = ("ü" * 40, "ü" * 40 + " renewals", "u")
+    names = [Capture("customer-success", mapping, shape, ()).name for mapping in mappings]
+    assert len(set(names)) == len(names)
+    assert all(len(f"{name} ins".encode()) < 64 for name in names)
+    assert names[2] == "capture customer-success/u"

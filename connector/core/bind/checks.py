@@ -10,7 +10,7 @@ from connector.core.bind.names import pin_word, unknown_choice
 from connector.core.bind.scope import Scope
 from connector.core.convert import columns
 from connector.core.line import HeldError, Line
-from connector.core.mapping import Direction, MappingSpec, Template
+from connector.core.mapping import Direction, MappingSpec, Rollout, Template
 from connector.core.schema import FieldType
 from connector.core.spelling import meant
 
@@ -107,7 +107,8 @@ def _check_word(scope: Scope, line: Joined, word: str) -> None:
 def check_needs(scope: Scope, sent: Iterable[Joined | Line]) -> None:
     """Notes that none of the lines that are sent holds what a new record cannot do without."""
     known = {field.key for line in sent for field in line.fields}
-    for group in scope.metadata.needs.get(scope.spec.object, ()) if scope.spec.direction.sends else ():
+    creates = scope.spec.direction.sends and scope.spec.rollout is not Rollout.RECEIVE
+    for group in scope.metadata.needs.get(scope.spec.object, ()) if creates else ():
         if not known.intersection(group):
             names = " or ".join(map(repr, group))
             scope.warn(f"the CRM takes no new {scope.spec.object} without {names}, and no line sends it", "fields")

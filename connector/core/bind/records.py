@@ -26,13 +26,14 @@ def check_object(scope: Scope) -> None:
 
 
 def filters(scope: Scope) -> tuple[Condition, ...]:
-    """`only.receive` under the names that the CRM has now."""
+    """`only.receive` under the names that the CRM has now, each with its field's key."""
     return tuple(_followed(condition, quiet(scope, FieldName(condition.name))) for condition in scope.spec.only_receive)
 
 
 def _followed(condition: Condition, field: CrmField | None) -> Condition:
-    renamed = field is not None and field.custom and field.name != condition.name
-    return replace(condition, name=field.name) if field is not None and renamed else condition
+    if field is None:
+        return condition
+    return replace(condition, name=field.name if field.custom else condition.name, key=field.key)
 
 
 def _check_condition(scope: Scope, condition: Condition, path: str) -> None:

@@ -37,6 +37,6 @@ class Cause(StrEnum):
     INVALID_VALUE = "invalid_value"
     """Not the shape that the field type promises."""
     REFUSED_BY_COLUMN = "refused_by_column"
-    """PostgreSQL cannot read it as the column's type."""
+    """PostgreSQL cannot read it as the column's type, or it is null and the column takes none."""
     TEMPLATE_FAILED = "template_failed"
     """The template ends in an error for this record."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC
 from typing import TYPE_CHECKING, Final
 
-from connector.core.convert import columns, sides
+from connector.core.convert import columns, moments, sides
 from connector.core.convert.causes import Cause
 from connector.core.convert.fits import FITS, ImpossiblePairError
 from connector.core.convert.joint import Joint, Value
@@ -15,14 +16,19 @@ from connector.core.mapping import Keyword, SetValue, TooLong
 from connector.core.schema import Column, CrmField, FieldType, Metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable, Mapping
+    from datetime import datetime
 
     from connector.core.model import Json
 
 NOW: Final = "now"
-"""Both sides' text for the moment of the write: whoever writes replaces it."""
+"""The app's side of the moment of the write, and what every moment there equals."""
 
-_TIMES: Final = frozenset({FieldType.DATE, FieldType.TIME, FieldType.DATETIME})
+_SPELLED: Final[Mapping[FieldType, Callable[[datetime], str]]] = {
+    FieldType.DATE: lambda at: at.date().isoformat(),
+    FieldType.TIME: lambda at: at.time().isoformat(timespec="seconds"),
+    FieldType.DATETIME: moments.spell_rfc3339,
+}
 _JSON: Final = Column("set", "jsonb", "json")
 _LATER: Final = frozenset({Cause.UNKNOWN_USER, Cause.INACTIVE_USER})
 """What time mends or breaks: a held value, not a wrong file."""
@@ -32,7 +38,7 @@ def constant_for(field: CrmField, value: SetValue, metadata: Metadata) -> Conver
     """The converter of a `set.crm` entry: the app's side always says `value`.
 
     ImpossiblePairError says what is wrong. Options, pipelines, stages and users are named as in `values:`. `now` fits
-    date and time fields; any value there equals it, so that it is written once.
+    date and time fields; any value there equals it, so that it is written once: when a record is made without one.
     """
     if value is Keyword.NOW:
         return _now(field)
@@ -70,20 +76,24 @@ def _try(constant: Joint, app: Json, field: CrmField) -> None:
 
 
 def _now(field: CrmField) -> Converter:
-    if field.type not in _TIMES:
+    if field.type not in _SPELLED:
         raise ImpossiblePairError(
             f"set: now needs a date, time or date-time field, {field.name!r} is {field.type.value}; quoted it is text"
         )
-    return Joint(sides.Fixed(NOW), sides.OneField(field.key), Now())
+    return Joint(sides.Fixed(NOW), sides.OneField(field.key), Now(_SPELLED[field.type]))
 
 
 @dataclass(frozen=True, slots=True)
 class Now(Value):
-    """The moment of the write, equal to whatever is there."""
+    """The moment of the write, in UTC; equal to whatever is there."""
 
-    def to_crm(self, _: Json, __: Refs, /) -> Json:
-        """`now`."""
-        return NOW
+    spell: Callable[[datetime], str]
+
+    def to_crm(self, _: Json, refs: Refs, /) -> Json:
+        """The moment as the field spells it."""
+        if refs.now is None:
+            raise HeldError(Cause.INVALID_TIME)
+        return self.spell(refs.now.astimezone(UTC))
 
     def to_app(self, _: Json, __: Refs, /) -> Json:
         """`now`."""

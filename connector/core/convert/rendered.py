@@ -127,14 +127,15 @@ def known_words(field: CrmField, metadata: Metadata) -> Mapping[str, str] | None
 
 
 def field_named(name: str, fields: Sequence[CrmField]) -> CrmField | None:
-    """The field that a template calls `name`: by key, by name, or by name as an identifier.
+    """The field that a template calls `name`: a built-in one by key, else by name, or by name as an identifier.
 
-    ('Customer tier' is customer_tier.)
+    ('Customer tier' is customer_tier.) A custom field comes before a built-in one that people call alike.
     """
+    custom_first = sorted(fields, key=lambda field: not field.custom)
     return (
         next((field for field in fields if not field.custom and field.key == name), None)
-        or next((field for field in fields if field.name == name), None)
-        or next((field for field in fields if _identifier(field.name) == name), None)
+        or next((field for field in custom_first if field.name == name), None)
+        or next((field for field in custom_first if _identifier(field.name) == name), None)
     )
 
 

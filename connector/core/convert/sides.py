@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from connector.core.convert import columns as column_texts
 from connector.core.line import HeldError
@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from connector.core.schema import Column
 
 
+_EMPTY: Final = {"text": "", "json": "{}"}
+"""By kind of column: what clears it where it takes no null."""
+
+
 @dataclass(frozen=True, slots=True)
 class OneColumn:
-    """One column, as it is. A text column that takes no null is cleared with the empty text."""
+    """One column, as it is. A text column that takes no null is cleared with the empty text, a json one with {}."""
 
     column: Column
 
@@ -119,7 +123,7 @@ def _id(value: Json) -> str:
 
 
 def _cleared(column: Column) -> str | None:
-    return "" if column.kind == "text" and not column.nullable else None
+    return None if column.nullable else _EMPTY.get(column.kind)
 
 
 def _empty_list(text: str) -> bool:

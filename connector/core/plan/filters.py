@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from connector.core.filter import crm_reader, failing
+from connector.core.filter import crm_reader, failing, row_reader
 from connector.core.mapping import Condition
 from connector.core.merge import Reason, Verdict
 from connector.core.model import CrmValue, Json, Record, Row, Side
@@ -18,8 +18,13 @@ def row_kept_out(s: Situation, row: Row) -> Plan | None:
     """The plan for a row of which the mapping makes no CRM record; None when it may pass."""
     if not s.mapping.direction.sends:
         return excluded("direction")
-    failed = failing(s.mapping.only_send, row.columns.get, s.linked_in)
+    failed = row_fails(s, row)
     return excluded(f"only.send {failed.name}") if failed is not None else None
+
+
+def row_fails(s: Situation, row: Row) -> Condition | None:
+    """The condition that keeps the row from a mapping that sends."""
+    return failing(s.mapping.only_send, row_reader(s.mapping.table.columns, row.columns), s.linked_in)
 
 
 def record_kept_out(s: Situation, record: Record) -> Plan | None:
@@ -39,7 +44,7 @@ def side_that_left(s: Situation, row: Row, record: Record) -> tuple[Side, Condit
     if failed is not None and record_fails(s, _once_sent(s, record)) is not None:
         return Side.CRM, failed
     if s.mapping.direction.sends and (s.link.origin is Side.APP or not s.mapping.direction.receives):
-        failed = failing(s.mapping.only_send, row.columns.get, s.linked_in)
+        failed = row_fails(s, row)
         if failed is not None:
             return Side.APP, failed
     return None

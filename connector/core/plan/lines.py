@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from connector.core.line import Line
 from connector.core.merge import Decision, Grounds, Inputs, decide
@@ -14,7 +15,8 @@ def decide_lines(
     s: Situation, lines: Iterable[Line], record: Record | None, *, sendable: bool = True
 ) -> tuple[Decision, ...]:
     """The decision about each of these lines."""
-    grounds = Grounds(s.clocks, s.refs, s.unreachable, s.dead, sendable=sendable)
+    refs = replace(s.refs, now=s.now) if s.mapping.constants else s.refs
+    grounds = Grounds(s.clocks, refs, s.unreachable, s.dead, sendable=sendable)
     return tuple(decide(line, _inputs(s, line, record, grounds)) for line in lines)
 
 

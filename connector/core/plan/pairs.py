@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from connector.core.filter import failing
 from connector.core.line import BoundMapping
 from connector.core.mapping import Condition, DeletePolicy, OnLeave
 from connector.core.merge import Decision, Grounds, Inputs, Reason, Verdict, after_the_fact
 from connector.core.model import Gone, Json, Link, LinkState, Moved, NotVisible, Record, Row, Side
 from connector.core.plan.actions import DeleteRecord, DeleteRow, Plan, Step, UpdateRecord, UpdateRow, park, wait
 from connector.core.plan.constants import cleared, constant
-from connector.core.plan.filters import record_fails, side_that_left
+from connector.core.plan.filters import record_fails, row_fails, side_that_left
 from connector.core.plan.lines import decide_lines
 from connector.core.plan.siblings import bequest, row_taker
 from connector.core.plan.situation import Kin, Situation
@@ -98,7 +97,7 @@ def _both_alive(s: Situation, row: Row, record: Record) -> Plan:
         return handed
     if left is not None:
         return _leave(s, *left, record)
-    sendable = not record.archived and failing(s.mapping.only_send, row.columns.get, s.linked_in) is None
+    sendable = not record.archived and row_fails(s, row) is None
     decisions = decide_lines(s, s.mapping.every_line, record, sendable=sendable)
     return _write(s, tuple(_told_later(s, d) for d in decisions) if s.unseen else decisions, row, record)
 
