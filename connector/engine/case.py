@@ -14,6 +14,7 @@ from connector.engine.context import Rules
 from connector.store.intents import Intent
 from connector.store.work import Item
 
+REFUSED, FOREIGN_KEY = "row_refused", "23503"
 RecordKeys = Mapping[str, Mapping[bytes, MatchKey]]
 """The match keys of a record by mapping and keyed hash."""
 
@@ -46,3 +47,8 @@ class Case:
     """False when the record came from a page: it may not be the ground of a send."""
     new: bool = False
     """True while the link is not stored: a page is the first to meet the record."""
+
+
+def key_refused(item: Item) -> bool:
+    """True when a foreign key refused the row at the last look."""
+    return (item.cause or "").startswith(f"{REFUSED}:{FOREIGN_KEY}")

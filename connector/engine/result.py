@@ -12,7 +12,7 @@ from connector.core.line import Line
 from connector.core.merge import Decision, Parent, Verdict
 from connector.core.model import AppKey, CrmId, LinkId, Record, Row, Side
 from connector.core.plan import Effect, Plan, Step
-from connector.engine.case import Case
+from connector.engine.case import FOREIGN_KEY, Case, key_refused
 from connector.local.tables import RowRefusedError
 from connector.store.work import Deferral, Item, WorkState
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 LACKING = ("parent_unavailable", "parent_gone")
 """Causes of what cannot be made for lack of a parent that does not come by itself."""
 SHORTLY, LATER = timedelta(milliseconds=50), timedelta(seconds=1)
-REFUSED, FOREIGN_KEY, LOOKS = "row_refused", "23503", 5
+LOOKS = 5
 """A row that a foreign key refuses is looked at so often again: the row it points to went a moment ago, or comes."""
 
 
@@ -95,11 +95,6 @@ def parks(result: Result) -> bool:
     """True when the result leaves its record to a person."""
     refused = result.refused is not None and not looks_again(result)
     return refused or (result.deferral is not None and result.deferral.state is WorkState.PARKED)
-
-
-def key_refused(item: Item) -> bool:
-    """True when a foreign key refused the row at the last look."""
-    return (item.cause or "").startswith(f"{REFUSED}:{FOREIGN_KEY}")
 
 
 def looks(item: Item) -> int:
