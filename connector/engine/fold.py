@@ -13,7 +13,7 @@ from connector.core.schema import FieldType
 from connector.core.unseen import Told
 from connector.engine.context import Context, Rules, identity_intent
 from connector.engine.echo import is_echo
-from connector.engine.observe import int_or
+from connector.engine.observe.observer import int_or
 from connector.ports import Hint, HintKind, VersionOrder
 from connector.store import aliases, intents, link_writes, links, match_keys, notes, references, sweeps, work
 from connector.store.db import Connection

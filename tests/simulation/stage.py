@@ -39,9 +39,9 @@ CALM = {
     "connector.engine.worker.IDLE": 5.0,
     "connector.engine.gates.LOOK": 1.0,
     "connector.engine.owner.GATE": 2.0,
-    "connector.engine.schedule.TICK": 2.0,
+    "connector.engine.sweeps.schedule.TICK": 2.0,
     "connector.engine.gauges.EVERY": 600.0,
-    "connector.engine.requests.POLL": 0.5,
+    "connector.engine.asked.requests.POLL": 0.5,
 }
 """Polls that only cost time in a simulation: an idle minute would be thousands of empty queries."""
 HASTE = {"lock_timeout": "50ms"}

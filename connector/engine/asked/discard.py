@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from connector.core.errors import ConnectorError
 from connector.core.model import ABSENT, Base, Lane, LinkId, LinkState, Pair, Record, Side
-from connector.engine.case import Case
 from connector.engine.context import Context
+from connector.engine.observe.case import Case
 from connector.engine.reconcile import Reconciler
 from connector.store import intents, journal, link_writes, work
 from connector.store.journal import Entry

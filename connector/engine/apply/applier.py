@@ -19,13 +19,11 @@ from connector.core.model import (
     Record,
     Side,
 )
-from connector.engine.admission import admit, store
-from connector.engine.brake import Place, word
-from connector.engine.context import Context
-from connector.engine.entries import actions, durations, entries, winners
-from connector.engine.outcome import changes_link, link_write
-from connector.engine.putback import refused
-from connector.engine.result import (
+from connector.engine.apply.admission import admit, store
+from connector.engine.apply.entries import actions, durations, entries, winners
+from connector.engine.apply.outcome import changes_link, link_write
+from connector.engine.apply.putback import refused
+from connector.engine.apply.result import (
     LACKING,
     Batch,
     Held,
@@ -41,7 +39,9 @@ from connector.engine.result import (
     parks,
     row_key,
 )
-from connector.engine.rows import write_rows
+from connector.engine.apply.rows import write_rows
+from connector.engine.brake import Place, word
+from connector.engine.context import Context
 from connector.engine.slices import in_slices
 from connector.store import brakes, intents, journal, link_writes, links, match_keys, references, work
 from connector.store.brakes import Count

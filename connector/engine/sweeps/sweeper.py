@@ -17,8 +17,8 @@ import structlog
 from connector.core.line import BoundMapping
 from connector.core.model import AppKey, CrmId, Lane, LinkId
 from connector.engine.context import Context
-from connector.engine.pages import Pages
 from connector.engine.reconcile import Reconciler
+from connector.engine.sweeps.pages import Pages
 from connector.local import tables
 from connector.ports import Page
 from connector.store import link_writes, links, sweeps, work

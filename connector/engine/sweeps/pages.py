@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from connector.core.model import CrmId, Lane, Link, LinkId, LinkState, Record, Side
-from connector.engine.case import RecordKeys
 from connector.engine.containment import reconcile
 from connector.engine.context import Context
 from connector.engine.gates import opened
-from connector.engine.glance import unsettled
+from connector.engine.observe.case import RecordKeys
 from connector.engine.reconcile import Listed, Reconciler
+from connector.engine.sweeps.glance import unsettled
 from connector.store import link_writes, links, match_keys, work
 from connector.store.db import Connection
 from connector.store.links import Glance

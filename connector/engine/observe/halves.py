@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from connector.core.model import AppKey, CrmId, Link, LinkId
-from connector.engine.case import Case
 from connector.engine.context import Context
+from connector.engine.observe.case import Case
 from connector.store import aliases, intents, links
 from connector.store.db import Connection
 from connector.store.intents import Intent

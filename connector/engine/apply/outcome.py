@@ -9,7 +9,7 @@ from connector.core.merge import Decision, Verdict
 from connector.core.model import ABSENT, Base, Json, Link, LinkState, Pair, Record, Row, Sent, Undo
 from connector.core.plan import InsertRow, Plan, Step
 from connector.core.refused import attempts
-from connector.engine.result import Result
+from connector.engine.apply.result import Result
 from connector.store.link_writes import LinkWrite
 
 

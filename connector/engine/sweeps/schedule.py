@@ -10,7 +10,7 @@ import structlog
 from connector.core.errors import ConnectorError, CursorExpiredError
 from connector.core.model import Lane
 from connector.engine.context import Context
-from connector.engine.sweep import Sweeper
+from connector.engine.sweeps.sweeper import Sweeper
 from connector.store import sweeps
 from connector.store.sweeps import Sweep
 

@@ -12,9 +12,9 @@ from connector.core.merge import Parent
 from connector.core.model import LinkId, Side
 from connector.core.plan import Plan
 from connector.core.retry import OUTCOME_FIRST, PARENT_CAP, PARENT_FIRST, backoff
-from connector.engine.case import REFUSED, Case
+from connector.engine.apply.result import LACKING, Result, looks, looks_again
 from connector.engine.context import Context
-from connector.engine.result import LACKING, Result, looks, looks_again
+from connector.engine.observe.case import REFUSED, Case
 from connector.local.tables import RowRefusedError
 from connector.store import references, work
 from connector.store.work import Deferral, Item, WorkState

@@ -16,11 +16,11 @@ from connector.core.line import BoundMapping, Line
 from connector.core.merge import Decision
 from connector.core.model import ABSENT, AppKey, Clocks, CrmId, Lane, Link, LinkId, LinkState, NotVisible, Record, Side
 from connector.core.plan import Kin, Plan, Step
-from connector.engine.case import Case
+from connector.engine.apply.putback import blocked_send, unsent
 from connector.engine.context import Context
-from connector.engine.preview import app_half, crm_half
-from connector.engine.putback import blocked_send, unsent
+from connector.engine.observe.case import Case
 from connector.engine.reconcile import Reconciler
+from connector.engine.sweeps.preview import app_half, crm_half
 from connector.local import tables
 from connector.store import links, records
 from connector.store.db import Connection

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from connector.core.model import Lane
 from connector.engine.context import Context
-from connector.engine.sweep import Sweeper
+from connector.engine.sweeps.sweeper import Sweeper
 from connector.store import connections, sweeps, work
 from connector.store.sweeps import Sweep
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from connector.core.model import AppKey, Base, CrmId, Gone, Lane, Link, LinkState, Record, Side
 from connector.core.plan import MERGE_UNSENT, unsent
-from connector.engine.case import Case
 from connector.engine.context import Context
-from connector.engine.observe import Observer
+from connector.engine.observe.case import Case
+from connector.engine.observe.observer import Observer
 from connector.local import tables
 from connector.store import links, match_keys
 from connector.store.db import Connection

@@ -15,11 +15,11 @@ from connector.core.merge import Decision, Verdict
 from connector.core.model import ABSENT, Base, Json, LinkState, Pair, Record, Side
 from connector.core.plan import CreateRecord, DeleteRecord, Effect, Plan, Step, UpdateRecord, plan
 from connector.core.refused import still_refused, without
-from connector.engine.case import Case
+from connector.engine.apply.putback import call_parents, deferral, retry, undone, unfinished, waiting, word_of
+from connector.engine.apply.result import Result
 from connector.engine.context import Context, identity_text
-from connector.engine.putback import call_parents, deferral, retry, undone, unfinished, waiting, word_of
-from connector.engine.resolve import last_sent, stored_base
-from connector.engine.result import Result
+from connector.engine.observe.case import Case
+from connector.engine.send.resolve import last_sent, stored_base
 from connector.ports import WRITE_SECONDS, Create, Delete, Done, Failed, Operation, Outcome, Unknown, Update
 from connector.store import intents
 from connector.store.group_commit import GroupCommit

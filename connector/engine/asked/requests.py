@@ -11,13 +11,13 @@ import structlog
 
 from connector.core.errors import ConnectorError, NotOwnerError
 from connector.core.model import Lane, LinkId
+from connector.engine.asked.discard import Discarder
+from connector.engine.asked.explain import Explainer
 from connector.engine.context import Context
-from connector.engine.discard import Discarder
-from connector.engine.explain import Explainer
-from connector.engine.fetch_all import FetchAll
 from connector.engine.gates import open_gates, opened
-from connector.engine.preview import Preview, allowances
-from connector.engine.sweep import Sweeper
+from connector.engine.sweeps.fetch_all import FetchAll
+from connector.engine.sweeps.preview import Preview, allowances
+from connector.engine.sweeps.sweeper import Sweeper
 from connector.store import brakes, connections, failures, link_writes, links, sweeps, work
 from connector.store.connections import Request
 from connector.store.db import AWAY

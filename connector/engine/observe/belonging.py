@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from connector.core.filter import crm_reader, failing
 from connector.core.line import BoundMapping
 from connector.core.model import Record
-from connector.engine.case import Case
 from connector.engine.context import Rules
-from connector.engine.lookup import Lookup
+from connector.engine.observe.case import Case
+from connector.engine.observe.lookup import Lookup
 
 
 def belongs_to(case: Case) -> BoundMapping | None:

@@ -9,14 +9,14 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from connector.core.model import CrmId, Lane, Link, LinkId, Moved, NotVisible, Record
-from connector.engine.belonging import belongs_to
-from connector.engine.candidates import find_candidates
-from connector.engine.case import Case
 from connector.engine.context import Context
-from connector.engine.halves import find_halves
-from connector.engine.kinship import find_kin
-from connector.engine.lookup import look_up
-from connector.engine.situation import situation_of
+from connector.engine.observe.belonging import belongs_to
+from connector.engine.observe.candidates import find_candidates
+from connector.engine.observe.case import Case
+from connector.engine.observe.halves import find_halves
+from connector.engine.observe.kinship import find_kin
+from connector.engine.observe.lookup import look_up
+from connector.engine.observe.situation import situation_of
 from connector.engine.slices import in_slices
 from connector.local import tables
 from connector.store import aliases, intents, links

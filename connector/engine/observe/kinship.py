@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from connector.core.model import AppKey, CrmId, Lane, LinkId, Observed, Record
 from connector.core.plan import Kin
-from connector.engine.case import Case
 from connector.engine.context import Context, identity_row
+from connector.engine.observe.case import Case
 from connector.store import links
 
 Original = tuple[str, CrmId]

@@ -12,7 +12,7 @@ from connector.core.line import Line
 from connector.core.merge import Decision, Parent, Verdict
 from connector.core.model import AppKey, CrmId, LinkId, Record, Row, Side
 from connector.core.plan import Effect, Plan, Step
-from connector.engine.case import FOREIGN_KEY, Case, key_refused
+from connector.engine.observe.case import FOREIGN_KEY, Case, key_refused
 from connector.local.tables import RowRefusedError
 from connector.store.work import Deferral, Item, WorkState
 

@@ -12,9 +12,9 @@ from datetime import datetime
 
 from connector.core.fingerprint import OVERLAP, UNKNOWN_FOR, Likeness, Resemblance, holds_all
 from connector.core.model import ABSENT, Base, Gone, Json, LinkState, Pair, Record, Sent
-from connector.engine.case import Case
 from connector.engine.context import Context, identity_intent
-from connector.engine.observe import int_or
+from connector.engine.observe.case import Case
+from connector.engine.observe.observer import int_or
 from connector.ports import Page
 from connector.store import intents, links
 from connector.store.intents import Intent

@@ -10,11 +10,11 @@ from connector.core.line import BoundMapping
 from connector.core.model import ABSENT, Clocks, Json, LinkId, Record
 from connector.core.plan import Kin, Readiness, Situation
 from connector.core.unseen import unseen
-from connector.engine.belonging import heir
-from connector.engine.case import Case
 from connector.engine.context import Context, identity_intent
-from connector.engine.halves import Halves
-from connector.engine.lookup import Lookup
+from connector.engine.observe.belonging import heir
+from connector.engine.observe.case import Case
+from connector.engine.observe.halves import Halves
+from connector.engine.observe.lookup import Lookup
 from connector.ports import VersionOrder
 from connector.store.intents import Intent
 

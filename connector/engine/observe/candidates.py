@@ -15,8 +15,8 @@ from connector.core.line import BoundMapping, Refs, UnresolvedError
 from connector.core.match import MatchKey
 from connector.core.model import AppKey, CrmId, Link, Record, Row, Side
 from connector.core.plan import Candidate
-from connector.engine.case import Case
 from connector.engine.context import Context
+from connector.engine.observe.case import Case
 from connector.local import tables
 from connector.local.catalogue import quote_ident
 from connector.store import links, match_keys

@@ -11,8 +11,8 @@ from connector.core.line import BoundMapping, Refs
 from connector.core.mapping import Condition, DeletePolicy, Test
 from connector.core.merge import Parent
 from connector.core.model import ABSENT, AppKey, CrmId, CrmValue, Json, Record, Side
-from connector.engine.case import Case, key_refused
 from connector.engine.context import Context
+from connector.engine.observe.case import Case, key_refused
 from connector.local import tables
 from connector.store import references
 from connector.store.db import Connection

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from connector.core.model import CrmId, Lane, Link, LinkId, LinkState
+from connector.engine.apply.result import Batch, Held, Result, grouped
 from connector.engine.context import Context
-from connector.engine.result import Batch, Held, Result, grouped
 from connector.store import link_writes, links, work
 from connector.store.db import Connection
 

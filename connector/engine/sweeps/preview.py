@@ -14,11 +14,11 @@ from datetime import datetime
 from connector.core.line import BoundMapping
 from connector.core.model import AppKey, CrmId, Lane, Link, LinkId, LinkState, Record, Side
 from connector.core.plan import Candidate, CreateRecord, Effect, InsertRow, Plan, Step, UpdateRecord, plan
-from connector.engine.case import Case
 from connector.engine.context import Context, Gates
-from connector.engine.glance import unsettled
-from connector.engine.pages import keep_keys
+from connector.engine.observe.case import Case
 from connector.engine.reconcile import Reconciler
+from connector.engine.sweeps.glance import unsettled
+from connector.engine.sweeps.pages import keep_keys
 from connector.local import tables
 from connector.store import links
 from connector.store.work import Item

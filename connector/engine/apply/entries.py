@@ -8,7 +8,7 @@ from datetime import datetime
 from connector.core.merge import Decision, Verdict, is_conflict
 from connector.core.model import ABSENT, Json, Side
 from connector.core.plan import DeleteRow, InsertRow, Plan, Step
-from connector.engine.result import Result, parks
+from connector.engine.apply.result import Result, parks
 from connector.store.journal import Entry
 
 

@@ -12,7 +12,7 @@ from connector.core.errors import SchemaMovedError
 from connector.core.held_back import held_back
 from connector.core.model import AppKey, Row
 from connector.core.plan import DeleteRow, InsertRow, UpdateRow
-from connector.engine.result import LATER, Batch, Result, grouped, mapping_name, put_off, row_key
+from connector.engine.apply.result import LATER, Batch, Result, grouped, mapping_name, put_off, row_key
 from connector.local import tables
 from connector.store.db import Connection
 
