@@ -97,7 +97,7 @@ def _both_alive(s: Situation, row: Row, record: Record) -> Plan:
         return handed
     if left is not None:
         return _leave(s, *left, record)
-    sendable = not record.archived and row_fails(s, row) is None
+    sendable = s.mapping.direction.sends and not record.archived and row_fails(s, row) is None
     decisions = decide_lines(s, s.mapping.every_line, record, sendable=sendable)
     return _write(s, tuple(_told_later(s, d) for d in decisions) if s.unseen else decisions, row, record)
 
