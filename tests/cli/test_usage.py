@@ -62,7 +62,6 @@ async def test_help_is_no_failure() -> None:
         ("nothing-like-it",),
         ("wait", "--timeout", "soon"),
         ("explain", "contact"),
-        ("sync", "contact", "1", "--related"),
         ("failures", "discard"),
         ("pause", "acme/contact", "--sends"),
         ("demo", "--listen", "8080"),
