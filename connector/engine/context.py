@@ -229,14 +229,24 @@ class Context:
         """True when records of the object carry our key."""
         return name in self.rules.metadata.identity
 
+    def longest_identity(self, name: str) -> int | None:
+        """How many characters the identity field of the object takes; None where nobody says."""
+        metadata = self.rules.metadata
+        fields = (f for f in metadata.fields.get(name, ()) if f.key == metadata.identity.get(name))
+        return next((f.max_length for f in fields), None)
+
     def label(self, mapping: str | None) -> str:
         """The `mapping` label of metrics."""
         return f"{self.name}/{mapping or '-'}"
 
 
-def identity_text(mapping: str, key: str, intent: int) -> str:
-    """What the identity field of a record we create holds: our key and the intent."""
-    return f"{mapping}:{key}#{intent}"
+def identity_text(mapping: str, key: str, intent: int, longest: int | None = None) -> str:
+    """What the identity field of a record we create holds: our key and the intent. Of a long key only the beginning.
+
+    `longest`: the characters that the field takes.
+    """
+    row, number = f"{mapping}:{key}", f"#{intent}"
+    return row + number if longest is None else row[: longest - len(number)] + number
 
 
 def identity_row(text: str | None) -> tuple[str, AppKey] | None:
