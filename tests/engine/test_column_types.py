@@ -224,7 +224,8 @@ create table app.people (id {kind} primary key, name text);"""
         await world.ask("sync", {"mapping": "person", "key": "abc"})
 
 
-async def test_a_key_longer_than_the_identity_field(database: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("key", [f"https://x.test/{'ü' * 500}", ""], ids=["long", "empty"])
+async def test_a_key_longer_than_the_identity_field_or_empty(database: str, tmp_path: Path, key: str) -> None:
     """The record is made all the same, and is known as ours by the number that ends its identity."""
     mapping = """object: person
 table: app.pages
@@ -236,7 +237,6 @@ fields:
     tables = "create schema app; create table app.pages (url text primary key, title text);"
     async with rig(database, tmp_path / "set", {"page.yaml": mapping}, tables, webhooks=True) as world:
         await world.start()
-        key = f"https://x.test/{'ü' * 500}"
         await world.db.execute("insert into app.pages values ($1, 'Ada')", key)
         await world.idle()
         await world.db.execute("update app.pages set title = 'Bea'")
