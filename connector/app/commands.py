@@ -22,7 +22,7 @@ from connector.engine.clock import Clock, SystemClock
 from connector.obs.metrics import Metrics
 from connector.store import answers, connections, lease
 from connector.store.cipher import Cipher
-from connector.store.db import Connection, Database
+from connector.store.db import Connection, Database, pending
 
 T = TypeVar("T")
 Progress = Callable[[Mapping[str, Any]], None]
@@ -194,7 +194,7 @@ async def opened(database_url: str, secret_key: str | None, secret_key_old: str 
     database = await connected(database_url)
     try:
         async with database.session() as db:
-            await _require_schema(db)
+            await require_schema(db)
             stored = await connections.sets(db)
         sets = {name: load_stored(files, directory) for name, files, directory in stored}
         yield Desk(database, SystemClock(), sets, cipher_of(secret_key, secret_key_old))
@@ -210,6 +210,11 @@ async def connected(database_url: str) -> Database:
         raise ConnectorError(f"the database refuses: {type(error).__name__}", "check DATABASE_URL") from error
 
 
-async def _require_schema(db: Connection) -> None:
+async def require_schema(db: Connection) -> None:
+    """ConnectorError unless schema `connector` is there, and as new as this program."""
     if await db.fetchval("select to_regclass('connector.request') is null"):
         raise ConnectorError("the database has no schema connector", "make it: connector migrate")
+    if await pending(db):
+        raise ConnectorError(
+            "schema connector is older than this program", "update it, and the daemon with it: connector migrate"
+        )

@@ -19,6 +19,7 @@ from typing import Any
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_fixed
 
+from connector.app.commands import require_schema
 from connector.app.connection import Running, Shared
 from connector.app.sets import Account, LoadedSet
 from connector.engine.clock import Clock, SystemClock
@@ -138,7 +139,7 @@ class Daemon:
             await migrate(database)
         else:
             async with database.session() as db:
-                await db.fetchval("select 1")
+                await require_schema(db)
 
     async def _make_connections(self, database: Database) -> None:
         shared = Shared(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +12,7 @@ from connector.app.commands import Desk, Target
 from connector.cli.place import AsJson, Crm, Data, at_desk
 from connector.cli.talk import ERROR, OK, note, say_json
 from connector.core.errors import ConnectorError
-from connector.core.model import LinkId
+from connector.core.model import LinkId, LinkState
 from connector.store import connections, records
 
 Mapped = Annotated[str, typer.Argument(metavar="M", help="[CONNECTION/]MAPPING")]
@@ -33,7 +33,7 @@ def sync(  # noqa: PLR0917 (one parameter per option)
     mapping: Mapped,
     key: Key = None,
     crm: Crm = None,
-    related: Annotated[bool, typer.Option("--related", help="Also what the record refers to.")] = False,  # noqa: FBT002
+    related: Annotated[bool, typer.Option("--related", help="First what the record refers to.")] = False,  # noqa: FBT002
     data: Data = None,
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
@@ -41,10 +41,8 @@ def sync(  # noqa: PLR0917 (one parameter per option)
 
     Example: connector sync acme/deal 4711
     """
-    if related:
-        raise typer.BadParameter("is not supported yet", param_hint="--related")
     args = _args(key, crm)
-    at_desk(data, lambda desk: _sync(desk, mapping, args, as_json=as_json))
+    at_desk(data, lambda desk: _sync(desk, mapping, args, related=related, as_json=as_json))
 
 
 def _args(key: str | None, crm: str | None) -> dict[str, str]:
@@ -62,16 +60,75 @@ async def _explain(desk: Desk, name: str, args: Mapping[str, str], *, as_json: b
         show(told)
 
 
-async def _sync(desk: Desk, name: str, args: Mapping[str, str], *, as_json: bool) -> int:
+async def _sync(desk: Desk, name: str, args: Mapping[str, str], *, related: bool, as_json: bool) -> int:
     target = desk.target(name)
     await _refuse_paused(desk, target)
-    told, outcome = await desk.served(target.connection, lambda: _carried_out(desk, target, args))
+
+    async def job() -> tuple[Mapping[str, Any], str, Sequence[Mapping[str, str]]]:
+        parents = await _parents(desk, target, args) if related else []
+        first = [await _parent(desk, *parent) for parent in parents]
+        return *await _carried_out(desk, target, args), first
+
+    told, outcome, first = await desk.served(target.connection, job)
     if as_json:
-        say_json({"outcome": outcome, **told})
+        say_json({"outcome": outcome, **told, **({"related": first} if related else {})})
     else:
         show(told["plan"])
+        for parent in first:
+            note(f"related {parent['record']}: {parent['outcome']}")
         note(f"outcome: {outcome}")
     return OK if outcome == "done" else ERROR
+
+
+async def _parents(desk: Desk, target: Target, args: Mapping[str, str]) -> Sequence[tuple[Target, Mapping[str, str]]]:
+    """What the record refers to, and what that refers to in turn: whoever is referred to comes first, each once.
+
+    A pair that is kept apart stays so: only who names it wants it together again.
+    """
+    found: dict[tuple[str, str], tuple[Target, Mapping[str, str]]] = {}
+    seen: set[tuple[str, str]] = set()
+
+    async def visit(here: Target, named: Mapping[str, str]) -> bool:
+        seen.add(_named(here, named))
+        told = await _told(desk, here, named)
+        for parent, key in _references(desk, here, told):
+            if _named(parent, key) not in seen and await visit(parent, key):
+                found[_named(parent, key)] = (parent, key)
+        return told["link"] is None or not LinkState(told["link"]["state"]).tombstone
+
+    await visit(target, args)
+    return list(found.values())
+
+
+async def _told(desk: Desk, target: Target, args: Mapping[str, str]) -> Mapping[str, Any]:
+    """The explanation; of a row or record that is not there, one without lines."""
+    try:
+        return await desk.ask(target.connection, "explain", {"mapping": target.mapping.name, **args})
+    except ConnectorError:
+        return {"lines": [], "link": None}
+
+
+def _references(desk: Desk, here: Target, told: Mapping[str, Any]) -> Iterator[tuple[Target, Mapping[str, str]]]:
+    """The rows, or where no row is known the records, that the lines with `link` name."""
+    for line in told["lines"]:
+        app, crm = line["app"], line.get("crm")
+        if line["link"] is not None and (app is not None or crm is not None):
+            named = {"key": str(app)} if app is not None else {"crm": str(crm)}
+            yield desk.target(f"{here.connection}/{line['link']}"), named
+
+
+def _named(target: Target, args: Mapping[str, str]) -> tuple[str, str]:
+    ((side, key),) = args.items()
+    return target.mapping.name, key if side == "key" else f"(record) {key}"
+
+
+async def _parent(desk: Desk, target: Target, args: Mapping[str, str]) -> Mapping[str, str]:
+    """What became of a record that is referred to; one that is not there keeps nobody."""
+    try:
+        _, outcome = await _carried_out(desk, target, args)
+    except ConnectorError as error:
+        outcome = error.message
+    return {"record": " ".join(_named(target, args)), "outcome": outcome}
 
 
 async def _refuse_paused(desk: Desk, target: Target) -> None:

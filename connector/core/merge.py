@@ -106,7 +106,7 @@ class Grounds:
     dead: frozenset[Parent] = frozenset()
     """Those of the unreachable parents that were deleted on the side on which the line would name them."""
     sendable: bool = True
-    """False while the row does not pass `only.send`."""
+    """False while the row does not pass `only.send`, and where the mapping sends nothing yet."""
     receivable: bool = True
     """False while the record does not pass `only.receive`."""
 
@@ -155,7 +155,9 @@ def _without_base(line: Line, given: Inputs) -> Decision:
 
 
 def _barred(d: Decision, grounds: Grounds) -> bool:
-    if d.verdict is Verdict.SEND:
+    """True for what may not be written on its side, and for a wait that would end in that."""
+    waits_to_send = d.verdict is Verdict.WAIT and d.parent is not None and d.parent.side is Side.APP
+    if d.verdict is Verdict.SEND or waits_to_send:
         return d.line.readonly_crm or not grounds.sendable
     return d.verdict is Verdict.RECEIVE and not grounds.receivable
 

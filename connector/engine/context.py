@@ -32,8 +32,6 @@ from connector.obs.metrics import Metrics
 from connector.ports import CRM, Capabilities
 from connector.store.db import Connection, Database, Fence
 
-IDENTITY_ROOM = 255
-"""Characters that a text field of a CRM surely holds."""
 HEARD_WITHIN = timedelta(days=1)
 """A subscription that a person made is believed in so long after its last delivery."""
 Tables = Mapping[tuple[str, str], Table]
@@ -231,15 +229,24 @@ class Context:
         """True when records of the object carry our key."""
         return name in self.rules.metadata.identity
 
+    def longest_identity(self, name: str) -> int | None:
+        """How many characters the identity field of the object takes; None where nobody says."""
+        metadata = self.rules.metadata
+        fields = (f for f in metadata.fields.get(name, ()) if f.key == metadata.identity.get(name))
+        return next((f.max_length for f in fields), None)
+
     def label(self, mapping: str | None) -> str:
         """The `mapping` label of metrics."""
         return f"{self.name}/{mapping or '-'}"
 
 
-def identity_text(mapping: str, key: str, intent: int) -> str:
-    """What the identity field of a record we create holds: our key, where there is room for it, and the intent."""
+def identity_text(mapping: str, key: str, intent: int, longest: int | None = None) -> str:
+    """What the identity field of a record we create holds: our key, where there is room for it, and the intent.
+
+    `longest`: the characters that the field takes.
+    """
     text = f"{mapping}:{key}#{intent}"
-    return text if len(text) <= IDENTITY_ROOM else f"#{intent}"
+    return text if longest is None or len(text) <= longest else f"#{intent}"
 
 
 def identity_row(text: str | None) -> tuple[str, AppKey] | None:

@@ -171,6 +171,12 @@ def migrations() -> Sequence[tuple[int, str, str]]:
     return [(int(name[:4]), name, folder.joinpath(name).read_text(encoding="utf-8")) for name in files]
 
 
+async def pending(connection: Connection) -> Sequence[str]:
+    """The names of migrations that a migrated database does not have yet."""
+    known = {row["number"] for row in await connection.fetch("select number from connector.migration")}
+    return [name for number, name, _ in migrations() if number not in known]
+
+
 async def migrate(database: Database) -> Sequence[str]:
     """Brings schema `connector` to this version; the names of what was applied. Any number may run it at once."""
     while True:

@@ -80,3 +80,24 @@ async def test_sync_prints_the_plan_and_carries_it_out(demo: Demo, sides: Sides)
     assert (done.code, done.json["outcome"]) == (0, "done")
     person = await sides.crm("GET", f"persons/{row['pipedrive_id']}")
     assert "+48 22 777" in [phone["value"] for phone in person["phones"]]
+
+
+async def test_sync_related_brings_what_the_record_refers_to(demo: Demo, sides: Sides) -> None:
+    """A deal, its contact and that one's company, whoever is referred to first; what is not there keeps nobody."""
+    await sides.pause(paused=True)
+    company = await sides.db.fetchval("insert into app.companies (name) values ('Related Ltd') returning id")
+    contact = await sides.db.fetchval(
+        "insert into app.contacts (first_name, last_name, company_id) values ('Rela', 'Ted', $1) returning id", company
+    )
+    deal = await sides.db.fetchval(
+        "insert into app.deals (title, contact_id, company_id) values ('Related', $1, $2) returning id",
+        contact,
+        company,
+    )
+    await sides.pause(paused=False)
+    done = await demo.command("sync", "deal", str(deal), "--related", "--json")
+    assert (done.code, done.json["outcome"]) == (0, "done")
+    related = [(each["record"], each["outcome"]) for each in done.json["related"]]
+    assert related == [(f"company {company}", "done"), (f"contact {contact}", "done")]
+    made = await sides.db.fetchval("select pipedrive_id from app.deals where id = $1", deal)
+    assert (await sides.crm("GET", f"deals/{made}"))["person_id"] is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 import uuid
@@ -16,7 +17,8 @@ import pytest
 import typer
 
 from connector.cli.main import app, main
-from tests.cli.conftest import Demo, connector
+from tests.cli.conftest import MAPPINGS, Demo, connector
+from tests.ports import free_port
 
 NAMES = {
     "demo", "run", "sandbox", "migrate", "check", "fetch-all", "sync", "explain", "status", "wait", "pause", "resume",
@@ -60,7 +62,6 @@ async def test_help_is_no_failure() -> None:
         ("nothing-like-it",),
         ("wait", "--timeout", "soon"),
         ("explain", "contact"),
-        ("sync", "contact", "1", "--related"),
         ("failures", "discard"),
         ("pause", "acme/contact", "--sends"),
         ("demo", "--listen", "8080"),
@@ -106,6 +107,23 @@ async def test_a_database_without_a_connection_is_no_success(database: str) -> N
     for words in (("wait",), ("pause",), ("resume",), ("fetch-all", "--yes"), ("brake", "release")):
         done = await connector(*words, DATABASE_URL=database)
         assert (done.code, "there is no connection in this database" in done.err) == (1, True), words
+
+
+async def test_a_schema_of_an_older_release_is_no_riddle(database: str, tmp_path: Path) -> None:
+    """Commands and `run --no-migrate` say what to do about it, and about none."""
+    shutil.copytree(MAPPINGS, tmp_path / "set")
+    variables = {"DATABASE_URL": database, "CONNECTOR_SECRET_KEY": "k", "CONNECTOR_LISTEN": f"127.0.0.1:{free_port()}"}
+    variables |= {"PIPEDRIVE_URL": "http://127.0.0.1:1", "PIPEDRIVE_API_TOKEN": "t"}
+    run = ("run", str(tmp_path / "set"), "--no-migrate")
+    never = await connector(*run, **variables)
+    assert (never.code, "has no schema connector" in never.err) == (1, True)
+    await connector("migrate", **variables)
+    db = await asyncpg.connect(database)
+    await db.execute("delete from connector.migration where number = (select max(number) from connector.migration)")
+    await db.close()
+    for words in (("status",), run):
+        done = await connector(*words, **variables)
+        assert (done.code, "older than this program" in done.err) == (1, True), words
 
 
 async def test_a_missing_right_says_where_the_grant_is_told(database: str) -> None:

@@ -42,9 +42,10 @@ def test_the_effective_direction_is_what_both_allow(outer: Direction, inner: Dir
     [("observe", Direction.BOTH), ("receive", Direction.RECEIVE), ("full", Direction.BOTH)],
 )
 def test_rollout_receive_takes_the_sends_away(rollout: str, expected: Direction) -> None:
-    """Observing keeps the plan as it would be; constants go with the sends."""
+    """Observing keeps the plan as it would be; constants go with the sends. A line keeps its direction: edits wait."""
     mapping = _contact("{column: email, crm: emails}", head=f"{HEAD}rollout: {rollout}\nset: {{crm: {{Score: 1}}}}\n")
-    assert mapping.direction is mapping.lines[0].direction is expected
+    assert mapping.direction is expected
+    assert mapping.lines[0].direction is Direction.BOTH
     assert bool(mapping.constants) is expected.sends
 
 

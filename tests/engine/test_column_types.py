@@ -222,3 +222,24 @@ create table app.people (id {kind} primary key, name text);"""
         await world.quiet()
         assert [each["name"] for each in await world.crm("GET", "/api/v2/persons")] == ["Bea"]
         await world.ask("sync", {"mapping": "person", "key": "abc"})
+
+
+@pytest.mark.parametrize("key", [f"https://x.test/{'ü' * 500}", ""], ids=["long", "empty"])
+async def test_a_key_longer_than_the_identity_field_or_empty(database: str, tmp_path: Path, key: str) -> None:
+    """The record is made all the same, and is known as ours by the number that ends its identity."""
+    mapping = """object: person
+table: app.pages
+key: url
+direction: send
+fields:
+  - {column: title, crm: name}
+"""
+    tables = "create schema app; create table app.pages (url text primary key, title text);"
+    async with rig(database, tmp_path / "set", {"page.yaml": mapping}, tables, webhooks=True) as world:
+        await world.start()
+        await world.db.execute("insert into app.pages values ($1, 'Ada')", key)
+        await world.idle()
+        await world.db.execute("update app.pages set title = 'Bea'")
+        await world.idle()
+        assert [person["name"] for person in await world.crm("GET", "/api/v2/persons")] == ["Bea"]
+        assert await world.db.fetchval("select app_key from connector.link") == key

@@ -113,6 +113,30 @@ async def test_only_in_another_mapping(database: str, tmp_path: Path) -> None:
         assert set(await _rows(world)) == {"row of acme", "row of secret", "row of nobody", "person of acme"}
 
 
+async def test_what_passes_once_its_parent_does(database: str, tmp_path: Path) -> None:
+    """`{in: company}`, and both come at once or the company later: nobody waits for the next full sweep."""
+    only = "only: {receive: {org_id: {in: company}}, send: {company_id: {in: company}}}"
+    narrow = COMPANY.replace("only: {send:", "only: {receive: {name: {not: [hidden]}}, send:")
+    files = {"contact.yaml": _contact(only), "company.yaml": narrow}
+    async with rig(database, tmp_path / "set", files, TABLES, webhooks=True) as world:
+        await world.start()
+        hidden = await world.crm("POST", "/api/v2/organizations", {"name": "hidden"})
+        await _person(world, "person of hidden", org_id=hidden["id"])
+        async with world.db.transaction():
+            acme = await world.db.fetchval("insert into app.companies (name) values ('Acme') returning id")
+            secret = await world.db.fetchval("insert into app.companies (name) values ('secret') returning id")
+            await _add(world, "row of acme", company=acme)
+            await _add(world, "row of secret", company=secret)
+        await world.idle()
+        assert set(await _persons(world)) == {"person of hidden", "row of acme"}
+        assert set(await _rows(world)) == {"row of acme", "row of secret"}
+        await world.db.execute("update app.companies set name = 'known' where id = $1", secret)
+        await world.crm("PATCH", f"/api/v2/organizations/{hidden['id']}", {"name": "shown"})
+        await world.idle()
+        everybody = {"person of hidden", "row of acme", "row of secret"}
+        assert (set(await _persons(world)), set(await _rows(world))) == (everybody, everybody)
+
+
 LEAVE = pytest.mark.parametrize(
     ("policy", "expected"),
     [

@@ -102,7 +102,10 @@ async def test_a_refused_edit_is_looked_at_again_when_asked(database: str, tmp_p
 
 
 async def test_access_and_the_rest_of_the_connection_follow_an_edit(database: str, tmp_path: Path) -> None:
-    """A read-only connection that may write from now on writes what it had kept back."""
+    """A read-only connection undoes no edit of the app; once it may write it writes what it had kept back.
+
+    What both sides changed meanwhile, and an edit of the CRM alone, come as ever.
+    """
     readonly = CONNECTION + "access: read_only\nidentity_field: none\n"
     async with rig(
         database, tmp_path / "set", {"person.yaml": PERSON}, TABLES, connection=readonly, speed=SPEED
@@ -122,6 +125,19 @@ async def test_access_and_the_rest_of_the_connection_follow_an_edit(database: st
         await world.db.execute("update app.people set name = 'Bea'")
         await world.quiet()
         assert await _names(world) == {"Ada"}
+        (person,) = await world.crm("GET", "/api/v2/persons")
+        other = [{"value": "bea@x.test", "primary": True}]
+        await world.crm("PATCH", f"/api/v2/persons/{person['id']}", {"emails": other})
+        await world.quiet()
+        row = await world.db.fetchrow("select name, email from app.people")
+        assert row is not None
+        assert tuple(row) == ("Bea", "bea@x.test")
+        _save(world, "connection.yaml", CONNECTION)
+
+        async def sent() -> bool:
+            return await _names(world) == {"Bea"}
+
+        await world.until(sent)
 
 
 async def test_wider_filters_let_in_what_the_old_ones_kept_out(database: str, tmp_path: Path) -> None:

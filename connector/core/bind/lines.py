@@ -13,7 +13,7 @@ from connector.core.bind.scope import Scope
 from connector.core.convert import ImpossiblePairError, converter_for
 from connector.core.convert import field_named as named_in_template
 from connector.core.line import RETURNED, Converter, Line
-from connector.core.mapping import Direction, FieldName, LineSpec, Rollout, Template
+from connector.core.mapping import Direction, FieldName, LineSpec, Template
 from connector.core.schema import Column, CrmField, FieldType
 from connector.core.template import TemplateProblem, compile_template
 
@@ -106,9 +106,10 @@ def join(scope: Scope, index: int, name: str) -> Joined | None:
 
 
 def effective(scope: Scope, spec: LineSpec, fields: Sequence[CrmField]) -> Direction:
-    """The directions that object, line, rollout and the CRM all allow.
+    """The directions that object, line and the CRM all allow.
 
-    The record's own id is also received by a mapping that only sends: it is written back.
+    The record's own id is also received by a mapping that only sends: it is written back. A rollout takes no direction
+    from a line: what is not sent yet waits, and is no drift that would be undone.
     """
     written = spec.direction or Direction.BOTH
     direction = written.within(scope.spec.direction)
@@ -118,7 +119,7 @@ def effective(scope: Scope, spec: LineSpec, fields: Sequence[CrmField]) -> Direc
         own_id = all(field.type is FieldType.ID for field in fields)
         idle = scope.spec.direction is Direction.NONE
         direction = (written if own_id and not idle else direction).within(Direction.RECEIVE)
-    return direction.within(Direction.RECEIVE) if scope.spec.rollout is Rollout.RECEIVE else direction
+    return direction
 
 
 def _matches(scope: Scope, spec: LineSpec) -> bool:

@@ -93,6 +93,8 @@ class Plan:
     record: RecordAction | None = None
     cause: str | None = None
     parents: tuple[Parent, ...] = ()
+    awaited: tuple[Parent, ...] = ()
+    """Those of which any would let it pass its filter, once it belongs to the mapping that the filter names."""
     adopt: str | None = None
     join: LinkId | None = None
     behind: LinkId | None = None
@@ -157,9 +159,9 @@ def _line_effects(decisions: Iterable[Decision], verdict: Verdict, side: Side) -
             yield side, Effect.OVERWRITE
 
 
-def excluded(cause: str) -> Plan:
+def excluded(cause: str, awaited: tuple[Parent, ...] = ()) -> Plan:
     """Nothing is made of this half; `cause` says why."""
-    return Plan(Step.DONE, "excluded", LinkState.EXCLUDED, cause=cause)
+    return Plan(Step.DONE, "excluded", LinkState.EXCLUDED, cause=cause, awaited=awaited)
 
 
 def wait(cause: str) -> Plan:

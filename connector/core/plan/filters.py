@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from connector.core.convert.sides import as_id
 from connector.core.filter import crm_reader, failing, row_reader
-from connector.core.mapping import Condition
-from connector.core.merge import Reason, Verdict
-from connector.core.model import CrmValue, Json, Record, Row, Side
+from connector.core.mapping import Condition, Test
+from connector.core.merge import Parent, Reason, Verdict
+from connector.core.model import ABSENT, CrmValue, Json, Record, Row, Side
 from connector.core.plan.actions import Plan, excluded
 from connector.core.plan.lines import decide_lines
 from connector.core.plan.situation import Situation
@@ -19,7 +20,7 @@ def row_kept_out(s: Situation, row: Row) -> Plan | None:
     if not s.mapping.direction.sends:
         return excluded("direction")
     failed = row_fails(s, row)
-    return excluded(f"only.send {failed.name}") if failed is not None else None
+    return excluded(f"only.send {failed.name}", awaited_by_row(s, row, failed)) if failed is not None else None
 
 
 def row_fails(s: Situation, row: Row) -> Condition | None:
@@ -32,7 +33,24 @@ def record_kept_out(s: Situation, record: Record) -> Plan | None:
     if not s.mapping.direction.receives:
         return excluded("direction")
     failed = record_fails(s, record)
-    return excluded(f"only.receive {failed.name}") if failed is not None else None
+    return excluded(f"only.receive {failed.name}", awaited_by_record(s, record, failed)) if failed is not None else None
+
+
+def awaited_by_row(s: Situation, row: Row, failed: Condition) -> tuple[Parent, ...]:
+    """The parents of which any would let the row pass `{in: mapping}`."""
+    return _awaited(failed, Side.APP, row_reader(s.mapping.table.columns, row.columns)(failed.place))
+
+
+def awaited_by_record(s: Situation, record: Record, failed: Condition) -> tuple[Parent, ...]:
+    """The parents of which any would let the record pass `{in: mapping}`."""
+    return _awaited(failed, Side.CRM, _crm_values(s, record)(failed.place))
+
+
+def _awaited(failed: Condition, side: Side, value: CrmValue) -> tuple[Parent, ...]:
+    if failed.test is not Test.IN or value is ABSENT:
+        return ()
+    keys = value if isinstance(value, list) else [value]
+    return tuple(Parent(str(failed.operands[0]), side, str(as_id(key))) for key in keys if key not in (None, ""))
 
 
 def side_that_left(s: Situation, row: Row, record: Record) -> tuple[Side, Condition] | None:
@@ -59,7 +77,7 @@ def record_fails(s: Situation, record: Record) -> Condition | None:
 
 def _once_sent(s: Situation, record: Record) -> Record:
     fields: dict[str, Json] = dict(record.fields)
-    for d in decide_lines(s, s.mapping.every_line, record):
+    for d in decide_lines(s, s.mapping.every_line, record, sendable=s.mapping.direction.sends):
         if d.verdict is Verdict.SEND and d.reason is Reason.APP_CHANGED and d.base is not None:
             fields.update(d.line.converter.write_crm(d.base.crm, fields))
     return replace(record, fields=fields)

@@ -11,7 +11,7 @@ from connector.core.merge import Decision, Grounds, Inputs, Reason, Verdict, aft
 from connector.core.model import Gone, Json, Link, LinkState, Moved, NotVisible, Record, Row, Side
 from connector.core.plan.actions import DeleteRecord, DeleteRow, Plan, Step, UpdateRecord, UpdateRow, park, wait
 from connector.core.plan.constants import cleared, constant
-from connector.core.plan.filters import record_fails, row_fails, side_that_left
+from connector.core.plan.filters import awaited_by_record, awaited_by_row, record_fails, row_fails, side_that_left
 from connector.core.plan.lines import decide_lines
 from connector.core.plan.siblings import bequest, row_taker
 from connector.core.plan.situation import Kin, Situation
@@ -96,8 +96,8 @@ def _both_alive(s: Situation, row: Row, record: Record) -> Plan:
     if handed is not None:
         return handed
     if left is not None:
-        return _leave(s, *left, record)
-    sendable = not record.archived and row_fails(s, row) is None
+        return _leave(s, *left, record, row)
+    sendable = s.mapping.direction.sends and not record.archived and row_fails(s, row) is None
     decisions = decide_lines(s, s.mapping.every_line, record, sendable=sendable)
     return _write(s, tuple(_told_later(s, d) for d in decisions) if s.unseen else decisions, row, record)
 
@@ -141,15 +141,17 @@ def _write(s: Situation, decisions: tuple[Decision, ...], row: Row, record: Reco
     )
 
 
-def _leave(s: Situation, side: Side, failed: Condition, record: Record) -> Plan:
+def _leave(s: Situation, side: Side, failed: Condition, record: Record, row: Row | None = None) -> Plan:
     cause = f"only.{'receive' if side is Side.CRM else 'send'} {failed.name}"
     heir = s.heir if side is Side.CRM else None
     if heir is not None:
         cause = f"belongs_to {heir}"
     if s.mapping.on_leave is OnLeave.FREEZE:
+        of_row = awaited_by_row(s, row, failed) if side is Side.APP and row is not None else ()
+        awaited = awaited_by_record(s, record, failed) if side is Side.CRM else of_row
         if s.link.state is LinkState.FROZEN and heir is None:
-            return Plan(Step.DONE, "frozen", LinkState.FROZEN, cause=cause)
-        return Plan(Step.APPLY, "left_filter", LinkState.FROZEN, cause=cause, heir=heir)
+            return Plan(Step.DONE, "frozen", LinkState.FROZEN, cause=cause, awaited=awaited)
+        return Plan(Step.APPLY, "left_filter", LinkState.FROZEN, cause=cause, heir=heir, awaited=awaited)
     if s.mapping.on_leave is OnLeave.UNLINK:
         return Plan(Step.APPLY, "left_filter", LinkState.UNLINKED, cause=cause, heir=heir)
     if side is Side.APP:

@@ -16,6 +16,7 @@ from connector.core.model import (
     Lane,
     Link,
     LinkId,
+    LinkState,
     Record,
     Side,
 )
@@ -165,7 +166,7 @@ class Applier:
         """Remembers the parents without which records went on, and makes those due whose parent stands otherwise now."""
         told = [r for r in batch.results if (r.plan is not None or r.lacks) and not r.drop]
         held = {r.case.link.id: missing_parents(r) for r in told}
-        concerned = {r.case.link.id for r in batch.results if r.case.link.held or r.case.item.cause in LACKING}
+        concerned = {r.case.link.id for r in batch.results if _may_have_lacked(r)}
         changed = {link: parents for link, parents in held.items() if parents or link in concerned}
         overtaken: Sequence[LinkId] = ()
         if changed:
@@ -325,6 +326,12 @@ class Applier:
                 observe = metrics.sync_seconds.labels(label, direction).observe
                 for each in seconds:
                     observe(each)
+
+
+def _may_have_lacked(result: Result) -> bool:
+    """True when parents may be on record that the link of this result missed."""
+    link = result.case.link
+    return link.held or result.case.item.cause in LACKING or link.state in (LinkState.EXCLUDED, LinkState.FROZEN)
 
 
 def _lives(other: Link, side: Side, result: Result, batch: Batch) -> bool:

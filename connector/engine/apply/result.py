@@ -121,9 +121,14 @@ def put_off(group: Iterable[Result], pause: timedelta = SHORTLY) -> None:
 
 
 def missing_parents(result: Result) -> set[Parent]:
-    """Parents without which the record went on, or cannot go on."""
+    """Parents without which the record went on, or cannot go on, or does not pass its filter."""
     decisions = result.plan.decisions if result.plan is not None else ()
-    return {*result.lacks, *(d.parent for d in decisions if d.parent is not None and d.verdict is Verdict.HELD)}
+    awaited = result.plan.awaited if result.plan is not None else ()
+    return {
+        *result.lacks,
+        *awaited,
+        *(d.parent for d in decisions if d.parent is not None and d.verdict is Verdict.HELD),
+    }
 
 
 def changes_standing(result: Result, batch: Batch) -> bool:

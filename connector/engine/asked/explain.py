@@ -241,6 +241,7 @@ def _line(line: Line, case: Case, decision: Decision | None, clocks: Clocks) -> 
         "line": line.name,
         "direction": line.direction.value,
         "conflict": line.conflict.value,
+        "link": line.link,
         "base": {"app": pair.app, "crm": pair.crm, "valid": pair.rule == line.rule} if pair is not None else None,
         "app": line.converter.read_app(case.row.columns) if case.row is not None else None,
         "clocks": _line_clocks(line, clocks),

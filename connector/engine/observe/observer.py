@@ -142,7 +142,9 @@ class Observer:
         async with self.context.database.session() as db:
             for name, group in groups.items():
                 shape = group[0].rules.shapes[name]
-                rows = await tables.read(db, shape, {case.link.app_key for case in group if case.link.app_key})
+                rows = await tables.read(
+                    db, shape, {case.link.app_key for case in group if case.link.app_key is not None}
+                )
                 for case in group:
                     case.row = rows.get(case.link.app_key) if case.link.app_key is not None else None
 

@@ -57,7 +57,8 @@ class Sender:
             error = UnavailableError("nothing was sent: too long after its intent, by which its outcome is found out")
             return replace(undone(case, retry(case.item, error, self.context.clock.now())), settled=[intent])
         if found.keyed and self.context.has_identity(operation.object) and case.mapping is not None:
-            text = identity_text(case.mapping.name, str(case.link.app_key), intent)
+            longest = self.context.longest_identity(operation.object)
+            text = identity_text(case.mapping.name, str(case.link.app_key), intent, longest)
             operation = replace(operation, identity=text) if not isinstance(operation, Delete) else operation
         (outcome,) = await self.context.crm.write([operation], lane=case.item.lane)
         return await self._answered(case, found, outcome, intent)
