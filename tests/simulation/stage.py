@@ -26,7 +26,8 @@ from connector.sandbox.calls import Request
 from connector.sandbox.company import Clock as SandboxClock
 from connector.sandbox.server import Sandbox, Settings
 from connector.service.server import Address
-from connector.store.db import Database
+from connector.store import notes
+from connector.store.db import Connection, Database
 from tests.simulation.life import LIFE, Life, MortalCRM
 from tests.simulation.turns import Databases, Turns, real, session_class
 from tests.simulation.wire import MemoryConnector, MemorySite, Net
@@ -53,7 +54,7 @@ create function public.simulated_now() returns timestamptz language sql volatile
 return (select at from public.simulated);
 alter table connector.change alter column at set default public.simulated_now();
 """
-"""The database tells simulated time where its triggers note it."""
+"""The database tells simulated time where its triggers note it, and where notes are folded."""
 
 
 @dataclass(slots=True)
@@ -116,8 +117,7 @@ class Stage:
 
     async def tell_time(self) -> None:
         """The database's clock follows."""
-        at = EPOCH + timedelta(seconds=asyncio.get_running_loop().time() + self.app_skew)
-        await self.db.execute("update public.simulated set at = $1", at)
+        await tell_time(self.db, self.app_skew)
 
     async def pass_time(self, seconds: float) -> None:
         """Lets simulated time pass."""
@@ -185,6 +185,23 @@ class Stage:
             await self.kill(name)
 
 
+async def tell_time(db: Any, skew: float) -> None:
+    """Sets the clock of the database, which may be ahead of the CRM's."""
+    at = EPOCH + timedelta(seconds=asyncio.get_running_loop().time() + skew)
+    await db.execute("update public.simulated set at = $1", at)
+
+
+def told_time(made: Stage) -> contextlib.AbstractContextManager[Any]:
+    """Has the database's clock follow also where the daemon compares it with its own."""
+    fold = notes.fold_changes
+
+    async def folded(db: Connection, connection: str, now: datetime, limit: int) -> notes.Folded:
+        await tell_time(db, made.app_skew)
+        return await fold(db, connection, now, limit)
+
+    return patch.object(notes, "fold_changes", folded)
+
+
 @contextlib.contextmanager
 def patched(net: Net, turns: Turns) -> Iterator[None]:
     """Sockets become pipes, sessions take turns, polls are calm."""
@@ -216,6 +233,8 @@ def patched(net: Net, turns: Turns) -> Iterator[None]:
         stack.enter_context(patch.object(aiohttp, "TCPConnector", connector))
         stack.enter_context(patch.object(web, "TCPSite", lambda *a, **k: _site(net, *a, **k)))
         stack.enter_context(patch.object(sandbox_server, "_probed", probed))
+        by_clock = notes._MARK.replace("clock_timestamp()", "public.simulated_now()")
+        stack.enter_context(patch.object(notes, "_MARK", by_clock))
         yield
 
 
@@ -244,7 +263,8 @@ async def stage(dsn: str, directory: Path, seed: int, *, limits: str = "off") ->
             db = await real(asyncpg.connect(dsn, connection_class=session_class(turns), server_settings=HASTE))
             made = Stage(dsn, directory, chance, net, turns, crm, db, clock)
             try:
-                yield made
+                with told_time(made):
+                    yield made
             finally:
                 await made.close()
                 await crm.close()
