@@ -32,7 +32,8 @@ def deferral(
     case: Case, state: WorkState, cause: str, due: datetime | None = None, parent: LinkId | None = None
 ) -> Deferral:
     """The case's item, back in the queue."""
-    return Deferral(case.item.link_id, case.item.generation, state, due, cause, case.item.tries(cause) + 1, parent)
+    attempt = case.item.tries(cause) + 1
+    return Deferral(case.item.link_id, case.item.generation, state, due, cause, attempt, parent, case.read_at)
 
 
 def retry(item: Item, error: ConnectorError, now: datetime) -> Deferral:

@@ -268,7 +268,7 @@ class Reconciler:
             case Step.JOIN:
                 return Result(case, None, join=found.join)
             case Step.PARK:
-                parked = deferral(case, WorkState.PARKED, found.cause or "unknown")
+                parked = deferral(case, WorkState.PARKED, found.cause or "unknown", parent=found.behind)
                 return replace(undone(case, parked), lacks=found.parents)
             case Step.WAIT:
                 put_back = undone(case, waiting(self.context, case, found, parents))

@@ -302,3 +302,18 @@ async def test_a_new_row_with_the_key_of_a_deleted_one(database: str, tmp_path: 
         (person,) = await world.crm("GET", "/api/v2/persons")
         assert (person["name"], person["id"] != first) == ("Ada the second", True)
         assert [row["name"] for row in await _rows(world)] == ["Ada the second"]
+
+
+async def test_a_row_that_gets_another_key(database: str, tmp_path: Path) -> None:
+    """Its e-mail belongs to the record of its old key until that one goes with it; then it is at work by itself again.
+
+    Fails when what was parked for having another's key is left to a person once the other is gone.
+    """
+    files = {"contact.yaml": _contact("deletes: {receive: delete, send: delete}")}
+    async with rig(database, tmp_path / "set", files, TABLES, webhooks=True) as world:
+        first = await _pair(world)
+        await world.db.execute("update app.contacts set id = default")
+        await world.idle()
+        (person,) = await world.crm("GET", "/api/v2/persons")
+        assert (person["name"], person["id"] != first) == ("Ada", True)
+        assert await world.db.fetchval("select string_agg(cause, ',') from connector.work") is None

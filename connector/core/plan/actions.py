@@ -96,7 +96,7 @@ class Plan:
     adopt: str | None = None
     join: LinkId | None = None
     behind: LinkId | None = None
-    """The link whose outcome is waited for."""
+    """The link whose outcome is waited for, or that has what this one would need."""
     died: Side | None = None
     restore: Mapping[str, str | None] = field(default_factory=dict)
     heir: str | None = None
