@@ -106,6 +106,8 @@ class Business:
     chance: Random
     trace: list[str] = field(default_factory=list)
     marks: int = 0
+    apart: set[str] = field(default_factory=set)
+    """Marks of what stays on one side only, as the mappings' `deletes` say."""
 
     async def edit(self) -> None:
         """One random edit on either side."""
@@ -374,10 +376,12 @@ class Business:
                 deals.get(r["deal_id"]),
             )
             for r in await self._rows("calls")
+            if r["details"] not in self.apart
         }
         records = {
             r["note"]: (r["subject"], _minutes(r["duration"]), r["person_id"], r["deal_id"])
             for r in self.live("activity")
+            if r["note"] not in self.apart
         }
         return _compared("call", rows, records)
 

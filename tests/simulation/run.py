@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import structlog
 
 from connector.obs.logs import configure
-from tests.simulation.story import STEPS, Told
+from tests.simulation.tale import STEPS, Told
 from tests.simulation.theatre import Theatre, theatre
 
 HASHES = "0"

@@ -20,7 +20,7 @@ from tests.engine.business import FILES, TABLES
 from tests.engine.rig import CONNECTION
 from tests.simulation.loop import Loop
 from tests.simulation.stage import CLOCK
-from tests.simulation.story import Told, tell
+from tests.simulation.tale import Told, tell
 
 T = TypeVar("T")
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
