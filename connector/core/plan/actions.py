@@ -105,6 +105,8 @@ class Plan:
     """The mapping of the same table to which the row goes."""
     bequest: Base | None = None
     """What is agreed on there already, if the record follows its row; the link only remembers it from now on."""
+    widowed: bool = False
+    """The row's record is no more: the link is the row's half again."""
     deferred_sends: bool = False
     """Sends exist but wait for the mapping's first fetch-all."""
 
