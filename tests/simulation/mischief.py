@@ -1,14 +1,14 @@
-"""What happens in a story, step by step. Each step draws from its own dice, so that any may be left out."""
+"""What people do in a story, and what goes wrong at a moment."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
 
 import asyncpg
 
+from tests.simulation.life import EFFECT, MOMENTS
 from tests.simulation.stage import tell_time
 from tests.simulation.story import Story
 
@@ -27,17 +27,6 @@ FAULTS = (
     {"kind": "slow_after", "seconds": 5},
     {"kind": "stale", "method": "GET"},
 )
-GAPS = (0.0, 0.0, 0.005, 0.05, 0.3, 1.0, 5.0, 40.0)
-
-
-async def play(story: Story, steps: Sequence[int]) -> None:
-    """Does what the steps say."""
-    for number in steps:
-        dice = Random(f"{story.seed}/{number}")
-        await story.stage.pass_time(dice.choice(GAPS))
-        name = dice.choices(list(STEP_KINDS), [weight for weight, _ in STEP_KINDS.values()])[0]
-        story.note(f"step {number}: {name}")
-        await STEP_KINDS[name][1](story, dice)
 
 
 # --- people ----------------------------------------------------------------------------------------------------------
@@ -95,10 +84,12 @@ async def weather(story: Story, dice: Random) -> None:
 
 
 async def doom(story: Story, dice: Random) -> None:
-    """The owner dies some effects from now."""
+    """The owner dies at some effect from now, or next to one of its next commits or writes."""
     for process in story.stage.processes.values():
-        process.life.left = dice.randint(1, 60)
-        story.note(f"  {process.life.name} in {process.life.left}")
+        life = process.life
+        life.moment = dice.choice((EFFECT, *MOMENTS))
+        life.left = dice.randint(1, 60 if life.moment == EFFECT else 12)
+        story.note(f"  {life.name}: {life.moment}, in {life.left}")
 
 
 async def bury(story: Story, dice: Random) -> None:
@@ -125,16 +116,3 @@ async def sweep(story: Story, dice: Random) -> None:
     """A sweep is asked for."""
     kind = dice.choice(["recent", "full"])
     await story.stage.db.execute("update connector.sweep set due_at = $2 where kind = $1", kind, story.now())
-
-
-STEP_KINDS: Mapping[str, tuple[int, Callable[[Story, Random], Awaitable[None]]]] = {
-    "edit": (12, edit),
-    "fault": (4, fault),
-    "weather": (2, weather),
-    "doom": (2, doom),
-    "bury": (2, bury),
-    "sweep": (1, sweep),
-    "relief": (1, relief),
-    "interrupt": (1, interrupt),
-    "slow edit": (1, slow_edit),
-}

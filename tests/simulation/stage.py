@@ -32,7 +32,8 @@ from tests.simulation.life import LIFE, Life, MortalCRM
 from tests.simulation.turns import Databases, Turns, real, session_class
 from tests.simulation.wire import MemoryConnector, MemorySite, Net
 
-EPOCH = datetime(2026, 1, 5, 9, tzinfo=UTC)
+EPOCH = datetime(2026, 1, 5, 23, 52, tzinfo=UTC)
+"""Late, so that a story sees the day end and its budget come back."""
 CRM_PLACE, DAEMON_PLACE = ("crm.test", 80), ("daemon.test", 8080)
 CALM = {
     "connector.engine.fold.BUSY": 0.2,
@@ -49,7 +50,7 @@ HASTE = {"lock_timeout": "50ms"}
 """People give up on a locked row: whoever holds it waits for its turn, and time stands."""
 CLOCK = """
 create table public.simulated (at timestamptz not null);
-insert into public.simulated values ('2026-01-05 09:00+00');
+insert into public.simulated values ('2026-01-05 23:52+00');
 create function public.simulated_now() returns timestamptz language sql volatile security definer
 return (select at from public.simulated);
 alter table connector.change alter column at set default public.simulated_now();

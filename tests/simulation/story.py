@@ -14,12 +14,21 @@ from connector.store import brakes, connections, report
 from tests.engine.business import MAPPINGS
 from tests.simulation.people import People
 from tests.simulation.stage import Stage
+from tests.simulation.witness import Witness
 
 PATIENCE = 7200.0
 """Simulated seconds after which a story that is not quiet counts as hanging."""
 CALM = {"duplicate": 0.0, "drop": 0.0, "delay": 0.0, "reorder": 0.0, "before_response": False, "scale": 1.0}
 SKEWS = (0.0, 0.0, 0.0, -90.0, -2.5, 1.5, 75.0)
 """Seconds that the daemon's and the database's clocks may be ahead of the CRM's."""
+SWITCHES: Mapping[str, tuple[Any, Any]] = {
+    "second_delete": (404, 410),
+    "children_bump_parent": (False, True),
+    "merge_tells_children": (True, False),
+    "unix_timestamps": (False, True),
+    "tidy_phones": (False, True),
+}
+"""What the CRM's documentation leaves open."""
 FOR_A_PERSON = ("merge_unsent",)
 """Causes of parked records that a person looks at and lets go on."""
 
@@ -34,6 +43,7 @@ class Story:
 
     stage: Stage
     people: People
+    witness: Witness
     seed: int
     trace: list[str] = field(default_factory=list)
     faults: list[Rule] = field(default_factory=list)
@@ -53,6 +63,7 @@ class Story:
         self.stage.skew, self.stage.app_skew = dice.choice(SKEWS), dice.choice(SKEWS)
         await self.stage.tell_time()
         self.control("POST", "webhooks", CALM)
+        self.control("POST", "settings", {name: dice.choice(both) for name, both in SWITCHES.items()})
         for number in range(6):
             self.people.chance = Random(f"{self.seed}/before/{number}")
             await self.people.edit()

@@ -10,10 +10,11 @@ from pathlib import Path
 from random import Random
 
 from tests.simulation.laws import check
-from tests.simulation.mischief import play
 from tests.simulation.people import People
 from tests.simulation.stage import stage
+from tests.simulation.steps import play
 from tests.simulation.story import Story
+from tests.simulation.witness import Witness
 
 STEPS = 30
 
@@ -32,7 +33,9 @@ async def tell(dsn: str, directory: Path, seed: int, steps: Sequence[int] | None
     """Plays the story of a seed and checks the laws. An error carries the trace as a note."""
     async with stage(dsn, directory, seed) as set_:
         people = People(set_.db, set_.sandbox, Random(seed), tell_time=set_.tell_time)
-        story = Story(set_, people, seed)
+        witness = Witness(set_.sandbox, asyncio.get_running_loop().time)
+        witness.stand()
+        story = Story(set_, people, witness, seed)
         try:
             await story.prepare()
             await play(story, range(STEPS) if steps is None else steps)
