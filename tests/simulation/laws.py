@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.simulation.evidence import gather
+from tests.simulation.files import EXTRAS, Setting
 from tests.simulation.story import BrokenLawError, Story
 
+OF_A_SWEEP = frozenset(
+    {f"GET /api/v2/{path}" for path in ("persons", "organizations", "deals", "deals/archived", "activities")}
+    | {"GET /v1/webhooks", "GET /v1/users/me"}
+)
 TABLES = ("companies", "contacts", "deals", "calls")
 
 
@@ -16,15 +22,36 @@ async def check(story: Story) -> None:
         return
     people = await story.needs_person()
     _law(not people, f"needs a person: {people}\n{await story.trouble()}")
-    differences = await story.people.differences()
+    differences = [*await story.people.differences(), *await _extras(story)]
     _law(not differences, "\n".join(differences))
+    broken = list((await gather(story)).broken())
+    _law(not broken, "\n".join(broken))
     before = await _versions(story)
     story.control("DELETE", "stats")
     await story.quiet()
     stats = story.control("GET", "stats")
     writes = {name: n for name, n in stats["requests"].items() if not name.startswith("GET")}
     _law(not writes, f"one more pass writes to the CRM: {writes}")
+    others = {name: n for name, n in stats["requests"].items() if name not in OF_A_SWEEP}
+    _law(not others, f"a sweep over agreement spends more than its own tokens: {others}")
     _law(before == await _versions(story), "one more pass writes rows")
+
+
+async def _extras(story: Story) -> list[str]:
+    """The lines of companies that admins turn: what one side owns, or both, is the same on both."""
+    rows = await story.stage.db.fetch("select * from app.companies where archived_at is null order by id")
+    records = {record["id"]: record for record in story.people.live("organization")}
+    own = Setting().extras
+    found = []
+    for row in rows:
+        record = records.get(row["crm_id"], {})
+        for column, key in EXTRAS.items():
+            sides = row[column], record.get(key)
+            source = sides[own[column] == "receive"]
+            kept = source is None and own[column] != "both"
+            if own[column] != "none" and not (kept or story.admin.set_aside(column)) and sides[0] != sides[1]:
+                found.append(f"company {row['id']} {column}: app {sides[0]!r} CRM {sides[1]!r}")
+    return found
 
 
 async def _left_to_a_person(story: Story) -> bool:

@@ -58,6 +58,12 @@ async def _slowly(story: Story, key: int | None, word: str | None, seconds: floa
                 await asyncio.sleep(seconds)
 
 
+async def files(story: Story, dice: Random) -> None:
+    """An admin edits the mapping files."""
+    setting = story.admin.edit(dice, asyncio.get_running_loop().time())
+    story.note(f"  {setting}")
+
+
 # --- what goes wrong -------------------------------------------------------------------------------------------------
 
 

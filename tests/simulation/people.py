@@ -16,6 +16,7 @@ import asyncpg
 from connector.sandbox.model import Actor
 from connector.sandbox.table import ARCHIVED, shelf_of
 from tests.engine.business import EDITS, MARKS, OBJECTS, Business
+from tests.simulation.files import EXTRAS
 
 PAUSES = (0.0, 0.01, 0.2, 3.0, 70.0)
 """Seconds between the two halves of one edit."""
@@ -122,6 +123,17 @@ class People(Business):
         await self._pause()
         await self.db.execute(sql, key, before)
 
+    async def update_extra(self) -> None:
+        """A company's further columns change, each of another direction."""
+        column, value = self._extra()
+        key = await self.key("companies", "archived_at is null and crm_id is not null")
+        await self.db.execute(f"update app.companies set {column} = $2 where id = $1", key, value)
+
+    def _extra(self) -> tuple[str, Any]:
+        column = self.chance.choice(tuple(EXTRAS))
+        number = self.chance.randrange(1, 1000)
+        return column, number if column in ("staff", "memo") else f"https://{number}.test"
+
     # --- the CRM -----------------------------------------------------------------------------------------------------
 
     async def patch_back(self) -> None:
@@ -139,6 +151,11 @@ class People(Business):
         record = self.sandbox.world.get(OBJECTS[path], key)
         if record is not None and not record["is_deleted"] and not record.get("is_archived"):
             await self.crm("PATCH", f"{path}/{key}", body)
+
+    async def patch_extra(self) -> None:
+        """A firm's further fields change, each of another direction."""
+        column, value = self._extra()
+        await self._patch("organizations", {EXTRAS[column]: value})
 
     async def patch_call(self) -> None:
         """Somebody edits what only the app may say."""
@@ -236,6 +253,8 @@ DEEDS: Mapping[str, tuple[int, Callable[[Any], Awaitable[Any]]]] = {
     "put_back": (1, People.put_back),
     "take_back": (1, People.take_back),
     "patch_back": (1, People.patch_back),
+    "update_extra": (2, People.update_extra),
+    "patch_extra": (2, People.patch_extra),
     "patch_call": (1, People.patch_call),
     "patch_unheard": (1, People.patch_unheard),
     "restore_record": (2, People.restore_record),

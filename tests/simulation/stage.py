@@ -20,6 +20,9 @@ from aiohttp import web
 
 from connector.app.daemon import Daemon, Options
 from connector.app.sets import Account, load_directory
+from connector.engine import apply
+from connector.engine.result import Batch
+from connector.engine.rows import write_rows
 from connector.ports import CRM
 from connector.sandbox import server as sandbox_server
 from connector.sandbox.calls import Request
@@ -192,15 +195,23 @@ async def tell_time(db: Any, skew: float) -> None:
     await db.execute("update public.simulated set at = $1", at)
 
 
-def told_time(made: Stage) -> contextlib.AbstractContextManager[Any]:
-    """Has the database's clock follow also where the daemon compares it with its own."""
+def told_time(made: Stage) -> contextlib.ExitStack:
+    """Has the database's clock follow also where the daemon compares it with its own, and where it writes rows."""
     fold = notes.fold_changes
 
     async def folded(db: Connection, connection: str, now: datetime, limit: int) -> notes.Folded:
         await tell_time(db, made.app_skew)
         return await fold(db, connection, now, limit)
 
-    return patch.object(notes, "fold_changes", folded)
+    async def written(db: Connection, batch: Batch) -> None:
+        if any(result.plan is not None and result.plan.row is not None for result in batch.results):
+            await tell_time(db, made.app_skew)
+        await write_rows(db, batch)
+
+    stack = contextlib.ExitStack()
+    stack.enter_context(patch.object(notes, "fold_changes", folded))
+    stack.enter_context(patch.object(apply, "write_rows", written))
+    return stack
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ STEP_KINDS: Mapping[str, tuple[int, Callable[[Story, Random], Awaitable[None]]]]
     "relief": (1, mischief.relief),
     "interrupt": (1, mischief.interrupt),
     "slow edit": (1, mischief.slow_edit),
+    "files": (1, mischief.files),
     "revoked": (1, spells.revoked),
     "unpaid": (1, spells.unpaid),
     "fended off": (1, spells.fended_off),

@@ -12,6 +12,7 @@ from typing import Any
 from connector.sandbox.faults import Rule
 from connector.store import brakes, connections, report
 from tests.engine.business import MAPPINGS
+from tests.simulation.files import Admin, Setting
 from tests.simulation.people import People
 from tests.simulation.stage import Stage
 from tests.simulation.witness import Witness
@@ -44,6 +45,7 @@ class Story:
     stage: Stage
     people: People
     witness: Witness
+    admin: Admin
     seed: int
     trace: list[str] = field(default_factory=list)
     faults: list[Rule] = field(default_factory=list)
@@ -59,10 +61,12 @@ class Story:
 
     async def prepare(self) -> None:
         """Some records, clocks that are wrong by some seconds, and a daemon that knows them all."""
+        self.admin.write(Setting(), 0.0)
         dice = Random(f"{self.seed}/clocks")
         self.stage.skew, self.stage.app_skew = dice.choice(SKEWS), dice.choice(SKEWS)
         await self.stage.tell_time()
         self.control("POST", "webhooks", CALM)
+        self.stage.sandbox.api.limits.burst = dice.choice((None, 20, 40))
         self.control("POST", "settings", {name: dice.choice(both) for name, both in SWITCHES.items()})
         for number in range(6):
             self.people.chance = Random(f"{self.seed}/before/{number}")
@@ -81,6 +85,7 @@ class Story:
         self.control("POST", "webhooks", CALM)
         await asyncio.gather(*self.open)
         await self.people.tidy_up()
+        self.admin.write(Setting(), asyncio.get_running_loop().time())
         await self.stage.close()
         self.stage.start("a")
         await self.until(self._subscribed, "the daemon does not start again")
@@ -146,7 +151,8 @@ class Story:
         """What is not done."""
         left = await report.unfinished(self.stage.db, self._now())  # type: ignore[arg-type]
         rows = await self.stage.db.fetch(
-            """select l.id, l.mapping, l.object, l.app_key, l.crm_id, l.state as link, w.state, w.cause, w.due_at, w.attempt
+            """select l.id, l.mapping, l.object, l.app_key, l.crm_id, l.state as link, w.state, w.cause, w.due_at, w.attempt,
+                      w.waiting_for
                from connector.work w join connector.link l on l.id = w.link_id order by l.id limit 20"""
         )
         return "\n".join([f"left: {left}", *(str(dict(row)) for row in rows)])
@@ -162,4 +168,4 @@ class Story:
 
     async def _nothing_left(self) -> bool:
         left = await report.unfinished(self.stage.db, self._now())  # type: ignore[arg-type]
-        return not any(left.values())
+        return not any(left.values()) and not self.stage.sandbox.deliverer.pending

@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from random import Random
 
+from tests.simulation.files import Admin
 from tests.simulation.laws import check
 from tests.simulation.people import People
 from tests.simulation.stage import stage
@@ -35,7 +36,7 @@ async def tell(dsn: str, directory: Path, seed: int, steps: Sequence[int] | None
         people = People(set_.db, set_.sandbox, Random(seed), tell_time=set_.tell_time)
         witness = Witness(set_.sandbox, asyncio.get_running_loop().time)
         witness.stand()
-        story = Story(set_, people, witness, seed)
+        story = Story(set_, people, witness, Admin(directory), seed)
         try:
             await story.prepare()
             await play(story, range(STEPS) if steps is None else steps)
