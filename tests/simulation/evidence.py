@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -55,6 +55,7 @@ class Evidence:
         yield from self._records_unseen()
         yield from self._deleted_records()
         yield from self._deleted_rows()
+        yield from self._keys()
         yield from self._limits()
 
     # --- directions --------------------------------------------------------------------------------------------------
@@ -137,6 +138,18 @@ class Evidence:
             known = {str(page.old.get("crm_id")), str(ids.get((MAPPINGS[page.table], page.key)))}
             if page.ours and page.op == "DELETE" and not {(KINDS[page.table], crm_id) for crm_id in known} & gone:
                 yield f"app.{page.table} {page.key} was deleted, and its record {known} was not"
+
+    # --- keys --------------------------------------------------------------------------------------------------------
+
+    def _keys(self) -> Iterator[str]:
+        """No two records carry one key of ours: a copy gets its own."""
+        world = self.story.stage.sandbox.world
+        for name in ("person", "organization", "deal"):
+            codes = [each.code for each in world.fields.custom(name) if each.name == "Connector ID"]
+            seen = Counter(
+                record["custom_fields"].get(code) for code in codes for record in self.story.people.live(name)
+            )
+            yield from (f"{n} {name} records carry {key}" for key, n in seen.items() if key is not None and n > 1)
 
     # --- limits ------------------------------------------------------------------------------------------------------
 

@@ -36,7 +36,6 @@ async def edit(story: Story, dice: Random) -> None:
     """People on either side."""
     story.people.chance = dice
     for _ in range(dice.randint(1, 4)):
-        await story.stage.tell_time()
         with contextlib.suppress(asyncpg.LockNotAvailableError):
             await story.people.edit()
         story.note(f"  {story.people.trace[-1]}")

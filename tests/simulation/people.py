@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,9 +33,11 @@ class People(Business):
     again: set[str] = field(default_factory=set)
     """Marks of rows that were made again: whoever restored their old records would make doubles himself."""
 
-    async def edit(self) -> None:
-        """One random deed on either side."""
-        name = self.chance.choices(list(DEEDS), [weight for weight, _ in DEEDS.values()])[0]
+    async def edit(self, among: Collection[str] = ()) -> None:
+        """One random deed on either side, of some or of all."""
+        await self.tell_time()
+        deeds = {name: deed for name, deed in DEEDS.items() if not among or name in among}
+        name = self.chance.choices(list(deeds), [weight for weight, _ in deeds.values()])[0]
         self.trace.append(name)
         await DEEDS[name][1](self)
 
@@ -126,7 +128,7 @@ class People(Business):
     async def update_extra(self) -> None:
         """A company's further columns change, each of another direction."""
         column, value = self._extra()
-        key = await self.key("companies", "archived_at is null and crm_id is not null")
+        key = await self.key("companies", "crm_id is not null")
         await self.db.execute(f"update app.companies set {column} = $2 where id = $1", key, value)
 
     def _extra(self) -> tuple[str, Any]:

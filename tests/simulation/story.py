@@ -94,12 +94,21 @@ class Story:
         """Sweeps until nothing is left to do, but for what only a person can decide."""
         for kind in ("recent", "full"):
             await self.ask("sweep", {"kind": kind})
+        await self.settled()
+        self.note("quiet")
+
+    async def settled(self) -> None:
+        """Waits until nothing is left to do, but for what only a person can decide."""
         await self.until(self._nothing_left, "not quiet")
         while await self.parked(*FOR_A_PERSON):
             for cause in FOR_A_PERSON:
                 await self.ask("retry", {"cause": cause})
             await self.until(self._nothing_left, "not quiet")
-        self.note("quiet")
+
+    def unheard(self) -> bool:
+        """True while the CRM does not deliver."""
+        deliverer, webhooks = self.stage.sandbox.deliverer, self.stage.sandbox.world.subscriptions.values()
+        return not webhooks or any(deliverer.standing(webhook).banned_until is not None for webhook in webhooks)
 
     async def parked(self, *causes: str) -> int:
         """How many records wait for a person for one of these causes."""
