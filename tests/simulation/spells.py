@@ -63,13 +63,23 @@ def _fended_off(story: Story, _: Random) -> Iterator[None]:
         rules.remove(rule)
 
 
-def _hidden(story: Story, dice: Random) -> Iterator[None]:
-    """The user may not see some records any more."""
-    pairs = [[name, record["id"]] for name in ("person", "deal") for record in story.people.live(name)]
+async def hidden(story: Story, dice: Random) -> None:
+    """The user may not see some records any more, of those that have a row.
+
+    Whether a create that was never answered made a record that nobody may see, nobody can tell.
+    """
+    pairs = []
+    for name, table in (("person", "contacts"), ("deal", "deals")):
+        rows = await story.stage.db.fetch(f"select crm_id from app.{table} where crm_id is not null order by id")
+        pairs += [[name, row["crm_id"]] for row in rows]
     some = dice.sample(pairs, len(pairs) // 3)
-    story.control("POST", "visibility", {"records": some})
-    yield
-    story.control("POST", "visibility", {"records": some, "hidden": False})
+
+    def spell(_story: Story, _dice: Random) -> Iterator[None]:
+        story.control("POST", "visibility", {"records": some})
+        yield
+        story.control("POST", "visibility", {"records": some, "hidden": False})
+
+    await _last(story, dice, spell)
 
 
 async def spent(story: Story, dice: Random) -> None:
@@ -99,4 +109,4 @@ async def banned(story: Story, dice: Random) -> None:
             story.note(f"  {webhook.id} is removed")
 
 
-revoked, unpaid, fended_off, hidden = map(_spell, (_revoked, _unpaid, _fended_off, _hidden))
+revoked, unpaid, fended_off = map(_spell, (_revoked, _unpaid, _fended_off))
