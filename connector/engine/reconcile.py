@@ -268,11 +268,13 @@ class Reconciler:
             case Step.JOIN:
                 return Result(case, None, join=found.join)
             case Step.PARK:
-                parked = deferral(case, WorkState.PARKED, found.cause or "unknown")
+                parked = deferral(case, WorkState.PARKED, found.cause or "unknown", parent=found.behind)
                 return replace(undone(case, parked), lacks=found.parents)
             case Step.WAIT:
                 put_back = undone(case, waiting(self.context, case, found, parents))
                 return replace(put_back, lacks=found.parents if lacks(found) else ())
+        if found.widowed:
+            case.link = replace(case.link, crm_id=None, base={})
         back = waiting(self.context, case, found, parents) if unfinished(found) else None
         alive_again = case.link.state.tombstone and not found.state.tombstone
         more = not isinstance(found.row, InsertRow) and any(d.returns or _leaves_parent(d) for d in found.decisions)

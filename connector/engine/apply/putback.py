@@ -20,19 +20,21 @@ from connector.store import references, work
 from connector.store.work import Deferral, Item, WorkState
 
 SOON: Final[Mapping[str, float]] = {
-    "same_key": 0.2,
     "unfolded": 0.05,
     "sweep": 600.0,
     "merge": 2.0,
 }
 """Seconds after which a wait ends by itself; others end when the gate they name opens, or the link they wait for moves."""
+SAME_KEY_FIRST, SAME_KEY_CAP = 0.2, 10.0
+"""Seconds between two looks for whether another, that may be the same, has come to its end."""
 
 
 def deferral(
     case: Case, state: WorkState, cause: str, due: datetime | None = None, parent: LinkId | None = None
 ) -> Deferral:
     """The case's item, back in the queue."""
-    return Deferral(case.item.link_id, case.item.generation, state, due, cause, case.item.tries(cause) + 1, parent)
+    attempt = case.item.tries(cause) + 1
+    return Deferral(case.item.link_id, case.item.generation, state, due, cause, attempt, parent, case.read_at)
 
 
 def retry(item: Item, error: ConnectorError, now: datetime) -> Deferral:
@@ -95,6 +97,9 @@ def waiting(context: Context, case: Case, found: Plan, parents: Mapping[Parent, 
         due = now + backoff(case.item.tries(cause), case.link.id, first=PARENT_FIRST, cap=PARENT_CAP)
         parent = next((parents[p] for p in found.parents if p in parents), None)
         return deferral(case, WorkState.WAITING, cause, due, parent)
+    if cause == "same_key":
+        due = now + backoff(case.item.tries(cause), case.link.id, first=SAME_KEY_FIRST, cap=SAME_KEY_CAP)
+        return deferral(case, WorkState.WAITING, cause, due)
     due_soon = now + timedelta(seconds=SOON[cause]) if cause in SOON else None
     return deferral(case, WorkState.WAITING, cause, due_soon)
 

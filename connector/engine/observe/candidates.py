@@ -13,7 +13,7 @@ from itertools import product
 from connector.core import match
 from connector.core.line import BoundMapping, Refs, UnresolvedError
 from connector.core.match import MatchKey
-from connector.core.model import AppKey, CrmId, Link, Record, Row, Side
+from connector.core.model import AppKey, CrmId, Link, LinkId, Record, Row, Side
 from connector.core.plan import Candidate
 from connector.engine.context import Context
 from connector.engine.observe.case import Case
@@ -70,7 +70,7 @@ async def _records_for_rows(context: Context, db: Connection, cases: Sequence[Ca
         found = await match_keys.find(db, context.name, name, wanted)
         for case in group:
             hits = dict(hit for hash_ in case.hashes for hit in found.get(hash_, ()))
-            case.candidates = tuple(Candidate(crm_id, linked) for crm_id, linked in sorted(hits.items()))
+            case.candidates = tuple(Candidate(crm_id, owner) for crm_id, owner in sorted(hits.items()))
 
 
 async def _rows_for_records(context: Context, db: Connection, cases: Sequence[Case], refs: Refs) -> None:
@@ -90,11 +90,13 @@ async def _rows_for_mapping(
 
 
 def _row_candidate(key: AppKey, owner: Link | None) -> Candidate:
-    return Candidate(key, _is_linked(owner), owner.restore if owner is not None else {})
+    return Candidate(key, _living(owner), owner.restore if owner is not None else {})
 
 
-def _is_linked(owner: Link | None) -> bool:
-    return owner is not None and owner.crm_id is not None and owner.widow is not Side.APP
+def _living(owner: Link | None) -> LinkId | None:
+    """The row's link, unless its record is gone."""
+    lives = owner is not None and owner.crm_id is not None and owner.widow is not Side.APP
+    return owner.id if owner is not None and lives else None
 
 
 async def _rows_by_hash(
@@ -119,7 +121,7 @@ async def _find_peers(context: Context, db: Connection, cases: Sequence[Case], r
         found = await match_keys.find(db, context.name, group[0].link.object, sorted(set().union(*theirs)))
         for case, hashes in zip(group, theirs, strict=True):
             hits = {hit for hash_ in hashes for hit in found.get(hash_, ())}
-            case.peers = any(not linked and crm_id != case.link.crm_id for crm_id, linked in hits)
+            case.peers = any(owner is None and crm_id != case.link.crm_id for crm_id, owner in hits)
     for group in _alike([case for case in cases if case.adopted is Side.CRM]):
         mapping = group[0].mapping
         if mapping is not None:
@@ -127,7 +129,7 @@ async def _find_peers(context: Context, db: Connection, cases: Sequence[Case], r
             by_hash, owners = await _rows_by_hash(context, db, mapping, group, refs)
             for case, hashes in zip(group, theirs, strict=True):
                 rows = {key for hash_ in hashes for key in by_hash.get(hash_, ())}
-                case.peers = any(not _is_linked(owners.get(key)) and key != case.link.app_key for key in rows)
+                case.peers = any(_living(owners.get(key)) is None and key != case.link.app_key for key in rows)
 
 
 def _take_keys(context: Context, group: Sequence[Case], refs: Refs) -> list[set[bytes]]:

@@ -41,7 +41,7 @@ class Preview:
         self.counts: dict[str, Counter[str]] = {name: Counter() for name in self.names}
         self.samples: dict[str, list[str]] = defaultdict(list)
         self.taken: set[tuple[str, AppKey]] = set()
-        self.adopted: set[tuple[str, CrmId]] = set()
+        self.adopted: dict[tuple[str, str], LinkId] = {}
         self.made: set[bytes] = set()
         self.tokens = 0.0
 
@@ -125,7 +125,8 @@ class Preview:
 
     def _candidates(self, case: Case) -> tuple[Candidate, ...]:
         """Those that were found; what was adopted on the way would be linked by now."""
-        return tuple(replace(c, linked=c.linked or (case.link.object, c.key) in self.adopted) for c in case.candidates)
+        taken = self.adopted
+        return tuple(replace(c, owner=c.owner or taken.get((case.link.object, c.key))) for c in case.candidates)
 
     # --- counting ----------------------------------------------------------------------------------------------------
 
@@ -164,7 +165,7 @@ class Preview:
             row = (str(case.link.mapping), AppKey(str(case.link.app_key)))
             again = row in self.taken
             self.taken.add(row)
-            self.adopted |= {(case.link.object, case.link.crm_id)} if case.link.crm_id is not None else set()
+            self.adopted |= {(case.link.object, case.link.crm_id): case.link.id} if case.link.crm_id is not None else {}
             return again
         making = case.link.half and (found.step in (Step.APPLY, Step.WAIT))
         again = making and any(hash_ in self.made for hash_ in case.hashes)

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from connector.core.line import BoundMapping
-from connector.core.model import AppKey, CrmId, Lane, LinkId
+from connector.core.model import AppKey, CrmId, Lane, Link, LinkId, LinkState
 from connector.engine.context import Context
 from connector.engine.reconcile import Reconciler
 from connector.engine.sweeps.pages import Pages
@@ -139,7 +139,8 @@ class Sweeper:
         async with self.context.change() as db:
             self.context.newcomers.lose(name, ids, self.context.clock.now())
             known = await links.by_crm(db, self.context.name, name, ids)
-            marks = [Mark(link.id, Lane.SWEEP, evidence=True) for link in known.values() if not link.state.tombstone]
+            living = [link for link in known.values() if not (link.state.tombstone or _never_met(link))]
+            marks = [Mark(link.id, Lane.SWEEP, evidence=True) for link in living]
             if marks:
                 await work.mark(db, self.context.name, marks, self.context.clock.now())
 
@@ -201,3 +202,8 @@ class Sweeper:
             await sweeps.save(db, self.context.name, sweep)
             await work.rearm(db, self.context.name, "sweep", self.context.clock.now(), name=sweep.object)
         self.context.pulse.set()
+
+
+def _never_met(link: Link) -> bool:
+    """True for a record that was gone when it was first read: nothing of it is here that its deletion could concern."""
+    return link.half and link.state is LinkState.EXCLUDED and link.version is None
