@@ -16,10 +16,12 @@ from connector.core.model import Base, Gone, Lane, LinkId, LinkState, NotVisible
 from connector.core.plan import Plan, Situation, Step, tombstones
 from connector.core.plan.pairs import pair
 from connector.crm.ledger import Burst
-from connector.engine import apply, observe, resolve, rows, send, situation
+from connector.engine.apply import applier, rows
 from connector.engine.fold import Folder
-from connector.engine.send import Sender
-from connector.engine.sweep import Sweeper
+from connector.engine.observe import observer, situation
+from connector.engine.send import resolve, sender
+from connector.engine.send.sender import Sender
+from connector.engine.sweeps.sweeper import Sweeper
 from connector.ports import Hint, VersionOrder
 from connector.store import intents, links, references, sweeps, work
 from connector.store.db import Connection
@@ -58,7 +60,7 @@ def _no_intents(stack: ExitStack) -> None:
 
 
 def _at_once(stack: ExitStack) -> None:
-    for module in (resolve, send):
+    for module in (resolve, sender):
         stack.enter_context(patch.object(module, "UNKNOWN_FOR", timedelta(0)))
 
 
@@ -100,7 +102,7 @@ def _as_they_were_sent(stack: ExitStack) -> None:
     def base(case: Any, sent: Base, stored: Any) -> Base:
         return {**case.link.base, **sent}
 
-    for module in (resolve, send):
+    for module in (resolve, sender):
         stack.enter_context(patch.object(module, "stored_base", base))
 
 
@@ -158,11 +160,11 @@ BUGS: Mapping[str, Bug] = {
     "parked": Bug("who was parked for another's key is not called", _instead(work, "wake", _not_woken), 1),
     "echoes": Bug("what our own user did is an echo", _not_ours, 1),
     "risen": Bug("a row rises from its tombstone", _instead(tombstones, "_row_alone", _risen), 1),
-    "copies": Bug("a copy keeps the key of its original", _instead(observe, "find_kin", _no_kin), 1),
+    "copies": Bug("a copy keeps the key of its original", _instead(observer, "find_kin", _no_kin), 1),
     "wrong way": Bug("one-way lines go both ways", _instead(merge, "_one_way", _always_both), 1),
     "absent": Bug("what a listing lacks is deleted", _instead(Sweeper, "_look_for_unseen", _absent_is_gone), 1),
     "unread": Bug("a record that nobody could read matches nothing", _instead(links, "unread", _all_read), 1),
     "burst": Bug("the burst window is not kept", _instead(Burst, "free", lambda self, _at: self.limit), 1),
-    "silent": Bug("the journal forgets what was replaced", _instead(apply, "entries", lambda _result: ()), 1),
+    "silent": Bug("the journal forgets what was replaced", _instead(applier, "entries", lambda _result: ()), 1),
     "no listing": Bug("open creates are forgotten", _instead(intents, "open_creates", _none_open), 1),
 }

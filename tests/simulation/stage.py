@@ -20,9 +20,9 @@ from aiohttp import web
 
 from connector.app.daemon import Daemon, Options
 from connector.app.sets import Account, load_directory
-from connector.engine import apply
-from connector.engine.result import Batch
-from connector.engine.rows import write_rows
+from connector.engine.apply import applier
+from connector.engine.apply.result import Batch
+from connector.engine.apply.rows import write_rows
 from connector.ports import CRM
 from connector.sandbox import server as sandbox_server
 from connector.sandbox.calls import Request
@@ -210,7 +210,7 @@ def told_time(made: Stage) -> contextlib.ExitStack:
 
     stack = contextlib.ExitStack()
     stack.enter_context(patch.object(notes, "fold_changes", folded))
-    stack.enter_context(patch.object(apply, "write_rows", written))
+    stack.enter_context(patch.object(applier, "write_rows", written))
     return stack
 
 
