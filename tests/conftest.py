@@ -45,9 +45,9 @@ GRANT USAGE ON SCHEMA public TO PUBLIC;
 """
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def production_logs() -> None:
-    """Log as in production: the library's own tracebacks would draw every variable, for seconds."""
+    """Log as in production, whatever the test before chose: the library's own tracebacks draw every variable, for seconds."""
     configure("json", "error")
 
 
