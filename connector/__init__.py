@@ -18,9 +18,9 @@ Reading order for the engine, one hour:
 1. `core/model.py`, `core/mapping.py`, `core/line.py`: the words.
 2. `core/merge.py`: one line of one record. `core/plan/`: one record.
 3. `ports.py`: what a CRM is to us.
-4. `engine/reconcile.py`: the one path; then `observe` (with `lookup`, `halves`, `situation`), `adopt`, `send`, `apply`
-   (with `rows`, `outcome`), `resolve` beside it.
-5. `engine/fold.py`, `worker.py`, `sweep.py`, `pages.py`, `fetch_all.py`: what leads to that path.
+4. `engine/reconcile.py`: the one path; the rooms beside it are its steps: `engine/observe/`, `engine/send/`,
+   `engine/apply/`.
+5. What leads to that path: `engine/fold.py` and `worker.py` (notes), `engine/sweeps/` (listings), `engine/asked/` (people).
 6. `store/migrations/0001_state.sql`, `local/capture.py`: the state, and how changes are noticed.
 7. `adr/`: decisions that a newcomer would question.
 """

@@ -16,7 +16,7 @@ from connector.cli.place import AsJson, Data, at_desk
 from connector.cli.talk import note, say_json, table
 from connector.cli.wait import pauses, working
 from connector.core.errors import ConnectorError
-from connector.engine.preview import allowances
+from connector.engine.sweeps.preview import allowances
 from connector.store import connections, report
 from connector.store.report import Now
 

@@ -155,7 +155,7 @@ class Limiter:
 
     def _believe(self, told: Told, mark: Mark) -> None:
         self._burst.hear(told, at=self._clock.monotonic(), before=mark.free)
-        self._daily.hear(told, charged=mark.charged)
+        self._daily.hear(told, self._clock.now(), charged=mark.charged)
 
     def _burst_pause(self, told: Told) -> float:
         at = self._clock.monotonic()
@@ -179,6 +179,7 @@ class Limiter:
         """Let leave who may; seconds until more may, None when nobody waits."""
         at, now = self._clock.monotonic(), self._clock.now()
         self._daily.turn(now)
+        self._probing |= self._daily.grow_old(now)
         self._end_pause(at)
         while (lane := self._choose()) is not None:
             waiter = self._lanes[lane][0]

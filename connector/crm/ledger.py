@@ -73,6 +73,7 @@ class Daily:
         self._day_began = 0.0
         self._told_limit: float | None = None
         self._told: float | None = None
+        self._told_at: datetime | None = None
 
     @property
     def limit(self) -> float | None:
@@ -97,12 +98,12 @@ class Daily:
         """Charge tokens."""
         self.charged += cost
 
-    def hear(self, told: Told, *, charged: float) -> None:
+    def hear(self, told: Told, now: datetime, *, charged: float) -> None:
         """Believe an answer; `charged` is what had been charged when its request left."""
         if told.daily_limit is not None:
             self._told_limit = told.daily_limit
         if told.daily_remaining is not None:
-            self._told = told.daily_remaining + charged
+            self._told, self._told_at = told.daily_remaining + charged, now
 
     def spending(self, now: datetime) -> Spending:
         """What was spent on the day of `now`, and what the server told last."""
@@ -119,11 +120,18 @@ class Daily:
             return
         self._day_began = min(self._day_began, self.charged - before.spent)
         if self._told is None and before.remaining is not None:
-            self._told = before.remaining + self.charged
+            self._told, self._told_at = before.remaining + self.charged, now
 
     def forget(self) -> None:
         """Drop what the server said: only the next answer can tell."""
-        self._told = None
+        self._told = self._told_at = None
+
+    def grow_old(self, now: datetime) -> bool:
+        """Drop what the server said an hour ago, since when nothing left: its day may be a new one. True when there was any."""
+        old = self._told_at is not None and now - self._told_at >= PROBE
+        if old:
+            self.forget()
+        return old
 
     def turn(self, now: datetime) -> None:
         """Begin a new day at midnight UTC."""

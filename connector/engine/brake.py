@@ -13,8 +13,8 @@ from connector.core.brake import exceeded
 from connector.core.mapping import BrakeSpec
 from connector.core.model import LinkId, Side
 from connector.core.plan import Effect, Plan
-from connector.engine.case import Case
 from connector.engine.context import Context
+from connector.engine.observe.case import Case
 from connector.store import brakes
 
 Place = tuple[str, Side, Effect]

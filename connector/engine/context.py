@@ -241,12 +241,12 @@ class Context:
 
 
 def identity_text(mapping: str, key: str, intent: int, longest: int | None = None) -> str:
-    """What the identity field of a record we create holds: our key and the intent. Of a long key only the beginning.
+    """What the identity field of a record we create holds: our key, where there is room for it, and the intent.
 
     `longest`: the characters that the field takes.
     """
-    row, number = f"{mapping}:{key}", f"#{intent}"
-    return row + number if longest is None else row[: longest - len(number)] + number
+    text = f"{mapping}:{key}#{intent}"
+    return text if longest is None or len(text) <= longest else f"#{intent}"
 
 
 def identity_row(text: str | None) -> tuple[str, AppKey] | None:

@@ -13,7 +13,7 @@ from connector.core.schema import FieldType
 from connector.core.unseen import Told
 from connector.engine.context import Context, Rules, identity_intent
 from connector.engine.echo import is_echo
-from connector.engine.observe import int_or
+from connector.engine.observe.observer import int_or
 from connector.ports import Hint, HintKind, VersionOrder
 from connector.store import aliases, intents, link_writes, links, match_keys, notes, references, sweeps, work
 from connector.store.db import Connection
@@ -53,7 +53,7 @@ class Folder:
         return any(folded)
 
     async def _changes(self) -> bool:
-        async with self.context.change() as db:
+        async with self.context.change(durable=False) as db:
             now = self.context.clock.now()
             folded = await notes.fold_changes(db, self.context.name, now, CHANGES)
             if folded.truncated:
@@ -61,7 +61,7 @@ class Folder:
         return folded.notes > 0
 
     async def _events(self) -> bool:
-        async with self.context.change() as db:
+        async with self.context.change(durable=False) as db:
             now = self.context.clock.now()
             events = await notes.take_events(db, self.context.name, EVENTS)
             if not events:

@@ -19,17 +19,17 @@ from connector.core.errors import (
     UnauthorisedError,
     UnavailableError,
 )
+from connector.engine.asked.requests import Requests
 from connector.engine.bookkeeper import Bookkeeper
 from connector.engine.context import Context
-from connector.engine.fetch_all import FetchAll
 from connector.engine.fold import Folder
 from connector.engine.gates import open_gates
 from connector.engine.gauges import Gauges
 from connector.engine.hooks import Address, Hooks
 from connector.engine.reconcile import Reconciler
-from connector.engine.requests import Requests
-from connector.engine.schedule import Scheduler
-from connector.engine.sweep import Sweeper
+from connector.engine.sweeps.fetch_all import FetchAll
+from connector.engine.sweeps.schedule import Scheduler
+from connector.engine.sweeps.sweeper import Sweeper
 from connector.engine.worker import Worker
 from connector.store import connections
 from connector.store import work as queue

@@ -20,17 +20,17 @@ from connector.core.model import CrmId, Lane, Link, LinkId, LinkState, Record, S
 from connector.core.plan import Effect, InsertRow, Kin, Plan, Step, plan
 from connector.core.refused import refused_before
 from connector.core.unseen import overtaken
-from connector.engine.admission import open_claimed
-from connector.engine.adopt import TAKEN, adopt, merge
-from connector.engine.apply import Applier
+from connector.engine.apply.admission import open_claimed
+from connector.engine.apply.applier import Applier
+from connector.engine.apply.putback import call_parents, deferral, lacks, retry, undone, unfinished, waiting
+from connector.engine.apply.result import Result
 from connector.engine.brake import Brake, braked
-from connector.engine.case import Case, RecordKeys
 from connector.engine.context import Context
-from connector.engine.observe import Observer
-from connector.engine.putback import call_parents, deferral, lacks, retry, undone, unfinished, waiting
-from connector.engine.resolve import Listing, Resolver, Ruling
-from connector.engine.result import Result
-from connector.engine.send import Sender
+from connector.engine.observe.adopt import TAKEN, adopt, merge
+from connector.engine.observe.case import Case, RecordKeys
+from connector.engine.observe.observer import Observer
+from connector.engine.send.resolve import Listing, Resolver, Ruling
+from connector.engine.send.sender import Sender
 from connector.engine.slices import in_slices
 from connector.ports import VersionOrder
 from connector.store import notes, work
@@ -268,11 +268,13 @@ class Reconciler:
             case Step.JOIN:
                 return Result(case, None, join=found.join)
             case Step.PARK:
-                parked = deferral(case, WorkState.PARKED, found.cause or "unknown")
+                parked = deferral(case, WorkState.PARKED, found.cause or "unknown", parent=found.behind)
                 return replace(undone(case, parked), lacks=found.parents)
             case Step.WAIT:
                 put_back = undone(case, waiting(self.context, case, found, parents))
                 return replace(put_back, lacks=found.parents if lacks(found) else ())
+        if found.widowed:
+            case.link = replace(case.link, crm_id=None, base={})
         back = waiting(self.context, case, found, parents) if unfinished(found) else None
         alive_again = case.link.state.tombstone and not found.state.tombstone
         more = not isinstance(found.row, InsertRow) and any(d.returns or _leaves_parent(d) for d in found.decisions)

@@ -9,17 +9,13 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 
-import structlog
-
-from connector.core.errors import ConnectorError, NotOwnerError
 from connector.core.model import Lane
+from connector.engine.containment import reconcile
 from connector.engine.context import Context
 from connector.engine.reconcile import Reconciler
 from connector.store import work
-from connector.store.db import AWAY
-from connector.store.work import Deferral, Item, WorkState
+from connector.store.work import Item
 
-log = structlog.get_logger()
 IN_FLIGHT = 1000
 BATCH = 200
 IDLE = 0.1
@@ -75,30 +71,7 @@ class Worker:
             return
 
     async def _batch(self, items: Sequence[Item]) -> None:
-        """The one place that catches everything: a defect costs its own records, which a person then sees."""
         try:
-            await self.reconciler.run(items)
-        except (*AWAY, NotOwnerError) as error:
-            if not isinstance(error, ValueError):  # asyncpg's word for a value that it cannot send
-                raise
-            await self._isolate(items, error)
-        except Exception as error:
-            log.exception("reconcile.failed", count=len(items))
-            await self._isolate(items, error)
+            await reconcile(self.reconciler, items)
         finally:
             self.context.flight.land(len(items))
-
-    async def _isolate(self, items: Sequence[Item], error: Exception) -> None:
-        """One bad record in a batch costs one record: the batch is tried one by one, what fails alone is parked."""
-        if len(items) > 1:
-            for item in items:
-                self.context.flight.take_off(1)
-                await self._batch([item])
-            return
-        cause = f"defect:{type(error).__name__}".lower()
-        if isinstance(error, ConnectorError):
-            cause = type(error).__name__.lower()
-        (item,) = items
-        async with self.context.change() as db:
-            parked = Deferral(item.link_id, item.generation, WorkState.PARKED, None, cause, item.attempt + 1)
-            await work.defer(db, [parked], self.context.clock.now())

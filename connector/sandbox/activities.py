@@ -2,7 +2,8 @@
 
 from connector.sandbox import bodies
 from connector.sandbox.bodies import Invalid, Lookup
-from connector.sandbox.model import Context, Entity, Scene
+from connector.sandbox.entity import Entity, Scene
+from connector.sandbox.model import Context
 from connector.sandbox.records import overlay
 from connector.sandbox.refusals import invalid
 from connector.sandbox.wire import Json, Record

@@ -12,7 +12,8 @@ from typing import TypeAlias
 from connector.sandbox import data, definitions, merging, notes, records, refusals, subscriptions, users
 from connector.sandbox.activities import ACTIVITY
 from connector.sandbox.deals import DEAL
-from connector.sandbox.model import Actor, Context, Entity, Event, Switches
+from connector.sandbox.entity import Entity
+from connector.sandbox.model import Actor, Context, Event, Switches
 from connector.sandbox.persons import ORGANIZATION, PERSON
 from connector.sandbox.pipelines import PIPELINE, STAGE
 from connector.sandbox.wire import Json, Record

@@ -8,7 +8,8 @@ from datetime import timedelta
 from connector.sandbox import notes, records
 from connector.sandbox.activities import ACTIVITY
 from connector.sandbox.deals import DEAL
-from connector.sandbox.model import Actor, Context, Entity
+from connector.sandbox.entity import Entity
+from connector.sandbox.model import Actor, Context
 from connector.sandbox.persons import ORGANIZATION, PERSON
 from connector.sandbox.pipelines import PIPELINE, STAGE
 from connector.sandbox.refusals import Refusal, bad_request

@@ -6,7 +6,8 @@ the times and lost_reason but keeps first_won_time.
 
 from connector.sandbox import bodies
 from connector.sandbox.bodies import Invalid, Lookup
-from connector.sandbox.model import Context, Entity, Scene
+from connector.sandbox.entity import Entity, Scene
+from connector.sandbox.model import Context
 from connector.sandbox.records import with_custom
 from connector.sandbox.refusals import invalid
 from connector.sandbox.wire import Json, Record, unspaced

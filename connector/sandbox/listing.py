@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from connector.sandbox import wire
 from connector.sandbox.calls import Answer, Call
-from connector.sandbox.model import Entity
+from connector.sandbox.entity import Entity
 from connector.sandbox.refusals import invalid
 from connector.sandbox.table import ARCHIVED, DELETED, LIVE, Key, Query, Row
 from connector.sandbox.views import View, render

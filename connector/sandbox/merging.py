@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from connector.sandbox import refusals
 from connector.sandbox.activities import ACTIVITY
 from connector.sandbox.deals import DEAL
-from connector.sandbox.model import Context, Entity
+from connector.sandbox.entity import Entity
+from connector.sandbox.model import Context
 from connector.sandbox.notes import NOTE
 from connector.sandbox.persons import PERSON
 from connector.sandbox.records import emit, living, note_history

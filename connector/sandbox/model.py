@@ -1,16 +1,10 @@
-"""The nouns of the emulator: who acts, what happened, what an entity is, what is switchable."""
+"""The nouns of the emulator: who acts, what happened, who listens, what is switchable."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from connector.sandbox import wire
-from connector.sandbox.bodies import Shape
 from connector.sandbox.wire import Json, Record
-
-if TYPE_CHECKING:
-    from connector.sandbox.world import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,36 +46,6 @@ class Context:
     def now(self) -> str:
         """The command's time as v2 spells it."""
         return wire.seconds(self.at)
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """What settling a record sees: the record so far (defaults when fresh) and the checked body."""
-
-    world: "World"
-    context: Context
-    old: Record
-    given: Record
-    fresh: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Entity:
-    """One kind of record.
-
-    ``settle`` fills what follows from a body (names, stages, times); ``tell`` gives the webhook's data;
-    ``keys`` are those of the API's answer, in order.
-    """
-
-    name: str
-    keys: tuple[str, ...]
-    create: Shape
-    update: Shape
-    required: tuple[str, ...]
-    blank: Callable[["World", Context], Record]
-    settle: Callable[[Scene], Record]
-    tell: Callable[["World", Record], Record]
-    silent_previous: tuple[str, ...] = ()  # keys that never stand in a webhook's ``previous``
 
 
 @dataclass(frozen=True, slots=True)

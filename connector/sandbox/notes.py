@@ -5,7 +5,8 @@ from collections.abc import Callable
 import nh3
 
 from connector.sandbox import refusals
-from connector.sandbox.model import Context, Entity
+from connector.sandbox.entity import Entity
+from connector.sandbox.model import Context
 from connector.sandbox.records import PARENTS, bump_parents, living, overlay, replace
 from connector.sandbox.records import emit as emit_event
 from connector.sandbox.wire import Json, Record, spaced, unspaced

@@ -1,7 +1,8 @@
 """Persons and organizations (OpenAPI v2; REFERENCE of the API §6.1, §6.2)."""
 
 from connector.sandbox import bodies
-from connector.sandbox.model import Context, Entity, Scene
+from connector.sandbox.entity import Entity, Scene
+from connector.sandbox.model import Context
 from connector.sandbox.records import with_custom
 from connector.sandbox.refusals import invalid
 from connector.sandbox.wire import Record

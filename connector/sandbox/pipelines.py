@@ -1,7 +1,8 @@
 """Pipelines and stages (OpenAPI v2; REFERENCE of the API §6.5); webhooks spell them with v1 flags."""
 
 from connector.sandbox import bodies
-from connector.sandbox.model import Context, Entity, Scene
+from connector.sandbox.entity import Entity, Scene
+from connector.sandbox.model import Context
 from connector.sandbox.records import overlay
 from connector.sandbox.wire import Record
 from connector.sandbox.world import World

@@ -1,7 +1,8 @@
 """What all records share: create, update, delete, restore, purge, duplicate, and the events and history these leave."""
 
 from connector.sandbox import bodies, refusals
-from connector.sandbox.model import Context, Entity, Event, Scene
+from connector.sandbox.entity import Entity, Scene
+from connector.sandbox.model import Context, Event
 from connector.sandbox.table import DELETED, shelf_of
 from connector.sandbox.wire import Json, Record, spaced
 from connector.sandbox.world import World

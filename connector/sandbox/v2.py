@@ -6,9 +6,9 @@ from connector.sandbox import wire
 from connector.sandbox.activities import ACTIVITY
 from connector.sandbox.calls import Answer, Call, Endpoint, Handler, ok, ok_bytes
 from connector.sandbox.deals import DEAL
+from connector.sandbox.entity import Entity
 from connector.sandbox.fields import Field
 from connector.sandbox.listing import DEFAULT_LIMIT, KEPT_DELETED, MAX_LIMIT, Listing, integer
-from connector.sandbox.model import Entity
 from connector.sandbox.persons import ORGANIZATION, PERSON
 from connector.sandbox.pipelines import PIPELINE, STAGE
 from connector.sandbox.refusals import invalid, not_found

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from connector.sandbox.calls import Call, fields_of
-from connector.sandbox.model import Entity
+from connector.sandbox.entity import Entity
 from connector.sandbox.refusals import invalid
 from connector.sandbox.table import Row
 from connector.sandbox.wire import Json, Record, dumps

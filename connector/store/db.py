@@ -19,6 +19,8 @@ from connector.core.errors import NotOwnerError, UnavailableError
 
 Connection = asyncpg.pool.PoolConnectionProxy
 MIGRATION_LOCK = 0x636F6E6E
+LAZY = "set_config('synchronous_commit', 'off', true)"
+"""SQL: the transaction does not wait for the disk when it commits."""
 SPELLING = {
     "timezone": "UTC",
     "datestyle": "ISO, MDY",
@@ -111,10 +113,10 @@ class Database:
         async with self.pool.acquire() as connection, connection.transaction():
             if self._spelling:
                 await connection.execute(self._spelling)
-            if not durable:
-                await connection.execute("set local synchronous_commit = off")
             if fence is not None:
-                await hold(connection, fence)
+                await hold(connection, fence, durable=durable)
+            elif not durable:
+                await connection.execute(f"select {LAZY}")
             yield connection
 
     async def _ask(self) -> None:
@@ -150,10 +152,11 @@ async def _behind_pooler(dsn: str) -> bool:
         await probe.close()
 
 
-async def hold(connection: Connection, fence: Fence) -> None:
+async def hold(connection: Connection, fence: Fence, *, durable: bool = True) -> None:
     """Keeps the epoch from moving until the transaction ends; NotOwnerError when it has moved."""
     held = await connection.fetchval(
-        "select true from connector.lease where connection = $1 and epoch = $2 for key share",
+        f"select true{'' if durable else f', {LAZY}'} from connector.lease"
+        " where connection = $1 and epoch = $2 for key share",
         fence.connection,
         fence.epoch,
     )

@@ -162,11 +162,16 @@ async def known_rows(db: Connection, connection: str, mapping: str, keys: Sequen
 
 
 async def unread(db: Connection, connection: str, names: Sequence[str]) -> frozenset[str]:
-    """Objects of which a record is known to exist that nobody has read yet: it may match anything."""
+    """Objects of which a record is known to exist that nobody has read yet: it may match anything.
+
+    So is one that could not be read: whoever has been keeps its keys, if it has any.
+    """
     rows = await db.fetch(
         """select distinct l.object from connector.link l join connector.work w on w.link_id = l.id
            where l.connection = $1 and l.object = any($2::text[]) and l.app_key is null and l.state = 'open'
-             and w.state = 'due' and w.attempt = 0""",
+             and w.state in ('due', 'retry')
+             and (w.attempt = 0 or not exists (select 1 from connector.match_key k
+                     where k.connection = l.connection and k.object = l.object and k.crm_id = l.crm_id))""",
         connection,
         list(names),
     )

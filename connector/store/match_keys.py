@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from connector.core.model import CrmId
+from connector.core.model import CrmId, LinkId
 from connector.store.db import Connection
 
 
@@ -47,11 +47,13 @@ async def remove(db: Connection, connection: str, name: str, ids: Sequence[CrmId
 
 async def find(
     db: Connection, connection: str, name: str, hashes: Sequence[bytes]
-) -> Mapping[bytes, Sequence[tuple[CrmId, bool]]]:
-    """Records by key: (CRM id, belongs to a row that lives)."""
+) -> Mapping[bytes, Sequence[tuple[CrmId, LinkId | None]]]:
+    """Records by key: (CRM id, the link by which it belongs to a row that lives)."""
     rows = await db.fetch(
-        """select k.hash, k.crm_id, l.app_key is not null
-               and not (l.state in ('deleted', 'unlinked') and l.died is not distinct from 'app') as linked
+        """select k.hash, k.crm_id,
+                  case when l.app_key is not null
+                            and not (l.state in ('deleted', 'unlinked') and l.died is not distinct from 'app')
+                       then l.id end as owner
            from connector.match_key k
            left join connector.link l on l.connection = k.connection and l.object = k.object and l.crm_id = k.crm_id
              and not l.released
@@ -60,7 +62,7 @@ async def find(
         name,
         list(hashes),
     )
-    found: dict[bytes, list[tuple[CrmId, bool]]] = {}
+    found: dict[bytes, list[tuple[CrmId, LinkId | None]]] = {}
     for row in rows:
-        found.setdefault(bytes(row["hash"]), []).append((CrmId(row["crm_id"]), row["linked"]))
+        found.setdefault(bytes(row["hash"]), []).append((CrmId(row["crm_id"]), row["owner"]))
     return found

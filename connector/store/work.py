@@ -16,7 +16,7 @@ from pydantic_core import from_json
 
 from connector.core.model import Lane, LinkId
 from connector.core.unseen import Told
-from connector.store.db import Connection, Fence
+from connector.store.db import LAZY, Connection, Fence
 from connector.store.notes import dump
 
 
@@ -78,6 +78,8 @@ class Deferral:
     cause: str
     attempt: int = 0
     waiting_for: LinkId | None = None
+    since: datetime | None = None
+    """When the read began that led to it."""
 
 
 async def mark(db: Connection, connection: str, marks: Iterable[Mark], now: datetime) -> None:
@@ -109,8 +111,8 @@ async def mark(db: Connection, connection: str, marks: Iterable[Mark], now: date
     )
 
 
-_CLAIM = """
-with owned as materialized (select 1 from connector.lease where connection = $1 and epoch = $2 for key share)
+_CLAIM = f"""
+with owned as materialized (select {LAZY} from connector.lease where connection = $1 and epoch = $2 for key share)
 update connector.work w set claimed_by = $2, state = 'due'
 from (select link_id from connector.work
       where exists (select 1 from owned)
@@ -219,24 +221,26 @@ async def defer(db: Connection, items: Sequence[Deferral], now: datetime) -> Non
     """Puts items back. One that was marked meanwhile, or whose awaited parent is linked already, is due at once.
 
     So is one whose parent turned out, since it was planned, not to come: it may go without it. And one that waits for an
-    outcome that is known by now.
+    outcome that is known by now. And one that was parked for what another link has, which has changed since.
     """
     ordered = sorted(items, key=lambda d: d.link_id)
     awaited = sorted({d.waiting_for for d in ordered if d.waiting_for is not None})
     if awaited:
         await db.execute("select 1 from connector.link where id = any($1::bigint[]) order by id for share", awaited)
     await db.execute(
-        """update connector.work w set claimed_by = null, attempt = n.attempt, cause = n.cause, waiting_for = n.parent,
-               state = case when w.generation <> n.generation and n.state in ('waiting', 'parked') then 'due' else n.state end,
+        f"""update connector.work w set claimed_by = null, attempt = n.attempt, cause = n.cause, waiting_for = n.parent,
+               state = case when w.generation <> n.generation and n.state in ('waiting', 'parked') then 'due'
+                            when {_OVERTAKEN} then 'due' else n.state end,
                due_at = case when w.generation <> n.generation and n.state in ('waiting', 'parked') then $8
                              when p.state = 'linked' and n.cause = 'parent' then $8
                              when n.cause = 'open_intents'
                                   and not exists (select from connector.intent i
                                                   where i.connection = w.connection and i.link_id = n.parent) then $8
+                             when {_OVERTAKEN} then $8
                              when n.attempt <= 5 and n.cause = 'parent' and (p.state <> 'open' or q.state = 'parked') then $8
                              else coalesce(n.due, 'infinity') end
-           from unnest($1::bigint[], $2::bigint[], $3::text[], $4::timestamptz[], $5::text[], $6::int[], $7::bigint[])
-                n(id, generation, state, due, cause, attempt, parent)
+           from unnest($1::bigint[], $2::bigint[], $3::text[], $4::timestamptz[], $5::text[], $6::int[], $7::bigint[],
+                       $9::timestamptz[]) n(id, generation, state, due, cause, attempt, parent, since)
            left join connector.link p on p.id = n.parent
            left join connector.work q on q.link_id = n.parent
            where w.link_id = n.id""",
@@ -248,7 +252,11 @@ async def defer(db: Connection, items: Sequence[Deferral], now: datetime) -> Non
         [d.attempt for d in ordered],
         [d.waiting_for for d in ordered],
         now,
+        [d.since for d in ordered],
     )
+
+
+_OVERTAKEN = "n.cause = 'duplicate' and n.parent is not null and (p.id is null or p.committed_at >= n.since)"
 
 
 async def found_again(db: Connection, links: Sequence[LinkId], now: datetime) -> None:
@@ -264,10 +272,10 @@ async def found_again(db: Connection, links: Sequence[LinkId], now: datetime) ->
 
 
 async def wake(db: Connection, parents: Sequence[LinkId], now: datetime) -> None:
-    """Makes everything due that waits for these links."""
+    """Makes everything due that waits for these links, and what was parked for having what is theirs."""
     await db.execute(
         """update connector.work set state = 'due', due_at = $2, waiting_for = null, attempt = 0
-           where waiting_for = any($1::bigint[]) and state = 'waiting'""",
+           where waiting_for = any($1::bigint[]) and (state = 'waiting' or (state = 'parked' and cause = 'duplicate'))""",
         list(parents),
         now,
     )

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from connector.engine.preview import allowances
+from connector.engine.sweeps.preview import allowances
 from tests.bench.stage import Stage, stage
 
 RECORDS = 100_000

@@ -265,6 +265,23 @@ async def test_a_spent_day_is_asked_about_again_within_the_hour() -> None:
     assert len(one.granted) == 1
 
 
+async def test_a_spent_day_is_asked_about_again_after_a_restart() -> None:
+    """Nobody refused the new process anything: what its predecessor was told grows old all the same.
+
+    Fails when only a refusal is forgotten: the connection stood still until midnight UTC.
+    """
+    first = scene()
+    first.limiter.refused(Told(daily_limit=100, daily_remaining=0), first.limiter.mark(), 1)
+    second = scene()
+    second.limiter.resume(first.limiter.spending())
+    await second.ask(Arrival(0, Lane.LIVE, 1))
+    assert [error.until for _, error in second.refused] == [BEGAN + timedelta(hours=1)]
+    await second.time.pass_until(3600.5)
+    await second.ask(Arrival(0, Lane.LIVE, 1))
+    assert len(second.granted) == 1
+    await second.limiter.close()
+
+
 async def test_the_day_turns_at_midnight() -> None:
     """A configured budget is whole again on the next day."""
     time = Simulation(datetime(2026, 5, 4, 23, 59, 50, tzinfo=UTC))

@@ -253,4 +253,4 @@ async def rig(
             yield made
         finally:
             await made.stop()
-            await db.close()
+            await made.db.close()

@@ -302,3 +302,44 @@ async def test_a_new_row_with_the_key_of_a_deleted_one(database: str, tmp_path: 
         (person,) = await world.crm("GET", "/api/v2/persons")
         assert (person["name"], person["id"] != first) == ("Ada the second", True)
         assert [row["name"] for row in await _rows(world)] == ["Ada the second"]
+
+
+async def test_a_row_that_gets_another_key(database: str, tmp_path: Path) -> None:
+    """Its e-mail belongs to the record of its old key until that one goes with it; then it is at work by itself again.
+
+    Fails when what was parked for having another's key is left to a person once the other is gone.
+    """
+    files = {"contact.yaml": _contact("deletes: {receive: delete, send: delete}")}
+    async with rig(database, tmp_path / "set", files, TABLES, webhooks=True) as world:
+        first = await _pair(world)
+        await world.db.execute("update app.contacts set id = default")
+        await world.idle()
+        (person,) = await world.crm("GET", "/api/v2/persons")
+        assert (person["name"], person["id"] != first) == ("Ada", True)
+        assert await world.db.fetchval("select string_agg(cause, ',') from connector.work") is None
+
+
+@HEARING
+async def test_a_row_that_comes_back_under_its_key(database: str, tmp_path: Path, *, webhooks: bool) -> None:
+    """Its record went with it, or it with its record: a new one is made, as for any other new row.
+
+    Fails when the tombstone of the row stands in its way: it never gets a record.
+    """
+    files = {"contact.yaml": _contact("deletes: {receive: delete, send: delete}")}
+    again = "insert into app.contacts (id, email, name) overriding system value values (1, 'ada@x.test', 'Ada again')"
+    async with rig(database, tmp_path / "set", files, TABLES, webhooks=webhooks) as world:
+        await _pair(world)
+        await world.db.execute("delete from app.contacts")
+        await _rest(world)
+        await world.db.execute(again)
+        await _rest(world)
+        assert await _people(world) == ["Ada again"]
+        (person,) = await world.crm("GET", "/api/v2/persons")
+        await world.crm("DELETE", f"/api/v2/persons/{person['id']}")
+        await _rest(world)
+        assert await _rows(world) == []
+        await world.db.execute(again)
+        await _rest(world)
+        assert await _people(world) == ["Ada again"]
+        assert len(await _rows(world)) == 1
+        assert await world.db.fetchval("select count(*) from connector.work") == 0

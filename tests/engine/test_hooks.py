@@ -6,8 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from connector.engine.context import Context
-from connector.engine.schedule import WITHOUT_WEBHOOKS, Scheduler
-from connector.engine.sweep import Sweeper
+from connector.engine.sweeps.schedule import WITHOUT_WEBHOOKS, Scheduler
+from connector.engine.sweeps.sweeper import Sweeper
 from tests.engine.rig import CONNECTION, Rig, rig
 
 TABLES = "create schema app; create table app.people (id bigint generated always as identity primary key, name text);"

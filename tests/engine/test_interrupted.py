@@ -1,4 +1,4 @@
-"""What the convergence test found, each accident alone."""
+"""What histories at random have found, each accident alone."""
 
 from __future__ import annotations
 

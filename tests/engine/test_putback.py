@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from connector.core.errors import UnavailableError
 from connector.core.model import Lane, LinkId
-from connector.engine.putback import retry
+from connector.engine.apply.putback import retry
 from connector.store.work import Item
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)

@@ -54,6 +54,28 @@ async def test_recent_sweeps_without_webhooks_may_spend_the_reserve(database: st
         assert {window["name"] for window in told["windows"]} == {"burst", "daily"}
 
 
+async def test_a_record_that_was_gone_when_it_was_first_read_costs_no_more(database: str, tmp_path: Path) -> None:
+    """Sweeps list a deleted deal for a while; there is nothing to look up.
+
+    Fails when every deleted record of a sweep is read that has no tombstone (simulation, seed 114).
+    """
+    files = {"deal.yaml": PERSON.replace("person", "deal").replace("crm: name", "crm: title")}
+    async with rig(database, tmp_path / "set", files, TABLES, webhooks=True) as world:
+        await world.start()
+        await world.idle()
+        await world.control(
+            "POST", "faults", {"kind": "status", "code": 500, "method": "GET", "path": "deals/", "count": 1}
+        )
+        deal = await world.crm("POST", "/api/v2/deals", {"title": "Gone"})
+        await world.until(lambda: world.db.fetchval("select count(*) from connector.work where state = 'retry'"))
+        await world.crm("DELETE", f"/api/v2/deals/{deal['id']}")
+        await world.idle()
+        await world.quiet()
+        await world.control("DELETE", "stats")
+        await world.quiet()
+        assert "GET /api/v2/deals/{id}" not in (await world.control("GET", "stats"))["requests"]
+
+
 def test_a_forecast_is_the_rate_of_the_last_minutes() -> None:
     """Nothing spent: never; a new day begins anew."""
     one, never = Forecast(), float("inf")

@@ -1,7 +1,7 @@
 """The life of a simulated process: it ends at a chosen effect, and then nothing of it acts any more.
 
 Death is a BaseException that every later call of that incarnation raises too; its database sessions and its connections
-to the CRM are cut. Whatever was under way may or may not have happened.
+to the CRM are cut. Whatever was under way may or may not have happened; at a commit or at a write to the CRM it is certain.
 """
 
 from __future__ import annotations
@@ -17,15 +17,26 @@ import asyncpg
 UNMORTAL = frozenset({"close", "received", "compare", "capabilities", "budget", "link_url", "recall"})
 
 
+EFFECT, BEFORE_COMMIT, AFTER_COMMIT, BEFORE_WRITE, AFTER_WRITE = MOMENTS = (
+    "effect",
+    "before a commit",
+    "after a commit",
+    "before a write",
+    "after a write",
+)
+"""Kinds of moments at which a process may end."""
+
+
 class Death(BaseException):
     """The process is no more."""
 
 
 @dataclass(slots=True)
 class Life:
-    """One incarnation of a process: so many effects are left (None: no end is set), and what its death cuts."""
+    """One incarnation of a process: so many moments are left (None: no end is set), and what its death cuts."""
 
     left: int | None = None
+    moment: str = EFFECT
     dead: bool = False
     name: str = ""
     sessions: list[asyncpg.Connection] = field(default_factory=list)
@@ -36,10 +47,10 @@ class Life:
         if self.dead:
             raise Death
 
-    def spend(self) -> None:
-        """One effect; the last one kills."""
+    def spend(self, moment: str = EFFECT) -> None:
+        """One moment; the last one of its kind kills."""
         self.check()
-        if self.left is not None:
+        if self.left is not None and moment == self.moment:
             self.left -= 1
             if self.left <= 0:
                 self.end()
@@ -67,14 +78,19 @@ class MortalCRM:
         found = getattr(self._crm, name)
         if name in UNMORTAL or not inspect.iscoroutinefunction(found):
             return found
-        return self._mortal(found)
+        return self._mortal(found, writes=name == "write")
 
-    def _mortal(self, call: Callable[..., Any]) -> Callable[..., Any]:
+    def _mortal(self, call: Callable[..., Any], *, writes: bool) -> Callable[..., Any]:
         async def called(*args: Any, **kwargs: Any) -> Any:
-            self._life.spend()
+            self._spend(writes, BEFORE_WRITE)
             try:
                 return await call(*args, **kwargs)
             finally:
-                self._life.spend()
+                self._spend(writes, AFTER_WRITE)
 
         return called
+
+    def _spend(self, writes: bool, moment: str) -> None:  # noqa: FBT001
+        self._life.spend()
+        if writes:
+            self._life.spend(moment)

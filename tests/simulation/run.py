@@ -1,8 +1,9 @@
 """`python -m tests.simulation SEEDS`: plays stories, prints what breaks a law, with the shortest story that does.
 
 SEEDS is a number (that many, from 1 on), a seed range ``900001-900020`` or one seed ``17-17``; with ``--hours`` as many
-new ones as fit. The order in which sets and dictionaries of text are walked is part of a story, so the command runs
-itself again with a fixed PYTHONHASHSEED.
+new ones as fit. With ``--planted`` known bugs are planted one after the other, and stories are played until each is
+found; with ``--known`` only the one that is known to find it. The order in which sets and dictionaries of text are walked
+is part of a story, so the command runs itself again with a fixed PYTHONHASHSEED.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from dataclasses import dataclass
 import structlog
 
 from connector.obs.logs import configure
-from tests.simulation.story import STEPS, Told
+from tests.simulation.planted import BUGS, Bug
+from tests.simulation.tale import STEPS, Told
 from tests.simulation.theatre import Theatre, theatre
 
 HASHES = "0"
@@ -42,6 +44,8 @@ def main() -> int:
         os.environ["PYTHONHASHSEED"] = HASHES
         os.execv(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]])
     given = _arguments()
+    if given.planted is not None:
+        return _catch(given)
     began = time.monotonic()
     bad: list[int] = []
     totals: dict[str, int] = {}
@@ -70,6 +74,9 @@ def _arguments() -> argparse.Namespace:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("seeds", type=_range, nargs="?", help="N, or FIRST-LAST")
     what.add_argument("--hours", type=float, help="new seeds for so long")
+    what.add_argument("--planted", nargs="*", metavar="BUG", help="plant these bugs, or all")
+    parser.add_argument("--known", action="store_true", help="play only the story that is known to find a planted bug")
+    parser.add_argument("--most", type=int, default=60, help="so many stories at most for a planted bug")
     parser.add_argument("--steps", type=_numbers, help="play only these steps of the one seed: 1,2,5")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--shrink", action="store_true", help="look for the shortest story that still breaks")
@@ -80,6 +87,35 @@ def _arguments() -> argparse.Namespace:
     given.until = time.time() + 3600 * given.hours if given.hours else None
     given.seeds = given.seeds or range(int(time.time()), sys.maxsize)
     return given
+
+
+def _catch(given: argparse.Namespace) -> int:
+    """Plants bugs and tells which story finds each; 1 when one is not found."""
+    missed = []
+    _silence(log=given.log)
+    with theatre() as place:
+        for name in given.planted or BUGS:
+            bug, began = BUGS[name], time.monotonic()
+            with bug.planted():
+                found = _caught(place, bug, given)
+            if found is None:
+                missed.append(name)
+            else:
+                text = f"seed {found.seed} ({time.monotonic() - began:.0f} s): {found.complaint[:200]}"
+                print(f"{name}: {bug.what}\n  {text}", flush=True)
+    print(f"missed: {missed or 'none'}")
+    return 1 if missed else 0
+
+
+def _caught(place: Theatre, bug: Bug, given: argparse.Namespace) -> Verdict | None:
+    """The story that finds a bug."""
+    seeds = [bug.seed] if given.known else range(1, given.most + 1)
+    steps = bug.steps if given.known else None
+    for seed in seeds:
+        verdict = _play(place, seed, steps)
+        if verdict.told is None:
+            return _shrunk(place, verdict, list(range(STEPS))) if given.shrink else verdict
+    return None
 
 
 def _range(text: str) -> range:

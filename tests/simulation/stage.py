@@ -20,18 +20,23 @@ from aiohttp import web
 
 from connector.app.daemon import Daemon, Options
 from connector.app.sets import Account, load_directory
+from connector.engine.apply import applier
+from connector.engine.apply.result import Batch
+from connector.engine.apply.rows import write_rows
 from connector.ports import CRM
 from connector.sandbox import server as sandbox_server
 from connector.sandbox.calls import Request
 from connector.sandbox.company import Clock as SandboxClock
 from connector.sandbox.server import Sandbox, Settings
 from connector.service.server import Address
-from connector.store.db import Database
+from connector.store import notes
+from connector.store.db import Connection, Database
 from tests.simulation.life import LIFE, Life, MortalCRM
 from tests.simulation.turns import Databases, Turns, real, session_class
 from tests.simulation.wire import MemoryConnector, MemorySite, Net
 
-EPOCH = datetime(2026, 1, 5, 9, tzinfo=UTC)
+EPOCH = datetime(2026, 1, 5, 23, 52, tzinfo=UTC)
+"""Late, so that a story sees the day end and its budget come back."""
 CRM_PLACE, DAEMON_PLACE = ("crm.test", 80), ("daemon.test", 8080)
 CALM = {
     "connector.engine.fold.BUSY": 0.2,
@@ -39,21 +44,21 @@ CALM = {
     "connector.engine.worker.IDLE": 5.0,
     "connector.engine.gates.LOOK": 1.0,
     "connector.engine.owner.GATE": 2.0,
-    "connector.engine.schedule.TICK": 2.0,
+    "connector.engine.sweeps.schedule.TICK": 2.0,
     "connector.engine.gauges.EVERY": 600.0,
-    "connector.engine.requests.POLL": 0.5,
+    "connector.engine.asked.requests.POLL": 0.5,
 }
 """Polls that only cost time in a simulation: an idle minute would be thousands of empty queries."""
 HASTE = {"lock_timeout": "50ms"}
 """People give up on a locked row: whoever holds it waits for its turn, and time stands."""
 CLOCK = """
 create table public.simulated (at timestamptz not null);
-insert into public.simulated values ('2026-01-05 09:00+00');
+insert into public.simulated values ('2026-01-05 23:52+00');
 create function public.simulated_now() returns timestamptz language sql volatile security definer
 return (select at from public.simulated);
 alter table connector.change alter column at set default public.simulated_now();
 """
-"""The database tells simulated time where its triggers note it."""
+"""The database tells simulated time where its triggers note it, and where notes are folded."""
 
 
 @dataclass(slots=True)
@@ -116,8 +121,7 @@ class Stage:
 
     async def tell_time(self) -> None:
         """The database's clock follows."""
-        at = EPOCH + timedelta(seconds=asyncio.get_running_loop().time() + self.app_skew)
-        await self.db.execute("update public.simulated set at = $1", at)
+        await tell_time(self.db, self.app_skew)
 
     async def pass_time(self, seconds: float) -> None:
         """Lets simulated time pass."""
@@ -185,6 +189,31 @@ class Stage:
             await self.kill(name)
 
 
+async def tell_time(db: Any, skew: float) -> None:
+    """Sets the clock of the database, which may be ahead of the CRM's."""
+    at = EPOCH + timedelta(seconds=asyncio.get_running_loop().time() + skew)
+    await db.execute("update public.simulated set at = $1", at)
+
+
+def told_time(made: Stage) -> contextlib.ExitStack:
+    """Has the database's clock follow also where the daemon compares it with its own, and where it writes rows."""
+    fold = notes.fold_changes
+
+    async def folded(db: Connection, connection: str, now: datetime, limit: int) -> notes.Folded:
+        await tell_time(db, made.app_skew)
+        return await fold(db, connection, now, limit)
+
+    async def written(db: Connection, batch: Batch) -> None:
+        if any(result.plan is not None and result.plan.row is not None for result in batch.results):
+            await tell_time(db, made.app_skew)
+        await write_rows(db, batch)
+
+    stack = contextlib.ExitStack()
+    stack.enter_context(patch.object(notes, "fold_changes", folded))
+    stack.enter_context(patch.object(applier, "write_rows", written))
+    return stack
+
+
 @contextlib.contextmanager
 def patched(net: Net, turns: Turns) -> Iterator[None]:
     """Sockets become pipes, sessions take turns, polls are calm."""
@@ -216,6 +245,8 @@ def patched(net: Net, turns: Turns) -> Iterator[None]:
         stack.enter_context(patch.object(aiohttp, "TCPConnector", connector))
         stack.enter_context(patch.object(web, "TCPSite", lambda *a, **k: _site(net, *a, **k)))
         stack.enter_context(patch.object(sandbox_server, "_probed", probed))
+        by_clock = notes._MARK.replace("clock_timestamp()", "public.simulated_now()")
+        stack.enter_context(patch.object(notes, "_MARK", by_clock))
         yield
 
 
@@ -244,7 +275,8 @@ async def stage(dsn: str, directory: Path, seed: int, *, limits: str = "off") ->
             db = await real(asyncpg.connect(dsn, connection_class=session_class(turns), server_settings=HASTE))
             made = Stage(dsn, directory, chance, net, turns, crm, db, clock)
             try:
-                yield made
+                with told_time(made):
+                    yield made
             finally:
                 await made.close()
                 await crm.close()

@@ -16,11 +16,11 @@ import asyncpg
 
 from connector.postgres.cluster import EmbeddedCluster
 from connector.store.db import Database, migrate
-from tests.engine.business import FILES, TABLES
-from tests.engine.rig import CONNECTION
+from tests.simulation import diary
+from tests.simulation.files import TABLES
 from tests.simulation.loop import Loop
 from tests.simulation.stage import CLOCK
-from tests.simulation.story import Told, tell
+from tests.simulation.tale import Told, tell
 
 T = TypeVar("T")
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
@@ -49,8 +49,6 @@ class Theatre:
         self._execute(f"create database {name} template {self.template}")
         directory = self.folder / name
         directory.mkdir(exist_ok=True)
-        for file, text in {"connection.yaml": CONNECTION, **FILES}.items():
-            (directory / file).write_text(text, encoding="utf-8")
         try:
             return in_simulated_time(tell(_at(self.server, name), directory, seed, steps))
         finally:
@@ -70,7 +68,7 @@ class Theatre:
             await db.execute(TABLES)
         await migrate(database)
         async with database.session() as db:
-            await db.execute(CLOCK)
+            await db.execute(CLOCK + diary.SCHEMA + diary.TRIGGERS)
         await database.close()
 
 

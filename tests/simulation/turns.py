@@ -16,7 +16,7 @@ from typing import Any, cast
 import asyncpg
 
 from connector.store.db import SPELLING, Connection, Database, Fence, hold
-from tests.simulation.life import LIFE
+from tests.simulation.life import AFTER_COMMIT, BEFORE_COMMIT, LIFE, Life
 from tests.simulation.loop import Loop
 
 MINE: ContextVar[object] = ContextVar("mine", default=None)
@@ -95,22 +95,32 @@ class _Protocol:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._protocol, name)
-        return self._called(found) if name in TALKS else found
+        return self._called(found, queries=name == "query") if name in TALKS else found
 
-    def _called(self, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    def _called(self, call: Callable[..., Awaitable[Any]], *, queries: bool) -> Callable[..., Awaitable[Any]]:
         async def called(*args: Any, **kwargs: Any) -> Any:
             life = LIFE.get()
+            commits = queries and str(args[0]).startswith("COMMIT")
             if life is not None:
                 life.check()
             async with self._turns.taken():
                 if life is not None:
-                    life.spend()
-                return await real(call(*args, **kwargs))
+                    _spend(life, commits, BEFORE_COMMIT)
+                answer = await real(call(*args, **kwargs))
+                if life is not None and commits:
+                    life.spend(AFTER_COMMIT)
+                return answer
 
         return called
 
     async def close(self, timeout: float) -> None:  # noqa: ASYNC109 (asyncpg's own shape)
         await real(self._protocol.close(timeout))
+
+
+def _spend(life: Life, commits: bool, moment: str) -> None:  # noqa: FBT001
+    life.spend()
+    if commits:
+        life.spend(moment)
 
 
 def session_class(turns: Turns) -> type[asyncpg.Connection]:

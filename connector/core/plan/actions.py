@@ -98,7 +98,7 @@ class Plan:
     adopt: str | None = None
     join: LinkId | None = None
     behind: LinkId | None = None
-    """The link whose outcome is waited for."""
+    """The link whose outcome is waited for, or that has what this one would need."""
     died: Side | None = None
     restore: Mapping[str, str | None] = field(default_factory=dict)
     heir: str | None = None
@@ -107,6 +107,8 @@ class Plan:
     """The mapping of the same table to which the row goes."""
     bequest: Base | None = None
     """What is agreed on there already, if the record follows its row; the link only remembers it from now on."""
+    widowed: bool = False
+    """The row's record is no more: the link is the row's half again."""
     deferred_sends: bool = False
     """Sends exist but wait for the mapping's first fetch-all."""
 

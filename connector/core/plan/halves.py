@@ -107,7 +107,7 @@ def _match(s: Situation) -> Plan | None:
         return Plan(Step.ADOPT, "match", LinkState.OPEN, adopt=free[0].key)
     if free:
         return park("ambiguous")
-    return park("duplicate") if s.candidates else None
+    return replace(park("duplicate"), behind=s.candidates[0].owner) if s.candidates else None
 
 
 def _waiting(decisions: Iterable[Decision]) -> Plan | None:

@@ -27,13 +27,18 @@ class Kin(StrEnum):
 class Candidate:
     """A record or row of the other side with an equal match key.
 
-    `linked`: it belongs to another link, both of whose sides live. `restore`: of a row whose record was deleted, what
-    `deletes.receive` wrote into it.
+    `owner`: the other link, both of whose sides live, to which it belongs. `restore`: of a row whose record was deleted,
+    what `deletes.receive` wrote into it.
     """
 
     key: str
-    linked: bool
+    owner: LinkId | None = None
     restore: Mapping[str, Undo] = field(default_factory=dict)
+
+    @property
+    def linked(self) -> bool:
+        """True when it belongs to another."""
+        return self.owner is not None
 
 
 @dataclass(frozen=True, slots=True)

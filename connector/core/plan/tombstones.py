@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from connector.core.mapping import DeletePolicy
-from connector.core.model import LinkState, Moved, Record, Side
+from connector.core.mapping import DeletePolicy, OnLeave
+from connector.core.model import LinkState, Moved, Record, Row, Side
 from connector.core.plan.actions import InsertRow, Plan, Step, UpdateRow
 from connector.core.plan.constants import cleared
-from connector.core.plan.filters import record_kept_out, side_that_left
+from connector.core.plan.filters import record_kept_out, row_kept_out, side_that_left
 from connector.core.plan.halves import insert
 from connector.core.plan.situation import Situation
 
@@ -17,7 +17,8 @@ def tombstone(s: Situation) -> Plan:
     """Evidence of life reopens a link whose side was deleted, once the filters let it pass.
 
     `on_leave: delete` writes such a link too; one that is unlinked stays apart. A row that is gone comes back under
-    its key. A record that turns out to be merged has never died.
+    its key, and one that comes back finds or makes a record like a new one. A record that turns out to be merged has
+    never died.
     """
     quiet = Plan(Step.DONE, "tombstone", s.link.state)
     if s.heir is not None:
@@ -28,7 +29,16 @@ def tombstone(s: Situation) -> Plan:
         return Plan(Step.MOVE, "merged", s.link.state, adopt=s.crm.to)
     if isinstance(s.crm, Record) and s.link.state is LinkState.DELETED:
         return _alive_again(s, s.crm) or quiet
-    return quiet
+    return _row_alone(s, s.row) or quiet if s.row is not None else quiet
+
+
+def _row_alone(s: Situation, row: Row) -> Plan | None:
+    """The row is back, or passes its filter again, and the record that it had is no more: it has none now."""
+    policy = s.mapping.deletes.send if s.link.died is Side.APP else s.mapping.deletes.receive
+    went = policy is DeletePolicy.DELETE or (s.link.died is Side.APP and s.mapping.on_leave is OnLeave.DELETE)
+    if s.link.state is not LinkState.DELETED or not went or s.link.restore or row_kept_out(s, row) is not None:
+        return None
+    return Plan(Step.APPLY, "alive_again", LinkState.OPEN, widowed=True)
 
 
 def _may_come_back(s: Situation) -> bool:

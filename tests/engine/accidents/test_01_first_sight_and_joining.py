@@ -50,6 +50,23 @@ async def test_the_webhook_of_our_create_comes_before_its_response(database: str
         assert {state for _, _, state in await links(world)} == {"linked"}
 
 
+async def test_a_record_that_cannot_be_read_yet_may_be_the_one(database: str, tmp_path: Path) -> None:
+    """A person is known by a webhook, and the CRM does not let us read it; a row with its e-mail is not made anew.
+
+    Fails where only a record that nobody tried to read counts as unread (simulation, seed 37): there are two persons.
+    """
+    async with rig(database, tmp_path / "set", people(), TABLES, webhooks=True) as world:
+        await world.start()
+        await world.idle()
+        await fault(world, "status", "GET", "persons", code=500, count=2)
+        await world.person(first_name="Ada", last_name="Test", emails=channel("ada@x.test"))
+        await world.until(lambda: world.db.fetchval("select count(*) from connector.work where state = 'retry'"))
+        await add(world, "ada")
+        await world.idle()
+        await world.quiet()
+        assert (len(await rows(world)), len(await persons(world))) == (1, 1)
+
+
 async def test_the_crm_half_is_processed_before_the_create_is_answered(database: str, tmp_path: Path) -> None:
     """The webhook alone completes the link while the request still waits for its answer.
 

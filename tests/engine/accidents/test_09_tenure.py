@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from connector.engine.owner import HEARTBEAT
-from connector.engine.send import FRESH
+from connector.engine.send.sender import FRESH
 from connector.ports import WRITE_SECONDS
 from connector.store import lease
 from tests.engine.accidents.people import TABLES, add, people, persons, requests, stopped, turns

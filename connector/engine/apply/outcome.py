@@ -1,0 +1,116 @@
+"""Outcome: the new state of a link once its result has happened, first of all the new base."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from connector.core.line import BoundMapping
+from connector.core.merge import Decision, Verdict
+from connector.core.model import ABSENT, Base, Json, Link, LinkState, Pair, Record, Row, Sent, Undo
+from connector.core.plan import InsertRow, Plan, Step
+from connector.core.refused import attempts
+from connector.engine.apply.result import Result
+from connector.store.link_writes import LinkWrite
+
+
+def changes_link(result: Result) -> bool:
+    """True when the link must be written."""
+    if result.drop or result.join is not None:
+        return False
+    if result.sent or result.restated or result.sent_action is not None:
+        return True
+    return result.plan is not None and not (
+        result.plan.step is Step.DONE and _same_state(result.case.link, result.plan)
+    )
+
+
+def link_write(result: Result) -> LinkWrite:
+    """The link as it will be."""
+    link, plan = result.case.link, result.plan
+    done = plan is not None and not result.stale and result.refused is None
+    base = {**_aside(result), **(_base(result) if done else link.base)}
+    record = result.case.crm if isinstance(result.case.crm, Record) else None
+    state = plan.state if plan is not None and done else link.state
+    if link.crm_id is not None and link.app_key is not None and state in (LinkState.OPEN, LinkState.EXCLUDED):
+        state = LinkState.LINKED
+    died = done and plan is not None and plan.died is not None
+    still_dead = link.state.tombstone and state.tombstone
+    return LinkWrite(
+        link.id,
+        result.case.mapping.name if result.case.mapping is not None and link.app_key is not None else link.mapping,
+        link.app_key,
+        link.crm_id,
+        state,
+        base,
+        _restorable(result) if died else (link.restore if still_dead else {}),
+        plan.held if plan is not None else {},
+        plan.died if plan is not None and died else (link.died if still_dead else None),
+        plan.cause if plan is not None and done else None,
+        record.version if record is not None else None,
+        _still_sent(result, base),
+        link.released or (plan is not None and done and plan.releases),
+        attempts(plan, record) if plan is not None and record is not None else {},
+    )
+
+
+def _aside(result: Result) -> Base:
+    """Lines that are set aside, for pairs made meanwhile: a base that no rule fits, older than the line's return."""
+    mapping = result.case.mapping
+    return {name: Pair(None, None) for name in mapping.aside} if mapping is not None else {}
+
+
+def _base(result: Result) -> Base:
+    plan, mapping = result.plan, result.case.mapping
+    if plan is None or mapping is None or plan.state.tombstone:
+        return result.case.link.base
+    if isinstance(plan.row, InsertRow) and result.row is not None:
+        return {**inserted_base(plan.decisions, result.row), **constant_base(mapping, result.case.crm)}
+    base = dict(result.case.link.base)
+    for d in plan.decisions:
+        if d.base is not None and d.verdict is Verdict.AGREE:
+            base[d.line.name] = d.base
+        elif d.base is not None and d.verdict is Verdict.RECEIVE and not d.returns:
+            app = d.line.converter.read_app(result.row.columns) if result.row is not None else d.base.app
+            base[d.line.name] = Pair(app, d.base.crm, d.base.rule)
+    return base
+
+
+def inserted_base(decisions: Iterable[Decision], row: Row) -> Base:
+    """After an insert the pair as found is the base: a default that the database put there never overwrites.
+
+    Values that are held or wait for a parent have no base yet.
+    """
+    return {
+        d.line.name: Pair(d.line.converter.read_app(row.columns), d.crm, d.line.rule)
+        for d in decisions
+        if d.verdict is not Verdict.HELD and d.verdict is not Verdict.WAIT and d.crm is not ABSENT
+    }
+
+
+def constant_base(mapping: BoundMapping, crm: object) -> Base:
+    """`set.crm` of a record that we did not make: as it was found, like every other line of its new row."""
+    fields: Mapping[str, Json] = crm.fields if isinstance(crm, Record) else {}
+    found = [(line, line.converter.read_crm(fields)) for line in mapping.constants]
+    return {line.name: Pair(line.converter.read_app({}), crm, line.rule) for line, crm in found if crm is not ABSENT}
+
+
+def _restorable(result: Result) -> Mapping[str, Undo]:
+    """What `deletes.set` wrote, as the row spells it: it is compared with the row when the record lives again."""
+    wrote = result.plan.restore if result.plan is not None else {}
+    before = result.case.row.columns if result.case.row is not None else {}
+    after = result.row.columns if result.row is not None else wrote
+    return {column: Undo(before.get(column), after.get(column)) for column in wrote}
+
+
+def _still_sent(result: Result, base: Base) -> Mapping[str, Sent]:
+    """Our last writes that the base still shows, but for those whose echo has told."""
+    told = result.case.situation.unseen if result.case.situation is not None and not result.sent_action else {}
+    return {
+        name: sent
+        for name, sent in result.case.link.sent.items()
+        if name in base and base[name].crm == sent.sent and name not in told
+    }
+
+
+def _same_state(link: Link, plan: Plan) -> bool:
+    return plan.state is link.state and not plan.held

@@ -1,0 +1,1 @@
+"""What people ask for through commands: requests, explanations, accepting a difference."""

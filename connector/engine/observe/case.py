@@ -1,0 +1,54 @@
+"""A case: one claimed link on its way through a reconcile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from connector.core.line import BoundMapping
+from connector.core.match import MatchKey
+from connector.core.model import Link, Observed, Row, Side
+from connector.core.plan import Candidate, Effect, Situation
+from connector.engine.context import Rules
+from connector.store.intents import Intent
+from connector.store.work import Item
+
+REFUSED, FOREIGN_KEY = "row_refused", "23503"
+RecordKeys = Mapping[str, Mapping[bytes, MatchKey]]
+"""The match keys of a record by mapping and keyed hash."""
+
+
+@dataclass(slots=True)
+class Case:
+    """One claimed link on its way through a reconcile."""
+
+    item: Item
+    link: Link
+    rules: Rules
+    read_at: datetime
+    """What was committed from then on is not in what was observed."""
+    mapping: BoundMapping | None = None
+    row: Row | None = None
+    crm: Observed | None = None
+    situation: Situation | None = None
+    leftovers: Sequence[Intent] = ()
+    known_keys: RecordKeys = field(default_factory=dict)
+    """Of the page's record, as its page has found them."""
+    keys: Sequence[MatchKey] = ()
+    hashes: Sequence[bytes] = ()
+    candidates: tuple[Candidate, ...] = ()
+    peers: bool = False
+    contested: bool = False
+    adopted: Side | None = None
+    confirmed: frozenset[tuple[Side, Effect]] = frozenset()
+    """Effects that use up what a person confirmed in `fetch-all`, once they have happened."""
+    fresh: bool = True
+    """False when the record came from a page: it may not be the ground of a send."""
+    new: bool = False
+    """True while the link is not stored: a page is the first to meet the record."""
+
+
+def key_refused(item: Item) -> bool:
+    """True when a foreign key refused the row at the last look."""
+    return (item.cause or "").startswith(f"{REFUSED}:{FOREIGN_KEY}")

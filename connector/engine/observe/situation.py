@@ -1,0 +1,115 @@
+"""A situation: everything that was observed of one case, as planning takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from connector.core.fingerprint import Likeness
+from connector.core.line import BoundMapping
+from connector.core.model import ABSENT, Clocks, Json, LinkId, Record
+from connector.core.plan import Kin, Readiness, Situation
+from connector.core.unseen import unseen
+from connector.engine.context import Context, identity_intent
+from connector.engine.observe.belonging import heir
+from connector.engine.observe.case import Case
+from connector.engine.observe.halves import Halves
+from connector.engine.observe.lookup import Lookup
+from connector.ports import VersionOrder
+from connector.store.intents import Intent
+
+
+def situation_of(context: Context, case: Case, lookup: Lookup, halves: Halves, kin: Kin | None = None) -> Situation:
+    """The situation of a case that has a mapping."""
+    mapping = case.mapping
+    assert mapping is not None  # noqa: S101 (callers pass mapped cases only)
+    maker, undecided = _maker(context, case, halves.pending.get(case.link.object, ()))
+    mine, flying = case.link.id, context.keys_in_flight
+    rivals = any((flying.get(hash_) or halves.occupied.get(hash_, mine)) != mine for hash_ in case.hashes)
+    rivals |= case.link.crm_id is None and case.link.object in halves.unread
+    gates, elsewhere = context.gates, halves.elsewhere.get(case.link.id, ())
+    return Situation(
+        mapping=mapping,
+        link=case.link,
+        row=case.row,
+        crm=case.crm,
+        metadata=case.rules.metadata,
+        now=context.clock.now(),
+        clocks=_clocks(context, case, mapping),
+        refs=lookup.refs,
+        unreachable=lookup.unreachable,
+        dead=lookup.dead,
+        candidates=case.candidates,
+        rivals=rivals,
+        peers=case.peers,
+        intent_link=maker,
+        intents_pending=undecided,
+        linked_in=lookup.linked_in,
+        ready=Readiness(
+            sends=mapping.name in gates.fetched and not gates.sends_paused,
+            listed=mapping.object in gates.listed or not mapping.hears,
+        ),
+        unseen=_unseen(mapping, case),
+        merging=(case.link.object, case.link.crm_id) in halves.merging,
+        contested=case.contested,
+        kin=kin,
+        evidence=case.item.evidence,
+        heir=heir(case, mapping, lookup),
+        newer=_newer(context, case),
+        siblings=[m for m in case.rules.bound.siblings(mapping) if all(link.mapping != m.name for link in elsewhere)],
+        owner=elsewhere[0].mapping if elsewhere else None,
+        left_behind=halves.left_behind.get((case.link.object, case.link.crm_id), ()),
+    )
+
+
+def _maker(context: Context, case: Case, pending: Sequence[Intent]) -> tuple[LinkId | None, LinkId | None]:
+    """(the link whose create made this CRM half, one whose open create may still turn out to have made it)."""
+    if case.link.app_key is not None or not isinstance(case.crm, Record):
+        return None, None
+    if context.has_identity(case.link.object):
+        number = identity_intent(case.crm.identity) if case.crm.identity is not None else None
+        named = (intent.link_id for intent in pending if intent.id == number)
+        return (next(named, None) if number is not None else None), None
+    record = case.crm
+    likenesses = ((i.link_id, context.resemblance(i.mapping, i.base, record, i.sent_at).likeness) for i in pending)
+    return None, next((link for link, likeness in likenesses if likeness is not Likeness.OTHER), None)
+
+
+def _clocks(context: Context, case: Case, mapping: BoundMapping) -> Clocks:
+    offset = timedelta(seconds=context.clock_offset)
+    record = case.crm if isinstance(case.crm, Record) else None
+    app_record = case.item.app_at
+    if mapping.updated_at is not None and case.row is not None:
+        stamp = case.row.columns.get(mapping.updated_at)
+        app_record = _moment(stamp) if stamp else app_record
+    return Clocks(
+        app=case.item.app_changed,
+        crm={name: at - offset for name, at in case.item.crm_changed.items()},
+        app_record=app_record,
+        crm_record=record.modified_at - offset if record is not None and record.modified_at else None,
+        band=context.clock_error + 1.0,
+    )
+
+
+def _newer(context: Context, case: Case) -> bool:
+    """Asked of the dead only."""
+    if not case.link.state.tombstone or not isinstance(case.crm, Record):
+        return False
+    return context.crm.compare(case.crm.version, case.link.version) is VersionOrder.NEWER
+
+
+def _unseen(mapping: BoundMapping, case: Case) -> Mapping[str, Json]:
+    """By line: what our last write put away unseen, as the events of this item tell."""
+    if not case.link.sent or not case.item.told:
+        return {}
+    sent = [(line, case.link.sent[line.name]) for line in mapping.lines if line.name in case.link.sent]
+    found = {line.name: unseen(line, one, case.item.told) for line, one in sent}
+    return {name: value for name, value in found.items() if value is not ABSENT}
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)

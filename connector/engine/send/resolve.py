@@ -1,0 +1,179 @@
+"""Resolve: what became of a write whose answer never came.
+
+It was applied as soon as a read shows it. It was not applied only when a read begun sixty seconds after sending does not
+show it. Until one of the two is known, that record waits and nothing is repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from connector.core.fingerprint import OVERLAP, UNKNOWN_FOR, Likeness, Resemblance, holds_all
+from connector.core.model import ABSENT, Base, Gone, Json, LinkState, Pair, Record, Sent
+from connector.engine.context import Context, identity_intent
+from connector.engine.observe.case import Case
+from connector.engine.observe.observer import int_or
+from connector.ports import Page
+from connector.store import intents, links
+from connector.store.intents import Intent
+
+
+@dataclass(slots=True)
+class Ruling:
+    """What is now known of a case's leftover intents: settled ones, or when to look again, or that a person must."""
+
+    settled: Sequence[int] = ()
+    until: datetime | None = None
+    parked: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Riddle:
+    """Nobody can tell which record is ours: more look like our creates than there are, or one was edited since."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Records changed since the oldest open create of an object, as a read begun at `began` shows them."""
+
+    records: Sequence[Record]
+    began: datetime
+
+
+class Resolver:
+    """Rules on leftover intents before a case is planned."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    async def rule(self, case: Case, listings: dict[str, Listing]) -> Ruling:
+        """Settles what can be settled; changes `case.link` where a create or update turns out to be applied.
+
+        `listings` are those made for the batch so far, by object.
+        """
+        ruling = Ruling()
+        for intent in case.leftovers:
+            ruling = await self._one(case, intent, listings, ruling)
+            if ruling.until is not None or ruling.parked is not None:
+                return ruling
+        return ruling
+
+    async def _one(self, case: Case, intent: Intent, listings: dict[str, Listing], ruling: Ruling) -> Ruling:
+        settled = replace(ruling, settled=[*ruling.settled, intent.id])
+        if intent.op == "create" and case.link.crm_id is None:
+            return await self._create(case, intent, listings, settled)
+        if intent.op == "update" and isinstance(case.crm, Record) and case.mapping is not None:
+            if not holds_all(case.mapping, intent.base, case.crm):
+                return settled if self._old(case, intent) else self._wait(intent)
+            base = found_base(case, intent.base, case.crm)
+            sent = {**case.link.sent, **last_sent(intent.replaced, base)}
+            case.link = replace(case.link, base=base, sent=sent)
+            return settled
+        if intent.op == "delete" and not isinstance(case.crm, Gone):
+            return settled if self._old(case, intent) else self._wait(intent)
+        return settled
+
+    def _old(self, case: Case, intent: Intent) -> bool:
+        return case.read_at >= intent.sent_at + UNKNOWN_FOR
+
+    def _wait(self, intent: Intent) -> Ruling:
+        return Ruling(until=intent.sent_at + UNKNOWN_FOR)
+
+    async def _create(self, case: Case, intent: Intent, listings: dict[str, Listing], settled: Ruling) -> Ruling:
+        if self.context.clock.now() < intent.sent_at + UNKNOWN_FOR:
+            return self._wait(intent)
+        listing = listings[intent.object] = listings.get(intent.object) or await self._list(intent, case)
+        if listing.began < intent.sent_at + UNKNOWN_FOR:
+            return self._wait(intent)
+        if self.context.has_identity(intent.object):
+            named = [r for r in listing.records if identity_intent(r.identity) == intent.id]
+            found: Record | Riddle | None = min(named, key=lambda r: int_or(r.id), default=None)
+        else:
+            found = await self._by_fingerprint(intent, listing)
+            if isinstance(found, Riddle):
+                return Ruling(parked="ambiguous")
+        if isinstance(found, Record):
+            case.crm = found
+            case.link = replace(case.link, crm_id=found.id, state=LinkState.LINKED)
+            case.link = replace(case.link, base=found_base(case, intent.base, found))
+        return settled
+
+    async def _list(self, intent: Intent, case: Case) -> Listing:
+        """By listing, not by search: the search index lags behind writes. By the CRM's clock as it goes now."""
+        await self.context.hear_clock()
+        began = self.context.clock.now()
+        async with self.context.database.session() as db:
+            open_ones = await intents.open_creates(db, self.context.name, intent.object)
+        since = self.context.crm_time(min([i.sent_at for i in open_ones], default=intent.sent_at)) - OVERLAP
+        found: list[Record] = []
+        cursor: str | None = None
+        while True:
+            page: Page = await self.context.crm.changed(intent.object, since, cursor, lane=case.item.lane)
+            found += page.records
+            cursor = page.cursor
+            if cursor is None:
+                return Listing(found, began)
+
+    async def _by_fingerprint(self, intent: Intent, listing: Listing) -> Record | Riddle | None:
+        """N open creates that are alike against m unlinked records that look so: m ≤ n are ours, more is a riddle.
+
+        So is one more record that somebody edited since and that may be ours.
+        """
+        async with self.context.database.session() as db, db.transaction(isolation="repeatable_read"):
+            open_ones = await intents.open_creates(db, self.context.name, intent.object)
+            like = [(r, self._closest(intent, r, open_ones)) for r in listing.records]
+            like = [(r, likeness) for r, likeness in like if likeness is not Likeness.OTHER]
+            taken = await links.by_crm(db, self.context.name, intent.object, [r.id for r, _ in like])
+        free = [(r, likeness) for r, likeness in like if r.id not in taken or taken[r.id].app_key is None]
+        alike = sorted((r for r, likeness in free if likeness is Likeness.ALIKE), key=lambda r: int_or(r.id))
+        twins = [i for i in open_ones if i.fields == intent.fields]
+        if len(alike) > max(len(twins), 1):
+            return Riddle()
+        told = [i.id for i in twins if i.sent_at + UNKNOWN_FOR <= listing.began]
+        place = told.index(intent.id) if intent.id in told else 0
+        if place < len(alike):
+            return alike[place]
+        return Riddle() if len(free) > len(alike) else None
+
+    def _closest(self, intent: Intent, record: Record, open_ones: Sequence[Intent]) -> Likeness:
+        """How like a record is to a create, unless it is more like another one that is open."""
+        found = self._resemblance(intent, record)
+        others = (i for i in open_ones if i.fields != intent.fields)
+        nearer = found.likeness is not Likeness.OTHER and any(self._resemblance(i, record) > found for i in others)
+        return Likeness.OTHER if nearer else found.likeness
+
+    def _resemblance(self, intent: Intent, record: Record) -> Resemblance:
+        return self.context.resemblance(intent.mapping, intent.base, record, intent.sent_at)
+
+
+def found_base(case: Case, sent: Mapping[str, Pair], found: Record) -> Base:
+    """The base after a send that a later read shows: what differs by then from what was sent is somebody's change."""
+    stored = stored_base(case, sent, found)
+    lines = {line.name: line for line in case.mapping.every_line} if case.mapping is not None else {}
+    changed = {
+        name: pair
+        for name, pair in sent.items()
+        if name not in lines or not lines[name].converter.same_crm(stored[name].crm, pair.crm)
+    }
+    return {**stored, **changed}
+
+
+def last_sent(replaced: Mapping[str, Json], base: Base) -> Mapping[str, Sent]:
+    """What an update put in the place of what: its echo will tell whether that was still so."""
+    return {name: Sent(seen, base[name].crm) for name, seen in replaced.items() if name in base}
+
+
+def stored_base(case: Case, sent: Mapping[str, Pair], stored: Record) -> Base:
+    """The base after a send: the app's value as sent, the CRM's as it stored it."""
+    mapping = case.mapping
+    if mapping is None:
+        return case.link.base
+    base = dict(case.link.base)
+    for line in mapping.every_line:
+        if line.name in sent:
+            held = line.converter.read_crm(stored.fields)
+            pair = sent[line.name]
+            base[line.name] = Pair(pair.app, pair.crm if held is ABSENT else held, pair.rule)
+    return base

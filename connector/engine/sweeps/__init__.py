@@ -1,0 +1,1 @@
+"""Listings of the CRM, page by page: recent and full sweeps, fetch-all, and its preview."""

@@ -1,0 +1,107 @@
+"""Schedule: when which sweep runs. Every start begins with a recent sweep; a known gap also asks for a full one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+import structlog
+
+from connector.core.errors import ConnectorError, CursorExpiredError
+from connector.core.model import Lane
+from connector.engine.context import Context
+from connector.engine.sweeps.sweeper import Sweeper
+from connector.store import sweeps
+from connector.store.sweeps import Sweep
+
+log = structlog.get_logger()
+TICK = 0.25
+SHARE, SHARE_WITHOUT_WEBHOOKS = 0.1, 0.5
+AUTO_SHORTEST, AUTO_LONGEST = timedelta(minutes=1), timedelta(hours=1)
+WITHOUT_WEBHOOKS = timedelta(minutes=5)
+LIST_PRICE = 10.0
+DAY = 86_400.0
+
+
+class Scheduler:
+    """Runs the sweeps of one connection when they are due."""
+
+    def __init__(self, context: Context, sweeper: Sweeper) -> None:
+        self.context, self.sweeper = context, sweeper
+        self.began_at: datetime | None = None
+        self.failures = 0
+
+    async def run(self) -> None:
+        """Sweeps until cancelled."""
+        self.began_at = self.context.clock.now()
+        while True:
+            if not self.context.gates.closed:
+                await self.tick()
+            await self.context.clock.sleep(TICK)
+
+    async def tick(self) -> None:
+        """Runs what is due. A failing sweep comes back after a pause; nothing it found is lost."""
+        async with self.context.database.session() as db:
+            known = await sweeps.load(db, self.context.name)
+        try:
+            for name in self.context.rules.objects:
+                await self._object(name, known)
+        except CursorExpiredError:
+            async with self.context.change() as db:
+                await sweeps.ask(db, self.context.name, "full", self.context.clock.now())
+        except ConnectorError as error:
+            self.context.failures.note(error)
+            self.failures = min(self.failures + 1, 6)
+            log.warning("sweep.failed", error=error, connection=self.context.name)
+            await self.context.clock.sleep(2.0**self.failures)
+        else:
+            self.failures = 0
+
+    async def _object(self, name: str, known: Mapping[tuple[str, str], Sweep]) -> None:
+        recent, full = known.get((name, "recent")), known.get((name, "full"))
+        if self._recent_due(recent):
+            await self.sweeper.recent(name, recent)
+        if self._full_due(full):
+            await self.sweeper.full(name, full)
+            await self.sweeper.rows(name, Lane.SWEEP)
+        self._age(name, recent)
+
+    def _age(self, name: str, recent: Sweep | None) -> None:
+        if recent is not None and recent.finished_at is not None:
+            seconds = (self.context.clock.now() - recent.finished_at).total_seconds()
+            self.context.metrics.sweep_age.labels(self.context.name, name).set(max(seconds, 0.0))
+
+    def _recent_due(self, sweep: Sweep | None) -> bool:
+        """Due at every start, when asked for, and after the interval."""
+        if (
+            sweep is None
+            or sweep.started_at is None
+            or (self.began_at is not None and sweep.started_at < self.began_at)
+        ):
+            return True
+        if sweep.due_at is not None and sweep.due_at >= sweep.started_at:
+            return True
+        return self.context.clock.now() - sweep.started_at >= self.recent_interval()
+
+    def _full_due(self, sweep: Sweep | None) -> bool:
+        """Not before the first fetch-all, which is a full sweep itself."""
+        if sweep is None or sweep.started_at is None:
+            return False
+        if sweep.due_at is not None and sweep.due_at >= sweep.started_at:
+            return True
+        unfinished = sweep.cursor is not None
+        age = (self.context.clock.now() - sweep.started_at).total_seconds()
+        return unfinished or age >= self.context.rules.spec.connection.sweep.full
+
+    def recent_interval(self) -> timedelta:
+        """The set's, else what a tenth of the daily budget allows (half, and at least every 5 min, without webhooks)."""
+        spec = self.context.rules.spec.connection
+        if spec.sweep.recent is not None:
+            return timedelta(seconds=spec.sweep.recent)
+        daily = next((w.limit for w in self.context.crm.budget() if w.name == "daily" and w.limit > 0), None)
+        pushed = self.context.pushed
+        if daily is None:
+            return WITHOUT_WEBHOOKS
+        price = LIST_PRICE * 2 * len(self.context.rules.objects)
+        interval = timedelta(seconds=price * DAY / (daily * (SHARE if pushed else SHARE_WITHOUT_WEBHOOKS)))
+        return min(max(interval, AUTO_SHORTEST), AUTO_LONGEST if pushed else WITHOUT_WEBHOOKS)
