@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
+from connector.app.homes import strangers
 from connector.app.sets import Account, Answers, LoadedSet, load_directory, make_crm
 from connector.config.loader import read_files
 from connector.core.errors import (
@@ -205,9 +206,16 @@ class Running:
         if await self._identities(rules):
             metadata = await self._definitions(replace(row, metadata=None))
             rules = await make_rules(self.shared.database, self.loaded.spec, metadata, pins, applied=applied)
+        await self._refuse_strangers(self.loaded)
         await self._apply(fence, rules)
         await self._look_again(fence, row, rules, edited=not applied and version is not None)
         return rules
+
+    async def _refuse_strangers(self, loaded: LoadedSet) -> None:
+        async with self.shared.database.session() as db:
+            problems = await strangers(db, loaded.spec)
+        if problems:
+            raise MappingSetError(tuple(problems))
 
     async def _look_again(self, fence: Fence, row: ConnectionRow, rules: Rules, *, edited: bool) -> None:
         """What the set or the CRM's definitions let pass that changed while nobody was here."""
@@ -312,6 +320,7 @@ class Running:
             self.looked_at = files
             edited = await asyncio.to_thread(load_directory, self.loaded.directory)
             refuse_move(self.loaded, edited)
+            await self._refuse_strangers(edited)
             rules = await self._edited_rules(context, edited)
         except MappingSetError as error:
             self._complain(error)

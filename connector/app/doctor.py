@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from connector.app.connection import USER
+from connector.app.homes import strangers
 from connector.app.roundtrip import answer_of
 from connector.app.sets import Account, LoadedSet, make_crm
 from connector.core import match
@@ -108,7 +109,12 @@ class Doctor:
                 known = {finding.advice for finding in findings if finding.advice}
                 found = [finding async for finding in _mapping(db, self.loaded.name, rules, mapping)]
                 findings += [finding for finding in found if finding.advice not in known]
-        return Diagnosis((*self.loaded.warnings, *rules.bound.problems), findings)
+        return Diagnosis((*self.loaded.warnings, *rules.bound.problems, *await self._strangers()), findings)
+
+    async def _strangers(self) -> Sequence[Problem]:
+        async with self.database.session() as db:
+            readable = await inspection.migrated(db) and not await inspection.schema_grants(db)
+            return await strangers(db, self.loaded.spec) if readable else ()
 
     async def _known(self) -> tuple[Pins, bool]:
         """What the names of the files stood for until now, and whether just these files are in force."""

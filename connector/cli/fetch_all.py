@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from connector.app.commands import Desk
 from connector.cli.place import AsJson, Data, at_desk
 from connector.cli.talk import note, say_json, table
-from connector.cli.wait import working
+from connector.cli.wait import pauses, working
 from connector.core.errors import ConnectorError
 from connector.engine.sweeps.preview import allowances
 from connector.store import connections, report
@@ -51,7 +51,7 @@ async def _fetch_all(desk: Desk, mapping: str | None, *, yes: bool, as_json: boo
     told = {}
     chosen = desk.chosen(mapping) if mapping is not None else [(each, None) for each in await working(desk)]
     for connection, name in chosen:
-        await _refuse_paused(desk, connection)
+        await _refuse_paused(desk, connection, name)
         names = [name] if name is not None else []
         told[connection] = await desk.served(
             connection,
@@ -61,11 +61,13 @@ async def _fetch_all(desk: Desk, mapping: str | None, *, yes: bool, as_json: boo
         say_json(told)
 
 
-async def _refuse_paused(desk: Desk, connection: str) -> None:
+async def _refuse_paused(desk: Desk, connection: str, mapping: str | None) -> None:
     async with desk.database.session() as db:
         row = await connections.get(db, connection)
-    if row.paused:
-        raise ConnectorError(f"{connection} is paused", f"connector resume {connection}")
+        mappings = await connections.paused_mappings(db, connection)
+    if row.paused or mapping in mappings:
+        what = connection if row.paused else f"{connection}/{mapping}"
+        raise ConnectorError(f"{what} is paused", f"connector resume {what}")
     if row.state == "held":
         raise ConnectorError(f"{connection} is held: {row.reason}", row.advice or "")
 
@@ -134,6 +136,8 @@ async def _left(desk: Desk, connection: str) -> Mapping[str, Any]:
     if any(person.values()):
         words = ", ".join(f"{n} {word}" for word, n in person.items() if n)
         note(f"{connection}: needs a person: {words} (connector status)")
+    for paused in await pauses(desk.database, connection):
+        note(f"{connection}: {paused}")
     note(f"{connection}: done")
     return {"needs_person": person}
 

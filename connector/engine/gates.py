@@ -13,7 +13,8 @@ PAUSES = ("paused", "sends_paused")
 async def open_gates(context: Context, *, first: bool = False) -> None:
     """Reads what is open: fetched mappings, listed objects, pauses. What waited for a pause that is over becomes due.
 
-    `first`: nothing is known of what was paused under the former owner, so whatever waits for a pause is looked at.
+    `first`: nothing is known of what was paused under the former owner, so whatever waits for a pause is looked at; and
+    what held the connection then may be mended, as a new token is given with a restart. Else it is soon held again.
     """
     async with context.database.session() as db:
         row = await connections.get(db, context.name)
@@ -26,6 +27,9 @@ async def open_gates(context: Context, *, first: bool = False) -> None:
     gates.listed |= {name for (name, kind), s in known.items() if kind == "fetch_all" and s.finished_at is not None}
     ended = PAUSES if first else _ended(context, row, paused)
     gates.paused, gates.sends_paused, gates.paused_mappings = row.paused, row.sends_paused, paused
+    if first and row.state == "held":
+        async with context.database.transaction(context.fence) as db:
+            await connections.set_state(db, context.fence, "ok", None, None)
     await _rearm(context, ended)
 
 

@@ -167,6 +167,26 @@ async def sets(db: Connection) -> Sequence[tuple[str, Mapping[str, str], str]]:
     return [(row["connection"], json.loads(row["files"]), row["directory"]) for row in rows]
 
 
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What the links of a mapping are between: records of an object, and rows of a table by their key."""
+
+    object: str
+    schema: str
+    table: str
+    key: str
+
+
+async def homes(db: Connection, connection: str) -> Mapping[str, Home]:
+    """Mapping → what its links are between; but for mappings without links."""
+    rows = await db.fetch(
+        """select m.* from connector.mapping m where m.connection = $1 and exists
+           (select from connector.link l where l.connection = m.connection and l.mapping = m.mapping)""",
+        connection,
+    )
+    return {r["mapping"]: Home(r["object"], r["table_schema"], r["table_name"], r["key_column"]) for r in rows}
+
+
 async def save_mappings(db: Connection, connection: str, mappings: Sequence[MappingSpec]) -> None:
     """Registers mappings. A renamed file with the same table, object and key keeps its links."""
     known = await db.fetch("select * from connector.mapping where connection = $1", connection)

@@ -138,12 +138,16 @@ async def quarantined(db: Connection, now: Now) -> Sequence[tuple[str, str, str]
 
 
 async def loading(db: Connection, now: Now) -> int:
-    """What a fetch-all that ended at `now` left to do: its own items and older ones, but for those that need a person."""
+    """What a fetch-all that ended at `now` left to do: its own items and older ones.
+
+    But for those that need a person, be it that he resumes what he has paused.
+    """
     return int(
         await db.fetchval(
             f"""{_STUCK}
                 select count(*) from connector.work
-                where connection = $1 and (lane = $2 or noticed_at <= $3) and link_id not in (select link_id from stuck)""",
+                where connection = $1 and (lane = $2 or noticed_at <= $3) and link_id not in (select link_id from stuck)
+                  and not (state = 'waiting' and cause in ('paused', 'sends_paused'))""",
             now.connection,
             LANES.index("fetch_all"),
             now.at,

@@ -50,6 +50,20 @@ async def test_a_resumed_mapping_takes_up_what_waited(demo: Demo, sides: Sides) 
     await until(lambda: _called(sides, f"persons/{row['pipedrive_id']}", "Resumed"))
 
 
+async def test_fetch_all_waits_for_no_person(demo: Demo, sides: Sides) -> None:
+    """A mapping that is paused is refused by name; what only waits for the end of a pause keeps it from no end."""
+    await demo.command("pause", "sales-engagement/contact")
+    refused = await demo.command("fetch-all", "sales-engagement/contact", "--yes")
+    assert (refused.code, "connector resume sales-engagement/contact" in refused.err) == (1, True)
+    await demo.command("resume", "sales-engagement/contact")
+    await demo.command("pause", "--sends")
+    await sides.db.execute("insert into app.companies (name) values ('Unsent')")
+    fetched = await demo.command("fetch-all", "sales-engagement/company", "--yes")
+    await demo.command("resume", "--sends")
+    assert (fetched.code, "sends are paused" in fetched.err) == (0, True)
+    await until(lambda: sides.db.fetchval("select pipedrive_id from app.companies where name = 'Unsent'"))
+
+
 async def test_a_paused_connection_is_never_done(demo: Demo, sides: Sides) -> None:
     """`wait` exits 3 at once and says why; what was changed meanwhile follows when work is resumed."""
     assert (await demo.command("pause", "--json")).json == [

@@ -101,6 +101,20 @@ async def test_the_crm_is_in_trouble(database: str, tmp_path: Path, trouble: str
         await world.until(lambda: _calm(world))
 
 
+async def test_a_restart_with_a_good_token_ends_the_hold(database: str, tmp_path: Path) -> None:
+    """What held the connection before is no reason any more: commands are told so too."""
+    async with rig(database, tmp_path / "set", {"people.yaml": PERSON}, TABLES, speed=SPEED, webhooks=True) as world:
+        await world.start()
+        await _control(world, "POST", "settings", {"revoked": [world.sandbox.token]})
+        await _edit(world, "1")
+        await world.until(lambda: world.db.fetchval("select state = 'held' from connector.connection"))
+        await world.stop()
+        await _control(world, "POST", "settings", {"revoked": []})
+        await world.start(fetch_all=False)
+        await world.until(lambda: world.db.fetchval("select state = 'ok' from connector.connection"))
+        await world.until(lambda: _both_have(world, "row 1", "rec 1"))
+
+
 async def _control(world: Rig, method: str, path: str, body: Mapping[str, Any] | None) -> None:
     async with world.http.request(method, f"{world.sandbox.url}/sandbox/{path}", json=body) as response:
         assert response.status < 400, await response.text()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import pytest
 from structlog.testing import capture_logs
 
+from connector.core.errors import MappingSetError
 from tests.engine.rig import CONNECTION, Rig, rig
 
 TABLES: Final = """
@@ -157,6 +159,40 @@ async def test_wider_filters_let_in_what_the_old_ones_kept_out(database: str, tm
             return rows == await _names(world) == {"Ada No", "Bob No"}
 
         await world.until(both)
+
+
+async def test_another_table_under_the_same_name_is_refused(database: str, tmp_path: Path) -> None:
+    """Its links are of the rows of the old one: row 1 of the new one would overwrite somebody else's record.
+
+    A table that was renamed is still the one that it was.
+    """
+    tables = TABLES + "create table app.staff (like app.people including all);"
+    async with rig(database, tmp_path / "set", {"person.yaml": PERSON}, tables, speed=SPEED) as world:
+        await world.start()
+        await world.db.execute("insert into app.people (name, email) values ('Ada', 'ada@x.test')")
+        await world.quiet()
+        await world.db.execute("insert into app.staff (name) values ('Bea')")
+        with capture_logs() as logs:
+            _save(world, "person.yaml", PERSON.replace("app.people", "app.staff"))
+            await world.until(
+                lambda: _refused(logs, "person.yaml:2:8: 'person' links person records to rows of app.people")
+            )
+        await world.stop()
+        with pytest.raises(MappingSetError, match="give the mapping another name"):
+            await world.start(fetch_all=False)
+        world.daemon = None
+        await world.db.execute("drop table app.staff; alter table app.people rename to staff")
+        await world.start(fetch_all=False)
+        await world.db.execute("update app.staff set name = 'Ada Byron'")
+        await world.until(lambda: _called(world, "Ada Byron"))
+
+
+async def _refused(logs: Sequence[MutableMapping[str, Any]], words: str) -> bool:
+    return any(words in line["error"].message for line in logs if line["event"] == "mappings.refused")
+
+
+async def _called(world: Rig, name: str) -> bool:
+    return await _names(world) == {name}
 
 
 async def test_a_mapping_that_is_gone_leaves_no_trigger(database: str, tmp_path: Path) -> None:
