@@ -25,6 +25,8 @@ class Ruling:
     """What is now known of a case's leftover intents: settled ones, or when to look again, or that a person must."""
 
     settled: Sequence[int] = ()
+    applied: Sequence[Intent] = ()
+    """Those of the settled ones whose write happened."""
     until: datetime | None = None
     parked: str | None = None
 
@@ -62,6 +64,7 @@ class Resolver:
 
     async def _one(self, case: Case, intent: Intent, listings: dict[str, Listing], ruling: Ruling) -> Ruling:
         settled = replace(ruling, settled=[*ruling.settled, intent.id])
+        applied = replace(settled, applied=[*ruling.applied, intent])
         if intent.op == "create" and case.link.crm_id is None:
             return await self._create(case, intent, listings, settled)
         if intent.op == "update" and isinstance(case.crm, Record) and case.mapping is not None:
@@ -70,8 +73,10 @@ class Resolver:
             base = found_base(case, intent.base, case.crm)
             sent = {**case.link.sent, **last_sent(intent.replaced, base)}
             case.link = replace(case.link, base=base, sent=sent)
-            return settled
-        if intent.op == "delete" and not isinstance(case.crm, Gone):
+            return applied
+        if intent.op == "delete":
+            if isinstance(case.crm, Gone):
+                return applied
             return settled if self._old(case, intent) else self._wait(intent)
         return settled
 
@@ -98,6 +103,7 @@ class Resolver:
             case.crm = found
             case.link = replace(case.link, crm_id=found.id, state=LinkState.LINKED)
             case.link = replace(case.link, base=found_base(case, intent.base, found))
+            return replace(settled, applied=[*settled.applied, intent])
         return settled
 
     async def _list(self, intent: Intent, case: Case) -> Listing:

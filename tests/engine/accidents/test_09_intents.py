@@ -4,6 +4,7 @@ The accidents: a record twice because its create was sent again, a change lost b
 newer value replaced by a write that was applied late.
 """
 
+import json
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,25 @@ async def test_an_update_without_an_answer(database: str, tmp_path: Path, kind: 
         (row,), (person,) = await rows(world), await persons(world)
         assert (row["phone"], row["last"]) == ("+44 2", "New")
         assert (person["phones"][0]["value"], person["last_name"]) == ("+44 2", "New")
+
+
+async def test_what_an_update_without_an_answer_replaced_is_in_the_journal(database: str, tmp_path: Path) -> None:
+    """Somebody's number gives way to the row's; the answer is lost, the number is not.
+
+    Fails when only answered writes are in the journal (simulation, seed 18).
+    """
+    async with rig(database, tmp_path / "set", people(conflict="app"), TABLES) as world:
+        await world.start()
+        await add(world, "ann")
+        await world.quiet()
+        await edit(world, 1, phones=channel("+44 1"))
+        await fault(world, "disconnect_after", "PATCH", "persons")
+        await world.db.execute("update app.people set phone = '+44 2'")
+        await world.quiet()
+        said = await world.db.fetch("select lines from connector.journal where side = 'crm' and action = 'update'")
+        assert [json.loads(row["lines"])["phones"] for row in said] == [
+            {"old": "+44 1", "new": "+44 2", "reason": "found_out"}
+        ]
 
 
 @pytest.mark.parametrize("kind", ["disconnect_before", "disconnect_after"])
