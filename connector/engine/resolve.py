@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from connector.core.fingerprint import OVERLAP, UNKNOWN_FOR, Likeness, Resemblance, holds_all
+from connector.core.fingerprint import OVERLAP, UNKNOWN_FOR, Likeness, Resemblance, holds_all, spelt_alike
 from connector.core.model import ABSENT, Base, Gone, Json, LinkState, Pair, Record, Sent
 from connector.engine.case import Case
 from connector.engine.context import Context, identity_intent
@@ -68,7 +68,7 @@ class Resolver:
         if intent.op == "create" and case.link.crm_id is None:
             return await self._create(case, intent, listings, settled)
         if intent.op == "update" and isinstance(case.crm, Record) and case.mapping is not None:
-            if not holds_all(case.mapping, intent.base, case.crm):
+            if not holds_all(case.mapping, intent.base, intent.replaced, case.crm):
                 return settled if self._old(case, intent) else self._wait(intent)
             base = found_base(case, intent.base, case.crm)
             sent = {**case.link.sent, **last_sent(intent.replaced, base)}
@@ -155,13 +155,17 @@ class Resolver:
 
 
 def found_base(case: Case, sent: Mapping[str, Pair], found: Record) -> Base:
-    """The base after a send that a later read shows: what differs by then from what was sent is somebody's change."""
+    """The base after a send that a later read shows: what differs by then from what was sent is somebody's change.
+
+    But for how the CRM spells it: that it stored.
+    """
     stored = stored_base(case, sent, found)
     lines = {line.name: line for line in case.mapping.every_line} if case.mapping is not None else {}
     changed = {
         name: pair
         for name, pair in sent.items()
-        if name not in lines or not lines[name].converter.same_crm(stored[name].crm, pair.crm)
+        if name not in lines
+        or not (lines[name].converter.same_crm(stored[name].crm, pair.crm) or spelt_alike(stored[name].crm, pair.crm))
     }
     return {**stored, **changed}
 

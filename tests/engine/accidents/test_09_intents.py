@@ -87,6 +87,28 @@ async def test_what_an_update_without_an_answer_replaced_is_in_the_journal(datab
 
 
 @pytest.mark.parametrize("kind", ["disconnect_before", "disconnect_after"])
+async def test_an_update_without_an_answer_that_the_crm_spells_its_own_way(
+    database: str, tmp_path: Path, kind: str
+) -> None:
+    """The CRM stores phones without blanks: what it made of ours is nobody's edit, and does not come back.
+
+    Fails when a spelling of the CRM's own is taken for another value (simulation, seed 32).
+    """
+    async with rig(database, tmp_path / "set", people(), TABLES) as world:
+        await world.control("POST", "settings", {"tidy_phones": True})
+        await world.start()
+        await add(world, "ann")
+        await world.quiet()
+        await fault(world, kind, "PATCH", "persons")
+        await world.db.execute("update app.people set phone = '+44 2 3'")
+        await stopped(world, ("waiting", "unknown_outcome"))
+        world.clock.leap(MINUTE)
+        await world.quiet()
+        (row,), (person,) = await rows(world), await persons(world)
+        assert (row["phone"], person["phones"][0]["value"]) == ("+44 2 3", "+4423")
+
+
+@pytest.mark.parametrize("kind", ["disconnect_before", "disconnect_after"])
 async def test_a_delete_without_an_answer(database: str, tmp_path: Path, kind: str) -> None:
     """The person is gone in the end, and the row does not come back.
 
