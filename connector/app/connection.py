@@ -196,10 +196,11 @@ class Running:
 
     async def _prepare(self, fence: Fence, row: ConnectionRow) -> Rules:
         """Rules from the CRM's definitions, or from those last known; tables prepared."""
-        metadata = await self._definitions(row)
+        metadata, pins = await self._definitions(row), PINS.validate_json(row.pins)
+        await self._catch_up(metadata, pins)
         async with self.shared.database.session() as db:
             version = await connections.applied_version(db, self.loaded.name)
-        applied, pins = version == self.loaded.spec.version, PINS.validate_json(row.pins)
+        applied = version == self.loaded.spec.version
         rules = await make_rules(self.shared.database, self.loaded.spec, metadata, pins, applied=applied)
         if not applied:
             refuse_errors(rules)
@@ -216,6 +217,31 @@ class Running:
             problems = await strangers(db, loaded.spec)
         if problems:
             raise MappingSetError(tuple(problems))
+
+    async def _catch_up(self, metadata: Metadata, pins: Pins) -> None:
+        """Takes over what was edited while another owned the connection; his files may be newer than those we began with."""
+        try:
+            edited = await self._edited()
+            if edited is None:
+                return
+            refuse_errors(await make_rules(self.shared.database, edited.spec, metadata, pins))
+        except MappingSetError as error:
+            self._complain(error)
+            return
+        self.renewed, self.loaded, self.complaint = not same_client(self.loaded, edited), edited, ""
+        if self.renewed:
+            raise NotOwnerError("connection.yaml changed: the connection begins anew")
+
+    async def _edited(self) -> LoadedSet | None:
+        """The set as its files are now; None when they are as they were last looked at."""
+        files = await asyncio.to_thread(read_files, self.loaded.directory) if self.watch_files else self.loaded.files
+        if files in (self.loaded.files, self.looked_at):
+            return None
+        self.looked_at = files
+        edited = await asyncio.to_thread(load_directory, self.loaded.directory)
+        refuse_move(self.loaded, edited)
+        await self._refuse_strangers(edited)
+        return edited
 
     async def _look_again(self, fence: Fence, row: ConnectionRow, rules: Rules, *, edited: bool) -> None:
         """What the set or the CRM's definitions let pass that changed while nobody was here."""
@@ -304,8 +330,7 @@ class Running:
         guard, synced = SchemaGuard(context, self.before), self.shared.clock.monotonic()
         while True:
             await self.shared.clock.sleep(RELOAD)
-            if self.watch_files:
-                await self._reload(context)
+            await self._reload(context)
             await guard.step()
             if self.shared.clock.monotonic() - synced > SYNC:
                 synced = self.shared.clock.monotonic()
@@ -314,13 +339,9 @@ class Running:
     async def _reload(self, context: Context) -> None:
         """Takes over edited files; a bad file keeps the old set running and says so, once."""
         try:
-            files = await asyncio.to_thread(read_files, self.loaded.directory)
-            if files in (self.loaded.files, self.looked_at):
+            edited = await self._edited()
+            if edited is None:
                 return
-            self.looked_at = files
-            edited = await asyncio.to_thread(load_directory, self.loaded.directory)
-            refuse_move(self.loaded, edited)
-            await self._refuse_strangers(edited)
             rules = await self._edited_rules(context, edited)
         except MappingSetError as error:
             self._complain(error)

@@ -7,7 +7,7 @@ such a one may be ours, and nobody can tell.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -16,7 +16,7 @@ from typing import Final
 
 from connector.core.convert.html import plain
 from connector.core.line import BoundMapping, Line
-from connector.core.model import ABSENT, Base, Json, Record
+from connector.core.model import ABSENT, Base, CrmValue, Json, Record
 from connector.core.schema import FieldType
 
 UNKNOWN_FOR: Final = timedelta(seconds=60)
@@ -63,9 +63,23 @@ def resemblance(mapping: BoundMapping, sent: Base, record: Record, sent_at: date
     return Resemblance()
 
 
-def holds_all(mapping: BoundMapping, sent: Base, record: Record) -> bool:
-    """True when the record shows every value that was sent."""
-    return all(_holds(line, sent[line.name].crm, record) for line in mapping.every_line if line.name in sent)
+def holds_all(mapping: BoundMapping, sent: Base, replaced: Mapping[str, Json], record: Record) -> bool:
+    """True when the record shows every value that was sent, as the CRM spells it. What was there before is no spelling."""
+    lines = [line for line in mapping.every_line if line.name in sent]
+    return all(_arrived(line, sent[line.name].crm, replaced.get(line.name, ABSENT), record) for line in lines)
+
+
+def _arrived(line: Line, value: Json, replaced: CrmValue, record: Record) -> bool:
+    if _holds(line, value, record):
+        return True
+    held = line.converter.read_crm(record.fields)
+    unmoved = held is not ABSENT and replaced is not ABSENT and line.converter.same_crm(held, replaced)
+    return spelt_alike(held, value) and not unmoved
+
+
+def spelt_alike(held: CrmValue, sent: Json) -> bool:
+    """True when a value is what was sent but for how a CRM spells."""
+    return held is not ABSENT and _near(held, sent)
 
 
 def _edited_since(record: Record, sent_at: datetime) -> bool:

@@ -143,10 +143,10 @@ class Reconciler:
     def _ruled(self, case: Case, ruling: Ruling) -> Result | None:
         if ruling.until is not None:
             waiting = deferral(case, WorkState.WAITING, "unknown_outcome", ruling.until)
-            return Result(case, deferral=waiting, settled=ruling.settled, restated=bool(ruling.settled))
+            return _told_by(ruling, Result(case, deferral=waiting))
         if ruling.parked is not None:
             parked = deferral(case, WorkState.PARKED, ruling.parked)
-            return Result(case, deferral=parked, settled=ruling.settled, restated=bool(ruling.settled))
+            return _told_by(ruling, Result(case, deferral=parked))
         return None
 
     # --- planning ----------------------------------------------------------------------------------------------------
@@ -238,9 +238,7 @@ class Reconciler:
                     sending.append((case, found))
                     continue
                 result = self._send_later(case)
-            result = result or self._local(case, found, parents)
-            result.settled, result.restated = ruling.settled, bool(ruling.settled)
-            local.append(result)
+            local.append(_told_by(ruling, result or self._local(case, found, parents)))
         await all_done(self._commit(local), *(self._send(*one) for one in sending))
 
     def _set_aside(self, case: Case, found: Plan, *, page: bool, confirmed: bool, stopped: bool) -> Result | None:
@@ -304,6 +302,12 @@ class Reconciler:
         async with self.context.change() as db:
             await open_claimed(self.context, db, [(new[i.link_id], i.lane) for i in items if i.link_id in new], now)
             await work.defer(db, [retry(item, error, now) for item in items], now)
+
+
+def _told_by(ruling: Ruling, result: Result) -> Result:
+    """The result with what is known by now of writes whose answer never came."""
+    settled = ruling.settled
+    return replace(result, settled=settled, applied=ruling.applied, restated=bool(settled))
 
 
 async def all_done(*work_: Awaitable[None]) -> None:

@@ -259,8 +259,8 @@ async def defer(db: Connection, items: Sequence[Deferral], now: datetime) -> Non
 _OVERTAKEN = "n.cause = 'duplicate' and n.parent is not null and (p.id is null or p.committed_at >= n.since)"
 
 
-async def found_again(db: Connection, links: Sequence[LinkId], now: datetime) -> None:
-    """Makes due what was parked because its record did not answer: now it does."""
+async def look_again(db: Connection, links: Sequence[LinkId], now: datetime) -> None:
+    """Makes due what was parked because its record did not answer: by now it may."""
     if not links:
         return
     await db.execute(

@@ -9,6 +9,7 @@ from typing import Any, Final
 import pytest
 from structlog.testing import capture_logs
 
+from connector.app import connection
 from connector.core.errors import MappingSetError
 from tests.engine.rig import CONNECTION, Rig, rig
 
@@ -240,3 +241,25 @@ async def test_another_name_or_account_needs_a_restart(database: str, tmp_path: 
         await world.db.execute("insert into app.people (name, email) values ('Ada', 'ada@x.test')")
         await world.quiet()
         assert await _names(world) == {"Ada"}
+
+
+async def test_who_takes_over_begins_with_the_files_as_they_are(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that waited while another followed an edit does not bring back the files that it had read before."""
+    monkeypatch.setattr(connection, "RELOAD", 10**6)
+    async with rig(database, tmp_path / "set", {"person.yaml": PERSON}, TABLES, speed=SPEED) as world:
+        await world.start()
+        _save(world, "person.yaml", PERSON.replace("match: [email]", "match: [name]"))
+        await world.db.execute(
+            "update connector.lease set epoch = epoch + 1, owner = 'other', expires_at = '2000-01-01'"
+        )
+        await world.until(_applied(world, "match: [name]"))
+        _save(world, "person.yaml", PERSON + "  - {column: jobb, crm: naem}\n")
+        await world.db.execute(
+            "update connector.lease set epoch = epoch + 1, owner = 'other', expires_at = '2000-01-01'"
+        )
+        await world.db.execute("insert into app.people (name, email) values ('Ada', 'ada@x.test')")
+        await world.quiet()
+        assert await _names(world) == {"Ada"}
+        assert await _applied(world, "match: [name]")()

@@ -15,7 +15,7 @@ from tests.simulation.diary import Page, read
 from tests.simulation.files import EXTRAS, Setting
 from tests.simulation.stage import EPOCH
 from tests.simulation.story import Story
-from tests.simulation.witness import OBJECTS, Call, Deed
+from tests.simulation.witness import Call, Deed
 
 GRACE = 60.0
 """Seconds after an edit of the files in which the old ones may still be in force."""
@@ -23,7 +23,13 @@ MAPPINGS = {"companies": "company", "contacts": "contact", "deals": "deal", "cal
 KINDS = {"companies": "organization", "contacts": "person", "deals": "deal", "calls": "activity"}
 NEVER_RECEIVED = {"calls": None, "contacts": {"id"}, "deals": {"id"}, "companies": {"id"}}
 """Columns that the connector never writes (None: all of them)."""
-PATHS = {name: path for path, name in OBJECTS.items()}
+FIELDS: Mapping[str, Mapping[str, str]] = {
+    "companies": {"address": "address"},
+    "contacts": {"first": "first_name", "phone": "phones"},
+    "deals": {"amount": "value", "state": "status"},
+    "calls": {},
+}
+"""Columns of lines that go both ways, and their fields."""
 
 
 @dataclass(slots=True)
@@ -53,6 +59,7 @@ class Evidence:
         yield from self._written_records()
         yield from self._rows_unseen()
         yield from self._records_unseen()
+        yield from self._without_cause()
         yield from self._deleted_records()
         yield from self._deleted_rows()
         yield from self._keys()
@@ -110,6 +117,18 @@ class Evidence:
                 was = call.before.get(key)
                 if key != "custom_fields" and was != value and _by_people(deeds, call, key) and not _said(was, said):
                     yield f"{call.path} {key} was {was!r} at {call.at:.3f}: overwritten unseen"
+
+    def _without_cause(self) -> Iterator[str]:
+        """What nobody wrote in the CRM, of a record that is our own, never comes back into its row."""
+        made = {(e["mapping"], e["app_key"]): e for e in self.entries if (e["side"], e["action"]) == ("crm", "create")}
+        for page in self.pages:
+            entry = made.get((MAPPINGS[page.table], page.key))
+            if not page.ours or page.op != "UPDATE" or entry is None:
+                continue
+            for column in sorted(page.changed() & FIELDS[page.table].keys()):
+                key = FIELDS[page.table][column]
+                if not any(_touches(deed, entry, key) for deed in self.story.witness.deeds):
+                    yield f"app.{page.table}.{column} of {page.key} was written, and nobody had written {key}"
 
     # --- no delete without evidence ----------------------------------------------------------------------------------
 
@@ -195,6 +214,16 @@ def _writes(deed: Deed, call: Call, key: str) -> bool:
     if deed.op != f"{call.object}.update" or deed.args[0] != call.crm_id:
         return False
     return key in deed.args[1] and (not deed.ours or deed.at < call.at)
+
+
+def _touches(deed: Deed, entry: Mapping[str, Any], key: str) -> bool:
+    """True when people may have changed a field of the record: edited it, or many at once, or merged others into it."""
+    if deed.ours:
+        return False
+    if deed.op == f"{entry['object']}.update":
+        return str(deed.args[0]) == entry["crm_id"] and key in deed.args[1]
+    merged = deed.op == f"{entry['object']}.merge" and str(deed.args[1]["merge_with_id"]) == entry["crm_id"]
+    return merged or (deed.op == "sandbox.bulk_update" and deed.args[0] == entry["object"])
 
 
 def _said(value: Any, said: set[str]) -> bool:

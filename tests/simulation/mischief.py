@@ -21,6 +21,7 @@ FAULTS = (
     {"kind": "timeout_before"},
     {"kind": "timeout_after"},
     {"kind": "applied_late", "seconds": 45},
+    {"kind": "applied_late", "seconds": 45, "method": "POST|PATCH|DELETE"},
     {"kind": "disconnect_before"},
     {"kind": "disconnect_after"},
     {"kind": "slow", "seconds": 5},

@@ -20,6 +20,8 @@ from tests.simulation.files import EXTRAS
 
 PAUSES = (0.0, 0.01, 0.2, 3.0, 70.0)
 """Seconds between the two halves of one edit."""
+MOMENTS = (0.0, 0.01, 0.03, 0.1)
+"""Seconds between edits that race."""
 COPIED = {"deals": "title", "persons": "emails"}
 MARKED = {"contacts": "email", "deals": "title"}
 
@@ -159,6 +161,19 @@ class People(Business):
         column, value = self._extra()
         await self._patch("organizations", {EXTRAS[column]: value})
 
+    async def race(self) -> None:
+        """Both sides edit one person several times, moments apart."""
+        rows = await self.db.fetch("select id, crm_id from app.contacts where crm_id is not null order by id")
+        if not rows:
+            return
+        row = self.chance.choice(rows)
+        for _ in range(3):
+            await self._edit("persons", row["crm_id"], {"first_name": self.word() or "Max"})
+            await asyncio.sleep(self.chance.choice(MOMENTS))
+            column, value = self.chance.choice([("first", self.word()), ("phone", self.phone())])
+            await self.db.execute(f"update app.contacts set {column} = $2 where id = $1", row["id"], value)
+            await asyncio.sleep(self.chance.choice(MOMENTS))
+
     async def patch_call(self) -> None:
         """Somebody edits what only the app may say."""
         calls = [record["id"] for record in self.live("activity")]
@@ -257,6 +272,7 @@ DEEDS: Mapping[str, tuple[int, Callable[[Any], Awaitable[Any]]]] = {
     "patch_back": (1, People.patch_back),
     "update_extra": (2, People.update_extra),
     "patch_extra": (2, People.patch_extra),
+    "race": (3, People.race),
     "patch_call": (1, People.patch_call),
     "patch_unheard": (1, People.patch_unheard),
     "restore_record": (2, People.restore_record),

@@ -10,6 +10,7 @@ from random import Random
 from typing import TypeVar
 
 from connector.sandbox.faults import Kind, Rule
+from tests.simulation.mischief import sweep
 from tests.simulation.stage import EPOCH
 from tests.simulation.story import Story
 
@@ -80,6 +81,7 @@ async def hidden(story: Story, dice: Random) -> None:
         story.control("POST", "visibility", {"records": some, "hidden": False})
 
     await _last(story, dice, spell)
+    await sweep(story, dice)
 
 
 async def spent(story: Story, dice: Random) -> None:

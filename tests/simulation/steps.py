@@ -23,7 +23,7 @@ STEP_KINDS: Mapping[str, tuple[int, Callable[[Story, Random], Awaitable[None]]]]
     "revoked": (1, spells.revoked),
     "unpaid": (1, spells.unpaid),
     "fended off": (1, spells.fended_off),
-    "hidden": (1, spells.hidden),
+    "hidden": (2, spells.hidden),
     "spent": (1, spells.spent),
     "banned": (1, spells.banned),
 }

@@ -11,18 +11,19 @@ SEEDS = os.environ.get("SIMULATION_SEEDS", "3-15")
 
 async def test_every_story_keeps_the_laws(postgres_dsn: str) -> None:
     """Both sides agree, nothing is double, one more pass writes nothing; what breaks is printed with its seed."""
-    code, told = await _simulate(postgres_dsn, SEEDS)
+    code, told = await simulate(postgres_dsn, SEEDS)
     assert code == 0, told
 
 
 async def test_a_seed_tells_the_same_story_twice(postgres_dsn: str) -> None:
     """Down to every entry of the journal, at the same simulated moment."""
-    first, second = [await _simulate(postgres_dsn, "5-5", "--digest") for _ in range(2)]
+    first, second = [await simulate(postgres_dsn, "5-5", "--digest") for _ in range(2)]
     assert first == second
     assert "digest" in first[1]
 
 
-async def _simulate(dsn: str, *arguments: str) -> tuple[int | None, str]:
+async def simulate(dsn: str, *arguments: str) -> tuple[int | None, str]:
+    """What the command says, and how it ends."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

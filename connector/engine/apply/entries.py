@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Final
 
 from connector.core.merge import Decision, Verdict, is_conflict
 from connector.core.model import ABSENT, Json, Side
@@ -11,12 +12,19 @@ from connector.core.plan import DeleteRow, InsertRow, Plan, Step
 from connector.engine.apply.result import Result, parks
 from connector.store.journal import Entry
 
+FOUND_OUT: Final = "found_out"
+"""The reason of a write whose answer never came, once it is known to have happened."""
+
 
 def entries(result: Result) -> Iterable[Entry]:
     """What the journal keeps of a result: one entry for each side that was written."""
     link, plan, cause = result.case.link, result.plan, result.case.item.lane.name.lower()
     name = result.case.mapping.name if result.case.mapping is not None else link.mapping
     head = (link.id, link.object, name, link.app_key, link.crm_id)
+    for intent in result.applied:
+        values = {line: (intent.replaced.get(line), pair.crm) for line, pair in intent.base.items()}
+        found = {line: {"old": old, "new": new, "reason": FOUND_OUT} for line, (old, new) in values.items()}
+        yield Entry(*head, Side.CRM, intent.op, cause, FOUND_OUT, found)
     if result.sent_action is not None:
         lines = {d.line.name: _line_entry(d, Side.CRM) for d in result.sent}
         reason = result.sent_reason or result.sent_action
@@ -52,6 +60,7 @@ def _row_action(plan: Plan) -> str:
 
 def actions(result: Result) -> Iterable[str]:
     """What the counters call the result."""
+    yield from (f"crm_{intent.op}" for intent in result.applied)
     if result.sent_action is not None:
         yield f"crm_{result.sent_action}"
     if result.plan is not None and result.plan.row is not None and not result.stale and result.refused is None:

@@ -14,6 +14,7 @@ from connector.core.model import AppKey, CrmId, LinkId, Record, Row, Side
 from connector.core.plan import Effect, Plan, Step
 from connector.engine.observe.case import FOREIGN_KEY, Case, key_refused
 from connector.local.tables import RowRefusedError
+from connector.store.intents import Intent
 from connector.store.work import Deferral, Item, WorkState
 
 T = TypeVar("T")
@@ -39,6 +40,8 @@ class Result:
     sent_effects: frozenset[tuple[Side, Effect]] = frozenset()
     """What the brake counts of the write to the CRM."""
     settled: Sequence[int] = ()
+    applied: Sequence[Intent] = ()
+    """Writes whose answer never came, and of which it is known by now that they happened."""
     deferral: Deferral | None = None
     again: bool = False
     drop: bool = False

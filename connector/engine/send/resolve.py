@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from connector.core.fingerprint import OVERLAP, UNKNOWN_FOR, Likeness, Resemblance, holds_all
+from connector.core.fingerprint import OVERLAP, UNKNOWN_FOR, Likeness, Resemblance, holds_all, spelt_alike
 from connector.core.model import ABSENT, Base, Gone, Json, LinkState, Pair, Record, Sent
 from connector.engine.context import Context, identity_intent
 from connector.engine.observe.case import Case
@@ -25,6 +25,8 @@ class Ruling:
     """What is now known of a case's leftover intents: settled ones, or when to look again, or that a person must."""
 
     settled: Sequence[int] = ()
+    applied: Sequence[Intent] = ()
+    """Those of the settled ones whose write happened."""
     until: datetime | None = None
     parked: str | None = None
 
@@ -62,16 +64,19 @@ class Resolver:
 
     async def _one(self, case: Case, intent: Intent, listings: dict[str, Listing], ruling: Ruling) -> Ruling:
         settled = replace(ruling, settled=[*ruling.settled, intent.id])
+        applied = replace(settled, applied=[*ruling.applied, intent])
         if intent.op == "create" and case.link.crm_id is None:
             return await self._create(case, intent, listings, settled)
         if intent.op == "update" and isinstance(case.crm, Record) and case.mapping is not None:
-            if not holds_all(case.mapping, intent.base, case.crm):
+            if not holds_all(case.mapping, intent.base, intent.replaced, case.crm):
                 return settled if self._old(case, intent) else self._wait(intent)
             base = found_base(case, intent.base, case.crm)
             sent = {**case.link.sent, **last_sent(intent.replaced, base)}
             case.link = replace(case.link, base=base, sent=sent)
-            return settled
-        if intent.op == "delete" and not isinstance(case.crm, Gone):
+            return applied
+        if intent.op == "delete":
+            if isinstance(case.crm, Gone):
+                return applied
             return settled if self._old(case, intent) else self._wait(intent)
         return settled
 
@@ -98,6 +103,7 @@ class Resolver:
             case.crm = found
             case.link = replace(case.link, crm_id=found.id, state=LinkState.LINKED)
             case.link = replace(case.link, base=found_base(case, intent.base, found))
+            return replace(settled, applied=[*settled.applied, intent])
         return settled
 
     async def _list(self, intent: Intent, case: Case) -> Listing:
@@ -149,13 +155,17 @@ class Resolver:
 
 
 def found_base(case: Case, sent: Mapping[str, Pair], found: Record) -> Base:
-    """The base after a send that a later read shows: what differs by then from what was sent is somebody's change."""
+    """The base after a send that a later read shows: what differs by then from what was sent is somebody's change.
+
+    But for how the CRM spells it: that it stored.
+    """
     stored = stored_base(case, sent, found)
     lines = {line.name: line for line in case.mapping.every_line} if case.mapping is not None else {}
     changed = {
         name: pair
         for name, pair in sent.items()
-        if name not in lines or not lines[name].converter.same_crm(stored[name].crm, pair.crm)
+        if name not in lines
+        or not (lines[name].converter.same_crm(stored[name].crm, pair.crm) or spelt_alike(stored[name].crm, pair.crm))
     }
     return {**stored, **changed}
 

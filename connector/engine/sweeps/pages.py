@@ -72,7 +72,7 @@ class Pages:
                 ids = {crm_id: link.id for crm_id, link in known.items()}
                 ids |= await self._take_over(db, name, listed.elsewhere, lane)
                 stored = [ids[crm_id] for crm_id in listed.records if crm_id in ids]
-                await work.found_again(db, [link.id for link in known.values()], now)
+                await work.look_again(db, [link.id for link in known.values()], now)
                 items = await work.claim_links(db, self.context.fence, stored, lane, now)
                 if len(items) < len(stored):
                     await work.once_more(db, sorted({*stored} - {item.link_id for item in items}))

@@ -151,6 +151,7 @@ class Sweeper:
                 ids = await sweeps.unseen(db, self.context.name, name, since, after=after, limit=ROWS)
                 if ids:
                     await work.ensure(db, self.context.name, ids, lane, self.context.clock.now())
+                    await work.look_again(db, ids, self.context.clock.now())
             if len(ids) < ROWS:
                 return
             after = ids[-1]

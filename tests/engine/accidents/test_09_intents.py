@@ -4,6 +4,7 @@ The accidents: a record twice because its create was sent again, a change lost b
 newer value replaced by a write that was applied late.
 """
 
+import json
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,47 @@ async def test_an_update_without_an_answer(database: str, tmp_path: Path, kind: 
         (row,), (person,) = await rows(world), await persons(world)
         assert (row["phone"], row["last"]) == ("+44 2", "New")
         assert (person["phones"][0]["value"], person["last_name"]) == ("+44 2", "New")
+
+
+async def test_what_an_update_without_an_answer_replaced_is_in_the_journal(database: str, tmp_path: Path) -> None:
+    """Somebody's number gives way to the row's; the answer is lost, the number is not.
+
+    Fails when only answered writes are in the journal (simulation, seed 18).
+    """
+    async with rig(database, tmp_path / "set", people(conflict="app"), TABLES) as world:
+        await world.start()
+        await add(world, "ann")
+        await world.quiet()
+        await edit(world, 1, phones=channel("+44 1"))
+        await fault(world, "disconnect_after", "PATCH", "persons")
+        await world.db.execute("update app.people set phone = '+44 2'")
+        await world.quiet()
+        said = await world.db.fetch("select lines from connector.journal where side = 'crm' and action = 'update'")
+        assert [json.loads(row["lines"])["phones"] for row in said] == [
+            {"old": "+44 1", "new": "+44 2", "reason": "found_out"}
+        ]
+
+
+@pytest.mark.parametrize("kind", ["disconnect_before", "disconnect_after"])
+async def test_an_update_without_an_answer_that_the_crm_spells_its_own_way(
+    database: str, tmp_path: Path, kind: str
+) -> None:
+    """The CRM stores phones without blanks: what it made of ours is nobody's edit, and does not come back.
+
+    Fails when a spelling of the CRM's own is taken for another value (simulation, seed 32).
+    """
+    async with rig(database, tmp_path / "set", people(), TABLES) as world:
+        await world.control("POST", "settings", {"tidy_phones": True})
+        await world.start()
+        await add(world, "ann")
+        await world.quiet()
+        await fault(world, kind, "PATCH", "persons")
+        await world.db.execute("update app.people set phone = '+44 2 3'")
+        await stopped(world, ("waiting", "unknown_outcome"))
+        world.clock.leap(MINUTE)
+        await world.quiet()
+        (row,), (person,) = await rows(world), await persons(world)
+        assert (row["phone"], person["phones"][0]["value"]) == ("+44 2 3", "+4423")
 
 
 @pytest.mark.parametrize("kind", ["disconnect_before", "disconnect_after"])

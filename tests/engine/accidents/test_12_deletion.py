@@ -9,6 +9,7 @@ import pytest
 
 from connector.core.model import CrmId
 from connector.ports import Hint, HintKind
+from connector.sandbox.model import Actor
 from connector.store import connections
 from connector.store.hints import hint_json
 from connector.store.notes import Event, append_events
@@ -65,6 +66,27 @@ async def test_nothing_is_deleted_because_it_is_not_listed(database: str, tmp_pa
         await world.ask("sweep", {"kind": "full"})
         await stopped(world, *[("parked", "missing")] * 6)
         assert {row["archived_at"] for row in await rows(world)} == {None}
+
+
+async def test_a_missing_record_that_was_deleted_meanwhile(database: str, tmp_path: Path) -> None:
+    """Nobody may see it, somebody deletes it, no webhook tells; seen again, it says so itself, in no listing.
+
+    Fails when only a record that is listed is looked at again (simulation, seed 12).
+    """
+    async with rig(database, tmp_path / "set", people(), TABLES) as world:
+        await world.start()
+        await add(world, "ann")
+        await world.quiet()
+        await world.control("POST", "visibility", {"records": [["person", 1]]})
+        await world.ask("sweep", {"kind": "full"})
+        await stopped(world, ("parked", "missing"))
+        company = world.sandbox.api.company
+        company.do(Actor(list(world.sandbox.world.users)[1]), "person.delete", 1)
+        await world.control("POST", "visibility", {"records": [["person", 1]], "hidden": False})
+        await world.ask("sweep", {"kind": "full"})
+        await world.idle()
+        assert [row["archived_at"] is not None for row in await rows(world)] == [True]
+        assert await work(world) == []
 
 
 async def test_a_record_that_answers_again_is_missing_no_more(database: str, tmp_path: Path) -> None:
