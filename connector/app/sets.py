@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from connector.config.loader import load, parse_set, read_files
+from connector.config.loader import parse_set, read_files
 from connector.config.references import UnresolvedReferenceError, resolve
 from connector.core.errors import MappingSetError
 from connector.core.mapping import MappingSet, Problem
@@ -47,8 +47,9 @@ class LoadedSet:
 
 def load_directory(directory: Path) -> LoadedSet:
     """The set in a directory; MappingSetError with every problem."""
-    loaded = load(directory)
-    return LoadedSet(loaded.set, read_files(directory), directory.resolve(), loaded.warnings)
+    files = read_files(directory)
+    loaded = parse_set(files, name=directory.resolve().name, where=str(directory))
+    return LoadedSet(loaded.set, files, directory.resolve(), loaded.warnings)
 
 
 def load_stored(files: Mapping[str, str], directory: str) -> LoadedSet:
