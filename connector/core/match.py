@@ -6,9 +6,11 @@ compared by CRM id on both sides. `SQL` finds candidate rows of the app; they ar
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from hashlib import sha256
 from itertools import product
 from typing import Final, Literal, NamedTuple
 
@@ -61,6 +63,12 @@ class MatchKey(NamedTuple):
     rule: int
     parts: tuple[str, ...]
     """The canonical texts, one for each line of the rule."""
+
+
+def digest(mappings: Iterable[BoundMapping]) -> str:
+    """What the match keys of an object's records depend on, given the mappings of the object."""
+    rules = [(m.name, [[line.rule for line in rule] for rule in m.match]) for m in mappings if m.match and m.hears]
+    return sha256(json.dumps(rules).encode()).hexdigest()[:16]
 
 
 def canonical(kind: Kind, value: Json) -> str | None:

@@ -47,6 +47,8 @@ class Rules:
     metadata: Metadata
     shapes: Mapping[str, Shape]
     tables: Tables = field(default_factory=dict)
+    keyed: Mapping[str, str] = field(default_factory=dict)
+    """Object → digest of the rules by which its records are matched."""
 
     def of_object(self, name: str) -> Sequence[BoundMapping]:
         """The mappings of a CRM object in file order."""
@@ -73,7 +75,8 @@ class Gates:
     """What is open: fetched mappings, listed objects, pauses, the state of the connection."""
 
     fetched: set[str] = field(default_factory=set)
-    listed: set[str] = field(default_factory=set)
+    listed: dict[str, str] = field(default_factory=dict)
+    """Object → digest of the match rules under which it was listed."""
     paused: bool = False
     sends_paused: bool = False
     paused_mappings: frozenset[str] = frozenset()
@@ -187,6 +190,10 @@ class Context:
                     yield db
             finally:
                 self._changing_since = None
+
+    def listed(self, name: str) -> bool:
+        """True when the keys by which an object's records are matched now are known of all of them."""
+        return self.gates.listed.get(name) == self.rules.keyed.get(name)
 
     def reading_since(self) -> datetime:
         """The time to note for what is read from now on: a change under way may be dated before it can be seen."""

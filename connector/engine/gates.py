@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from connector.engine.context import Context
 from connector.store import connections, sweeps, work
 from connector.store.connections import ConnectionRow
+from connector.store.sweeps import Sweep
 
 LOOK = 0.25
+LISTINGS = ("fetch_all", "full")
 PAUSES = ("paused", "sends_paused")
 
 
@@ -24,13 +28,16 @@ async def open_gates(context: Context, *, first: bool = False) -> None:
     gates = context.gates
     context.webhook_at = context.webhook_at or row.webhook_at
     gates.fetched |= {name for name, done in fetched.items() if done}
-    gates.listed |= {name for (name, kind), s in known.items() if kind == "fetch_all" and s.finished_at is not None}
+    complete = [s for (_, kind), s in known.items() if kind in LISTINGS and s.finished_at is not None]
+    keyed = context.rules.keyed
+    gates.listed |= {s.object: s.keys for s in complete if s.keys is not None and s.keys == keyed.get(s.object)}
     ended = PAUSES if first else _ended(context, row, paused)
     gates.paused, gates.sends_paused, gates.paused_mappings = row.paused, row.sends_paused, paused
     if first and row.state == "held":
         async with context.database.transaction(context.fence) as db:
             await connections.set_state(db, context.fence, "ok", None, None)
     await _rearm(context, ended)
+    await _list_anew(context, known)
 
 
 def _ended(context: Context, row: ConnectionRow, paused: frozenset[str]) -> tuple[str, ...]:
@@ -45,6 +52,20 @@ async def _rearm(context: Context, causes: tuple[str, ...]) -> None:
             await work.rearm(db, context.name, cause, context.clock.now())
     if causes:
         context.pulse.set()
+
+
+async def _list_anew(context: Context, known: Mapping[tuple[str, str], Sweep]) -> None:
+    """Asks for a full sweep of objects that were listed when their records were matched otherwise."""
+    stale = []
+    for name in context.rules.objects:
+        full = known.get((name, "full"))
+        if full is None or full.asked or context.listed(name):
+            continue
+        if full.finished_at is not None or full.keys != context.rules.keyed.get(name):
+            stale.append(name)
+    if stale:
+        async with context.database.transaction(context.fence) as db:
+            await sweeps.ask(db, context.name, "full", context.clock.now(), stale)
 
 
 async def opened(context: Context) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime
 import asyncpg
 from pydantic import TypeAdapter
 
+from connector.core import match
 from connector.core.bind import bind
 from connector.core.line import Bound, BoundMapping
 from connector.core.mapping import Access, MappingSet, Rollout
@@ -51,7 +52,9 @@ def joined(spec: MappingSet, metadata: Metadata, tables: Tables, pins: Pins, *, 
     bound = bind(confined(spec), known, tables, pins=pins, quarantine=applied)
     name = spec.connection.name
     shapes = {m.name: _shape(name, bound, m) for m in bound.mappings.values()}
-    return Rules(spec, bound, known, shapes, tables)
+    objects = {m.object for m in bound.mappings.values()}
+    keyed = {each: match.digest(m for m in bound.mappings.values() if m.object == each) for each in objects}
+    return Rules(spec, bound, known, shapes, tables, keyed)
 
 
 def usable(rules: Rules) -> frozenset[tuple[str, str, str]]:

@@ -12,7 +12,10 @@ from connector.store.db import Connection
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """`since` (recent only) is how far the CRM's clock is covered; `cursor` resumes; `due_at` is when it was asked for."""
+    """`since` (recent only) is how far the CRM's clock is covered; `cursor` resumes; `due_at` is when it was asked for.
+
+    `keys` (of listings) is the digest of the match rules by which it keeps the keys of all records.
+    """
 
     object: str
     kind: str
@@ -22,22 +25,29 @@ class Sweep:
     finished_at: datetime | None = None
     seen: int = 0
     due_at: datetime | None = None
+    keys: str | None = None
+
+    @property
+    def asked(self) -> bool:
+        """True while it was asked for since it last began."""
+        return self.due_at is not None and (self.started_at is None or self.due_at >= self.started_at)
 
 
 async def load(db: Connection, connection: str) -> Mapping[tuple[str, str], Sweep]:
     """All sweeps of a connection by (object, kind)."""
     rows = await db.fetch("select * from connector.sweep where connection = $1", connection)
-    names = ("object", "kind", "since", "cursor", "started_at", "finished_at", "seen", "due_at")
+    names = ("object", "kind", "since", "cursor", "started_at", "finished_at", "seen", "due_at", "keys")
     return {(row["object"], row["kind"]): Sweep(*(row[name] for name in names)) for row in rows}
 
 
 async def save(db: Connection, connection: str, sweep: Sweep) -> None:
     """Keeps the position of a sweep; that another one was asked for meanwhile stays on record."""
     await db.execute(
-        """insert into connector.sweep (connection, object, kind, since, cursor, started_at, finished_at, seen, due_at)
-           values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        """insert into connector.sweep (connection, object, kind, since, cursor, started_at, finished_at, seen, due_at, keys)
+           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
            on conflict (connection, object, kind) do update set since = excluded.since, cursor = excluded.cursor,
-               started_at = excluded.started_at, finished_at = excluded.finished_at, seen = excluded.seen""",
+               started_at = excluded.started_at, finished_at = excluded.finished_at, seen = excluded.seen,
+               keys = excluded.keys""",
         connection,
         sweep.object,
         sweep.kind,
@@ -47,6 +57,7 @@ async def save(db: Connection, connection: str, sweep: Sweep) -> None:
         sweep.finished_at,
         sweep.seen,
         sweep.due_at,
+        sweep.keys,
     )
 
 

@@ -25,6 +25,7 @@ fields:
   - {{column: email, crm: emails, as: primary}}
   - {{column: phone, crm: phones, as: primary}}
 """
+SPEED = 20.0
 EMAIL, PHONE = "ada@x.test", "+4930123"
 
 
@@ -88,3 +89,33 @@ async def test_two_rows_that_mean_one_record(database: str, tmp_path: Path, dire
         await world.idle()
         assert set(await _parked(world)) == {"ambiguous"}
         assert await _said(world) == [("Ada", EMAIL, PHONE)]
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["reloaded", "restarted"])
+async def test_another_match_key(database: str, tmp_path: Path, *, restart: bool) -> None:
+    """Persons are known by the new key once they are listed again, also those that are linked and unchanged.
+
+    Fails when a listing keeps only the keys of new and changed records: the person with that phone is made twice.
+    """
+    files = {"contact.yaml": CONTACT.format(direction="both").replace("[email, phone]", "[email]")}
+    async with rig(database, tmp_path / "set", files, TABLES, speed=SPEED) as world:
+        await world.start()
+        await world.crm("POST", "/api/v2/persons", _person("Ada", EMAIL, PHONE))
+        await world.quiet()
+        if restart:
+            await world.stop()
+        edited = CONTACT.format(direction="both").replace("[email, phone]", "[phone]")
+        (world.directory / "contact.yaml").write_text(edited, "utf-8")
+        if restart:
+            await world.start(fetch_all=False)
+        else:
+            await world.until(lambda: _matched_by(world, "phones"))
+        await _row(world, "Ada", "other@x.test", PHONE)
+        await world.until(lambda: _parked(world))
+        assert await _parked(world) == ["duplicate"]
+        assert len(await _said(world)) == 1
+
+
+async def _matched_by(world: Rig, field: str) -> bool:
+    context = world.daemon.running["test"].context if world.daemon is not None else None
+    return context is not None and context.rules.bound.mappings["contact"].match[0][0].name == field

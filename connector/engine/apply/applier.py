@@ -262,7 +262,7 @@ class Applier:
             case "sends_paused":
                 return not gates.sends_paused
             case "first_listing":
-                return result.case.link.object in gates.listed
+                return self.context.listed(result.case.link.object)
             case "quarantined" | "observe":
                 mapping = self.context.rules.bound.mappings.get(name or str(result.case.link.mapping))
                 return mapping is not None and not (mapping.observed if cause == "observe" else mapping.incomplete)

@@ -47,7 +47,7 @@ def situation_of(context: Context, case: Case, lookup: Lookup, halves: Halves, k
         linked_in=lookup.linked_in,
         ready=Readiness(
             sends=mapping.name in gates.fetched and not gates.sends_paused,
-            listed=mapping.object in gates.listed or not mapping.hears,
+            listed=context.listed(mapping.object) or not mapping.hears,
         ),
         unseen=_unseen(mapping, case),
         merging=(case.link.object, case.link.crm_id) in halves.merging,

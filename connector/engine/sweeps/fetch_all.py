@@ -44,15 +44,14 @@ class FetchAll:
         async with self.context.database.session() as db:
             known = (await sweeps.load(db, self.context.name)).get((name, "fetch_all"))
         now = self.context.clock.now()
-        done = Sweep(name, "fetch_all", started_at=now, finished_at=now)
+        keys = self.context.rules.keyed[name]
+        done = Sweep(name, "fetch_all", started_at=now, finished_at=now, keys=keys)
         if self.context.rules.heard(name):
             done = await self.sweeper.full(name, known, kind="fetch_all", lane=Lane.FETCH_ALL)
         async with self.context.change() as db:
             await sweeps.save(db, self.context.name, done)
             await sweeps.save(db, self.context.name, replace(done, kind="full"))
-            await work.rearm(db, self.context.name, "first_listing", self.context.clock.now())
-        self.context.gates.listed.add(name)
-        self.context.pulse.set()
+        await self.sweeper.listed(done)
 
     async def _open_gates(self, names: Sequence[str]) -> None:
         now = self.context.clock.now()

@@ -95,11 +95,15 @@ class Pages:
 def record_keys(
     context: Context, name: str, records: Sequence[Record], known: Mapping[CrmId, Glance]
 ) -> Mapping[CrmId, RecordKeys]:
-    """The match keys of a page's new and changed records. A second e-mail changes no line, but the record's version."""
+    """The match keys of a page's new and changed records; of all while the object is not listed under these rules.
+
+    A second e-mail changes no line, but the record's version.
+    """
     mappings = [m for m in context.rules.of_object(name) if m.match and m.hears]
-    changed = [r for r in records if r.id not in known or known[r.id].version != r.version]
     if not mappings:
         return {}
+    every = not context.listed(name)
+    changed = [r for r in records if every or r.id not in known or known[r.id].version != r.version]
     return {r.id: {m.name: context.hashed_keys(m, r.fields, r.id) for m in mappings} for r in changed}
 
 

@@ -34,7 +34,8 @@ class Preview:
 
     def __init__(self, context: Context, mappings: Sequence[str]) -> None:
         bound = context.rules.bound.mappings
-        open_gates = Gates(fetched=set(bound), listed=set(context.rules.objects))
+        open_gates = Gates(fetched=set(bound), listed=dict(context.rules.keyed))
+        self.live = context
         self.context = replace(context, gates=open_gates, keys_in_flight={})
         self.reconciler = Reconciler(self.context)
         self.names = [name for name in bound if name in mappings or not mappings]
@@ -84,7 +85,7 @@ class Preview:
             known = await links.glance(db, self.context.name, name, [record.id for record in records])
             rest = await unsettled(self.context, db, records, known)
             linked = await links.by_crm(db, self.context.name, name, [r.id for r in rest if r.id in known])
-        await keep_keys(self.context, name, records, known)
+        await keep_keys(self.live, name, records, known)
         cases = [self._case(linked.get(record.id) or crm_half(name, record.id)) for record in rest]
         await self.reconciler.observer.complete(cases, {record.id: record for record in rest}, began)
         cases = [case for case in cases if case.mapping is not None and case.mapping.name in self.names]

@@ -62,7 +62,7 @@ class Scheduler:
         if self._recent_due(recent):
             await self.sweeper.recent(name, recent)
         if self._full_due(full):
-            await self.sweeper.full(name, full)
+            await self.sweeper.listed(await self.sweeper.full(name, full))
             await self.sweeper.rows(name, Lane.SWEEP)
         self._age(name, recent)
 

@@ -61,7 +61,7 @@ class Sweeper:
     async def full(self, name: str, sweep: Sweep | None, *, kind: str = "full", lane: Lane = Lane.SWEEP) -> Sweep:
         """Lists every record, then asks by id for those that were not met. Resumes where a former owner stopped."""
         now = self.context.clock.now()
-        state = sweep if sweep is not None and sweep.cursor is not None else Sweep(name, kind, None, None, now)
+        state = sweep if sweep is not None and sweep.cursor is not None else self._new(name, kind, now)
         if state.cursor is None:
             async with self.context.change() as db:
                 await sweeps.forget_seen(db, self.context.name, name)
@@ -70,6 +70,18 @@ class Sweeper:
         done = replace(state, finished_at=self.context.clock.now())
         await self._complete(done)
         return done
+
+    def _new(self, name: str, kind: str, now: datetime) -> Sweep:
+        return Sweep(name, kind, started_at=now, keys=self.context.rules.keyed.get(name))
+
+    async def listed(self, sweep: Sweep) -> None:
+        """What waited for the listing may be made, if it has kept the keys by which records are matched now."""
+        if sweep.keys is None or sweep.keys != self.context.rules.keyed.get(sweep.object):
+            return
+        async with self.context.change() as db:
+            await work.rearm(db, self.context.name, "first_listing", self.context.clock.now())
+        self.context.gates.listed[sweep.object] = sweep.keys
+        self.context.pulse.set()
 
     async def _work_through(self, state: Sweep, lane: Lane) -> Sweep:
         """Reconciles all pages, some at a time: one is planned while another is written.
