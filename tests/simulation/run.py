@@ -2,8 +2,8 @@
 
 SEEDS is a number (that many, from 1 on), a seed range ``900001-900020`` or one seed ``17-17``; with ``--hours`` as many
 new ones as fit. With ``--planted`` known bugs are planted one after the other, and stories are played until each is
-found; with ``--known`` only the one that is known to find it. The order in which sets and dictionaries of text are walked
-is part of a story, so the command runs itself again with a fixed PYTHONHASHSEED.
+found, first the one that found it before; with ``--known`` only bugs that have one. The order in which sets and
+dictionaries of text are walked is part of a story, so the command runs itself again with a fixed PYTHONHASHSEED.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _arguments() -> argparse.Namespace:
     what.add_argument("seeds", type=_range, nargs="?", help="N, or FIRST-LAST")
     what.add_argument("--hours", type=float, help="new seeds for so long")
     what.add_argument("--planted", nargs="*", metavar="BUG", help="plant these bugs, or all")
-    parser.add_argument("--known", action="store_true", help="play only the story that is known to find a planted bug")
+    parser.add_argument("--known", action="store_true", help="plant only bugs of which a story is known that finds them")
     parser.add_argument("--most", type=int, default=60, help="so many stories at most for a planted bug")
     parser.add_argument("--steps", type=_numbers, help="play only these steps of the one seed: 1,2,5")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
@@ -110,8 +110,9 @@ def _catch(given: argparse.Namespace) -> int:
 
 
 def _caught(place: Theatre, bug: Bug, given: argparse.Namespace) -> Verdict | None:
-    """The story that finds a bug."""
-    for seed in [bug.seed] if given.known and bug.seed is not None else range(1, given.most + 1):
+    """The story that finds a bug: the one that did so before, else another."""
+    before = [] if bug.seed is None else [bug.seed]
+    for seed in dict.fromkeys([*before, *range(1, given.most + 1)]):
         verdict = _play(place, seed, None)
         if verdict.told is not None:
             continue
