@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 from typing import TypeVar
 
 T = TypeVar("T")
-SLICE = 20
+SLICE = 10
 
 
 async def in_slices(items: Iterable[T]) -> AsyncIterator[T]:

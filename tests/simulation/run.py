@@ -77,7 +77,9 @@ def _arguments() -> argparse.Namespace:
     what.add_argument("seeds", type=_range, nargs="?", help="N, or FIRST-LAST")
     what.add_argument("--hours", type=float, help="new seeds for so long")
     what.add_argument("--planted", nargs="*", metavar="BUG", help="plant these bugs, or all")
-    parser.add_argument("--known", action="store_true", help="plant only bugs of which a story is known that finds them")
+    parser.add_argument(
+        "--known", action="store_true", help="plant only bugs of which a story is known that finds them"
+    )
     parser.add_argument("--most", type=int, default=60, help="so many stories at most for a planted bug")
     parser.add_argument("--steps", type=_numbers, help="play only these steps of the one seed: 1,2,5")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)

@@ -29,7 +29,7 @@ log = structlog.get_logger()
 OVERLAP = timedelta(seconds=2)
 FIRST_LOOK = timedelta(minutes=5)
 ROWS = 1000
-AT_ONCE = 3
+AT_ONCE = 5
 
 
 class Sweeper:
