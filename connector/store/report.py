@@ -79,12 +79,15 @@ with recursive stuck as (
     select w.link_id from connector.work w where w.connection = $1
       and (w.state in ('parked', 'braked')
            or (w.state = 'waiting'
-               and w.cause in ('first_fetch_all', 'first_listing', 'parent_unavailable', 'quarantined', 'observe')))
+               and w.cause in ('first_fetch_all', 'parent_unavailable', 'quarantined', 'observe'))
+           or (w.state = 'waiting' and w.cause = 'first_listing' and not exists (
+               select 1 from connector.sweep s join connector.link l on l.id = w.link_id
+               where s.connection = w.connection and s.object = l.object and s.kind = 'full')))
     union
     select w.link_id from connector.work w join stuck s on w.waiting_for = s.link_id
     where w.connection = $1 and w.state = 'waiting')
 """
-"""What needs a person, and what waits for it, at any distance."""
+"""What needs a person, and what waits for it, at any distance. A first listing is asked for, a later one comes by itself."""
 
 
 async def unfinished(db: Connection, now: Now) -> Mapping[str, int]:

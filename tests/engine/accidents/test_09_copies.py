@@ -41,7 +41,7 @@ async def test_the_copy_of_a_linked_person(database: str, tmp_path: Path, kind: 
         await world.quiet()
         assert [(row["last"], row["phone"]) for row in await rows(world)] == [("Test", "+44 1"), ("Copy", None)]
         assert [name.partition("#")[0] for name in await _keys(world)] == ["people:1", "people:2"]
-        assert set(await _reasons(world, "2")) == {"copy", "merge"}
+        assert set(await _reasons(world, "2")) == {"copy", "merge"} | ({"found_out"} if kind else set())
 
 
 async def test_a_copy_where_nothing_is_sent(database: str, tmp_path: Path) -> None:
