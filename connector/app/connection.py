@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from connector.app.homes import strangers
-from connector.app.sets import Account, Answers, LoadedSet, load_directory, make_crm
+from connector.app.sets import Account, Answers, LoadedSet, load_directory, make_crm, refuse_move, same_client
 from connector.config.loader import read_files
 from connector.core.errors import (
     ConnectorError,
@@ -391,19 +391,3 @@ def refuse_errors(rules: Rules) -> None:
 def errors_of(rules: Rules) -> tuple[Problem, ...]:
     """What keeps the set from running."""
     return tuple(problem for problem in rules.bound.problems if not problem.warning)
-
-
-def refuse_move(old: LoadedSet, new: LoadedSet) -> None:
-    """MappingSetError when the edited file means another account: its links would be read as this one's."""
-    was, becomes = old.spec.connection, new.spec.connection
-    moved = [key for key in ("name", "crm", "url", "credentials") if getattr(was, key) != getattr(becomes, key)]
-    if moved:
-        message = f"{' and '.join(moved)} cannot change while the connection runs; restart it"
-        raise MappingSetError((Problem(becomes.at, message),))
-
-
-def same_client(old: LoadedSet, new: LoadedSet) -> bool:
-    """False when what the CRM's client and its webhooks were made with has changed."""
-    was, becomes = old.spec.connection, new.spec.connection
-    made_with = ("access", "budget", "identity_field", "webhooks")
-    return all(getattr(was, key) == getattr(becomes, key) for key in made_with)

@@ -107,3 +107,19 @@ def make_crm(
         identity_field=spec.identity_field,
         observe=observe,
     )
+
+
+def refuse_move(old: LoadedSet, new: LoadedSet) -> None:
+    """MappingSetError when the edited file means another account: its links would be read as this one's."""
+    was, becomes = old.spec.connection, new.spec.connection
+    moved = [key for key in ("name", "crm", "url", "credentials") if getattr(was, key) != getattr(becomes, key)]
+    if moved:
+        message = f"{' and '.join(moved)} cannot change while the connection runs; restart it"
+        raise MappingSetError((Problem(becomes.at, message),))
+
+
+def same_client(old: LoadedSet, new: LoadedSet) -> bool:
+    """False when what the CRM's client and its webhooks were made with has changed."""
+    was, becomes = old.spec.connection, new.spec.connection
+    made_with = ("access", "budget", "identity_field", "webhooks")
+    return all(getattr(was, key) == getattr(becomes, key) for key in made_with)

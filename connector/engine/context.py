@@ -247,7 +247,7 @@ class Context:
         return f"{self.name}/{mapping or '-'}"
 
 
-def identity_text(mapping: str, key: str, intent: int, longest: int | None = None) -> str:
+def identity_text(mapping: str, key: str, intent: int, longest: int | None) -> str:
     """What the identity field of a record we create holds: our key, where there is room for it, and the intent.
 
     `longest`: the characters that the field takes.

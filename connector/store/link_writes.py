@@ -12,6 +12,7 @@ from datetime import datetime
 
 from connector.core.model import AppKey, Base, CrmId, Json, Link, LinkId, LinkState, Sent, Side, Undo
 from connector.store.db import Connection
+from connector.store.links import FREE_RECORD, FREE_ROW
 from connector.store.notes import dump
 
 
@@ -122,10 +123,10 @@ async def save(db: Connection, writes: Sequence[LinkWrite], now: datetime) -> No
 async def absorb(db: Connection, connection: str, name: str, taken: Mapping[CrmId, LinkId]) -> None:
     """Deletes the CRM halves, and the tombstones, of records that a link takes in; their notes move to its work."""
     await db.execute(
-        """with half as (
+        f"""with half as (
                select h.id, n.keeper from unnest($3::text[], $4::bigint[]) n(crm_id, keeper)
                join connector.link h on h.connection = $1 and h.object = $2 and h.crm_id = n.crm_id and h.id <> n.keeper
-               where h.app_key is null or (h.state in ('deleted', 'unlinked') and h.died = 'app'))
+               where {FREE_RECORD})
            update connector.work k set generation = k.generation + 1, crm_changed = k.crm_changed || w.crm_changed,
                evidence = k.evidence or w.evidence, told = k.told || w.told
            from half join connector.work w on w.link_id = half.id where k.link_id = half.keeper""",
@@ -135,9 +136,9 @@ async def absorb(db: Connection, connection: str, name: str, taken: Mapping[CrmI
         list(taken.values()),
     )
     await db.execute(
-        """delete from connector.link h using unnest($3::text[], $4::bigint[]) n(crm_id, keeper)
+        f"""delete from connector.link h using unnest($3::text[], $4::bigint[]) n(crm_id, keeper)
            where h.connection = $1 and h.object = $2 and h.crm_id = n.crm_id and h.id <> n.keeper
-             and (h.app_key is null or (h.state in ('deleted', 'unlinked') and h.died = 'app'))""",
+             and {FREE_RECORD}""",
         connection,
         name,
         list(taken),
@@ -149,21 +150,20 @@ async def absorb_app(db: Connection, connection: str, mapping: str, taken: Mappi
     """Deletes the app halves, and the tombstones, of rows that a link takes in; their notes move to its work."""
     keys, keepers = list(taken), list(taken.values())
     await db.execute(
-        """update connector.work k set generation = k.generation + 1, app_changed = k.app_changed || w.app_changed
+        f"""update connector.work k set generation = k.generation + 1, app_changed = k.app_changed || w.app_changed
            from unnest($3::text[], $4::bigint[]) n(app_key, keeper)
            join connector.link h on h.connection = $1 and h.mapping = $2 and h.app_key = n.app_key and h.id <> n.keeper
            join connector.work w on w.link_id = h.id
-           where k.link_id = n.keeper
-             and (h.crm_id is null or (h.state in ('deleted', 'unlinked') and h.died = 'crm'))""",
+           where k.link_id = n.keeper and {FREE_ROW}""",
         connection,
         mapping,
         keys,
         keepers,
     )
     await db.execute(
-        """delete from connector.link h using unnest($3::text[], $4::bigint[]) n(app_key, keeper)
+        f"""delete from connector.link h using unnest($3::text[], $4::bigint[]) n(app_key, keeper)
            where h.connection = $1 and h.mapping = $2 and h.app_key = n.app_key and h.id <> n.keeper
-             and (h.crm_id is null or (h.state in ('deleted', 'unlinked') and h.died = 'crm'))""",
+             and {FREE_ROW}""",
         connection,
         mapping,
         keys,

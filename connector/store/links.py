@@ -12,6 +12,10 @@ from connector.core.model import AppKey, Base, CrmId, Json, Link, LinkId, LinkSt
 from connector.store.db import Connection
 from connector.store.notes import dump
 
+FREE_RECORD = "(h.app_key is null or (h.state in ('deleted', 'unlinked') and h.died is not distinct from 'app'))"
+FREE_ROW = "(h.crm_id is null or (h.state in ('deleted', 'unlinked') and h.died is not distinct from 'crm'))"
+"""SQL over a link `h`: its record, or row, has no other half that lives. `Link.widow` in SQL."""
+
 
 @dataclass(slots=True)
 class Glance:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from connector.core.model import CrmId, LinkId
 from connector.store.db import Connection
+from connector.store.links import FREE_RECORD
 
 
 async def replace(db: Connection, connection: str, name: str, keys: Mapping[CrmId, Sequence[bytes]]) -> None:
@@ -50,13 +51,10 @@ async def find(
 ) -> Mapping[bytes, Sequence[tuple[CrmId, LinkId | None]]]:
     """Records by key: (CRM id, the link by which it belongs to a row that lives)."""
     rows = await db.fetch(
-        """select k.hash, k.crm_id,
-                  case when l.app_key is not null
-                            and not (l.state in ('deleted', 'unlinked') and l.died is not distinct from 'app')
-                       then l.id end as owner
+        f"""select k.hash, k.crm_id, case when not {FREE_RECORD} then h.id end as owner
            from connector.match_key k
-           left join connector.link l on l.connection = k.connection and l.object = k.object and l.crm_id = k.crm_id
-             and not l.released
+           left join connector.link h on h.connection = k.connection and h.object = k.object and h.crm_id = k.crm_id
+             and not h.released
            where k.connection = $1 and k.object = $2 and k.hash = any($3::bytea[]) order by k.crm_id""",
         connection,
         name,

@@ -79,7 +79,7 @@ class Scheduler:
             or (self.began_at is not None and sweep.started_at < self.began_at)
         ):
             return True
-        if sweep.due_at is not None and sweep.due_at >= sweep.started_at:
+        if sweep.asked:
             return True
         return self.context.clock.now() - sweep.started_at >= self.recent_interval()
 
@@ -87,7 +87,7 @@ class Scheduler:
         """Not before the first fetch-all, which is a full sweep itself."""
         if sweep is None or sweep.started_at is None:
             return False
-        if sweep.due_at is not None and sweep.due_at >= sweep.started_at:
+        if sweep.asked:
             return True
         unfinished = sweep.cursor is not None
         age = (self.context.clock.now() - sweep.started_at).total_seconds()
