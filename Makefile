@@ -38,8 +38,8 @@ bench: setup  ## benchmark table and JSON
 kill: setup  ## kill -9 at 50 random moments during 2,000 changes with 5 % API faults; prints its figures
 	KILL_FULL=1 $(BIN)/pytest -q -s tests/kill
 
-simulate: setup  ## edits, deaths and faults in simulated time: SEEDS=5000, SEEDS=900001-900020 or HOURS=8; tells what breaks
-	$(BIN)/python -m tests.simulation $(if $(HOURS),--hours $(HOURS),$(or $(SEEDS),1000)) --shrink
+simulate: setup  ## edits, deaths and faults in simulated time: SEEDS=5000, SEEDS=900001-900020, HOURS=8 or PLANTED=1; REPORT=1 adds to the report
+	$(BIN)/python -m tests.simulation $(if $(PLANTED),--planted,$(if $(HOURS),--hours $(HOURS),$(or $(SEEDS),1000)) --shrink) $(if $(REPORT),--report)
 
 fmt: setup  ## formats the code and mends what the linter can mend
 	$(BIN)/ruff check --fix-only --quiet connector tests
