@@ -8,7 +8,7 @@ And before: a read that is older than what an event tells of, though its version
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,11 +18,12 @@ from connector.core.model import ABSENT, CrmValue, Json, Record, Sent
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A change of fields as an event told it: their values after and before."""
+    """A change of fields as an event told it: their values after and before. `died`: it tells of a deletion, or its end."""
 
     now: Mapping[str, Json]
     was: Mapping[str, Json]
     at: datetime | None
+    died: bool = False
 
 
 def unseen(line: Line, sent: Sent, told: Iterable[Told]) -> CrmValue:
@@ -36,6 +37,12 @@ def unseen(line: Line, sent: Sent, told: Iterable[Told]) -> CrmValue:
         if line.converter.same_crm(now, sent.sent):
             return ABSENT if line.converter.same_crm(was, sent.seen) else was
     return ABSENT
+
+
+def values_told(line: Line, told: Iterable[Told], since: datetime) -> Iterator[Json]:
+    """What the line held after or before the events from `since` on (the CRM's clock)."""
+    for change in _changes(line, [event for event in told if event.at is not None and event.at >= since]):
+        yield from (value for value in change if value is not ABSENT)
 
 
 def overtaken(line: Line, record: Record, told: Iterable[Told]) -> bool:
