@@ -266,14 +266,27 @@ _OVERTAKEN = "n.cause = 'duplicate' and n.parent is not null and (p.id is null o
 
 async def look_again(db: Connection, links: Sequence[LinkId], now: datetime) -> None:
     """Makes due what was parked because its record did not answer: by now it may."""
-    if not links:
-        return
+    if links:
+        await db.execute(f"{_LOOK_AGAIN} and link_id = any($2::bigint[])", now, list(links))
+
+
+async def look_again_at_some(db: Connection, connection: str, name: str, most: int, now: datetime) -> None:
+    """The same of any `most` records of an object: of very many that hide, each gets its turn in some sweep."""
     await db.execute(
-        """update connector.work set state = 'due', due_at = $2, attempt = 0
-           where link_id = any($1::bigint[]) and state = 'parked' and cause = 'missing'""",
-        list(links),
+        f"""{_LOOK_AGAIN} and link_id in (
+               select w.link_id from connector.work w join connector.link l on l.id = w.link_id
+               where w.connection = $2 and l.object = $3 and w.state = 'parked' and w.cause = 'missing'
+               order by random() limit $4)""",
         now,
+        connection,
+        name,
+        most,
     )
+
+
+_LOOK_AGAIN = """
+update connector.work set state = 'due', due_at = $1, attempt = 0 where state = 'parked' and cause = 'missing'
+"""
 
 
 async def wake(db: Connection, parents: Sequence[LinkId], now: datetime) -> None:
