@@ -17,8 +17,8 @@ import structlog
 from connector.core.errors import ConnectorError
 from connector.core.merge import Decision, Parent, Reason, Verdict, is_conflict
 from connector.core.model import CrmId, Lane, Link, LinkId, LinkState, Record, Side
-from connector.core.plan import Effect, InsertRow, Kin, Plan, Step, plan
-from connector.core.refused import refused_before
+from connector.core.plan import Effect, InsertRow, Kin, Plan, Step, park, plan
+from connector.core.refused import REFUSED, refused_before
 from connector.core.unseen import overtaken
 from connector.engine.apply.admission import open_claimed
 from connector.engine.apply.applier import Applier
@@ -332,10 +332,16 @@ async def _planned(cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
 
 
 def _swept(case: Case, found: Plan) -> Plan:
-    """A sweep does not send again what was refused when both sides stood as they do now; everybody else does."""
-    if case.item.lane is not Lane.SWEEP or not case.link.refused or not isinstance(case.crm, Record):
+    """A sweep does not send again what was refused when both sides stood as they do now; everybody else does.
+
+    What is parked for it stays parked.
+    """
+    sweeping = case.item.lane is Lane.SWEEP or not case.fresh
+    if not sweeping or not case.link.refused or not isinstance(case.crm, Record):
         return found
-    return refused_before(found, case.link, case.crm)
+    rest = refused_before(found, case.link, case.crm)
+    cause = case.item.cause or ""
+    return replace(park(cause), state=found.state) if rest is not found and cause.startswith(f"{REFUSED}:") else rest
 
 
 def _leaves_parent(d: Decision) -> bool:
