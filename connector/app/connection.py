@@ -181,8 +181,11 @@ class Running:
                 sealed = self.shared.cipher.encrypt(secrets.token_urlsafe(24), f"webhook:{spec.name}")
                 await connections.save_webhook_secret(db, spec.name, sealed)
         password = self.shared.cipher.decrypt(bytes(sealed), f"webhook:{spec.name}")
-        self.door = Door(spec.name, ((USER, password),), self.crm.received)
+        self.door = Door(spec.name, ((USER, password),), self.crm.received, self._known)
         return row
+
+    def _known(self, name: str) -> bool:
+        return self.crm.capabilities(name).read
 
     @property
     def address(self) -> Address | None:

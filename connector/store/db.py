@@ -41,6 +41,8 @@ AWAY = (
     asyncpg.CrashShutdownError,
 )
 """What asyncpg and the operating system raise while the database cannot be reached."""
+UNSTORABLE = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, ValueError)
+"""PostgreSQL, or the driver on its behalf, cannot hold what was given: trying again is no use."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 import orjson
 from pydantic_core import to_json
 
 from connector.core.model import Lane, LinkId
 from connector.store.db import Connection
+
+Kind = Literal["change", "event"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,15 @@ async def take_events(db: Connection, connection: str, limit: int) -> Sequence[E
         for r in rows
     ]
     return sorted(found, key=lambda event: event.id)
+
+
+async def drop_oldest(db: Connection, connection: str, kind: Kind) -> None:
+    """Removes the oldest note of a kind: the one that a fold of one takes."""
+    await db.execute(
+        f"""delete from connector.{kind} where id =
+            (select id from connector.{kind} where connection = $1 order by id limit 1)""",
+        connection,
+    )
 
 
 async def unfolded(db: Connection, connection: str, claimed: Mapping[LinkId, int]) -> frozenset[LinkId]:
