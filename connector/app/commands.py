@@ -23,6 +23,7 @@ from connector.obs.metrics import Metrics
 from connector.store import answers, connections, lease
 from connector.store.cipher import Cipher
 from connector.store.db import Connection, Database, pending
+from connector.store.resealing import account_name
 
 T = TypeVar("T")
 Progress = Callable[[Mapping[str, Any]], None]
@@ -170,7 +171,7 @@ async def stored_account(database: Database, cipher: Cipher | None, connection: 
         raise ConnectorError(f"connection {connection} was never run", "start it once: connector run DIR")
     if cipher is None:
         raise ConnectorError("the secret key is not known", NO_KEY)
-    url, _, token = cipher.decrypt(sealed, f"account:{connection}").partition("\n")
+    url, _, token = cipher.decrypt(sealed, account_name(connection)).partition("\n")
     return Account(url or None, token)
 
 

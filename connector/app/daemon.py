@@ -19,8 +19,10 @@ from typing import Any
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_fixed
 
+from connector.app import doors
 from connector.app.commands import require_schema
 from connector.app.connection import Running, Shared
+from connector.app.doors import Doorway
 from connector.app.sets import Account, LoadedSet
 from connector.engine.clock import Clock, SystemClock
 from connector.obs.metrics import Metrics
@@ -28,8 +30,9 @@ from connector.service.probes import landing_page, metrics_page
 from connector.service.server import Address, Service
 from connector.service.webhooks import Door, Inbox
 from connector.store import sweeps
-from connector.store.cipher import Cipher
+from connector.store.cipher import Cipher, SecretError
 from connector.store.db import AWAY, Database, migrate
+from connector.store.resealing import reseal
 
 log = structlog.get_logger()
 TRY_DATABASE = 1.0
@@ -120,6 +123,7 @@ class Daemon:
             for name, running in self.running.items():
                 group.create_task(running.run(), name=f"connection {name}")
             group.create_task(inbox.run(), name="gaps")
+            group.create_task(doors.watch(database, self.clock, self._doorways()), name="doors")
             group.create_task(self._announce(started), name="announce")
 
     async def _wait_for(self, database: Database) -> None:
@@ -142,18 +146,37 @@ class Daemon:
                 await require_schema(db)
 
     async def _make_connections(self, database: Database) -> None:
+        """The connections whose secrets can be read; SecretError when there is none."""
+        cipher = Cipher(self.options.secret_key, self.options.secret_key_old)
+        await self._reseal(database, cipher)
         shared = Shared(
             database,
             self.clock,
             self.metrics,
-            Cipher(self.options.secret_key, self.options.secret_key_old),
+            cipher,
             f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
             self.options.public_url,
         )
+        refused: SecretError | None = None
         for loaded, account in self.sets:
             running = Running.make(shared, loaded, account, watch_files=self.options.watch_files)
-            await running.register()
-            self.running[loaded.name] = running
+            try:
+                await running.register()
+            except SecretError as error:
+                refused = error
+                log.warning("connection.refused", connection=loaded.name, error=error)
+            else:
+                self.running[loaded.name] = running
+        if refused is not None and not self.running:
+            raise refused
+
+    async def _reseal(self, database: Database, cipher: Cipher) -> None:
+        async with database.transaction() as db:
+            resealed = await reseal(db, cipher, self.clock.now())
+        if resealed.count:
+            log.info("secrets.resealed", count=resealed.count)
+        for name in sorted(resealed.closed):
+            log.warning("secrets.closed", connection=name, reason="other_key")
 
     async def _announce(self, started: Callable[[], None]) -> None:
         for running in self.running.values():
@@ -161,7 +184,10 @@ class Daemon:
         started()
 
     def _doors(self) -> Mapping[str, Door]:
-        return {name: running.door for name, running in self.running.items() if running.door is not None}
+        return {name: way.door for name, way in self._doorways().items() if way.door is not None}
+
+    def _doorways(self) -> Mapping[str, Doorway]:
+        return {name: running.doorway for name, running in self.running.items()}
 
     def _wake(self, connection: str) -> None:
         """Has the owner fold at once, if that is us: an event was stored."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import ClientSession
 
-from connector.engine.hooks import Address
+from connector.engine.rotation import Address
 
 
 def body(key: object = "1", *, entity: object = "person", action: object = "change", **more: Any) -> bytes:
