@@ -51,6 +51,7 @@ class Reason(StrEnum):
     PARENT_COMING = "parent_coming"
     PARENT_UNAVAILABLE = "parent_unavailable"
     PARENT_GONE = "parent_gone"
+    BRAKED = "braked"
 
 
 CONFLICTS = frozenset({Reason.CONFLICT_LATER, Reason.CONFLICT_TIE, Reason.CONFLICT_NO_CLOCK, Reason.CONFLICT_RULE})

@@ -22,9 +22,9 @@ from connector.core.refused import refused_before
 from connector.core.unseen import overtaken
 from connector.engine.apply.admission import open_claimed
 from connector.engine.apply.applier import Applier
-from connector.engine.apply.putback import call_parents, deferral, lacks, retry, undone, unfinished, waiting
+from connector.engine.apply.putback import braked, call_parents, deferral, lacks, retry, undone, unfinished, waiting
 from connector.engine.apply.result import Result
-from connector.engine.brake import Brake, braked
+from connector.engine.brake import Brake, released
 from connector.engine.context import Context
 from connector.engine.observe.adopt import TAKEN, adopt, merge
 from connector.engine.observe.case import Case, RecordKeys
@@ -39,6 +39,7 @@ from connector.store.work import Item, WorkState
 
 log = structlog.get_logger()
 STALE_READS = 5
+NONE: frozenset[tuple[Side, Effect]] = frozenset()
 DESTRUCTIVE = frozenset({Effect.DELETE, Effect.CLEAR, Effect.OVERWRITE})
 
 
@@ -227,12 +228,13 @@ class Reconciler:
     ) -> None:
         acting = [one for one in planned if not (confirmed and page and one[1].record is not None)]
         stopped = await self.brake.stopped(acting, confirmed=confirmed)
+        planned = [(case, _spared(case, found, stopped.get(case.link.id, NONE))) for case, found in planned]
         parents = await call_parents(self.context, planned)
         local: list[Result] = []
         sending: list[tuple[Case, Plan]] = []
-        for position, (case, found) in enumerate(planned):
+        for case, found in planned:
             ruling = rulings.get(case.link.id, Ruling())
-            result = self._set_aside(case, found, page=page, confirmed=confirmed, stopped=position in stopped)
+            result = self._set_aside(case, found, page=page, confirmed=confirmed)
             if result is None and found.record is not None:
                 if not ruling.settled:
                     sending.append((case, found))
@@ -241,9 +243,9 @@ class Reconciler:
             local.append(_told_by(ruling, result or self._local(case, found, parents)))
         await all_done(self._commit(local), *(self._send(*one) for one in sending))
 
-    def _set_aside(self, case: Case, found: Plan, *, page: bool, confirmed: bool, stopped: bool) -> Result | None:
-        if stopped:
-            return undone(case, deferral(case, WorkState.BRAKED, braked(found)))
+    def _set_aside(self, case: Case, found: Plan, *, page: bool, confirmed: bool) -> Result | None:
+        if not case.braked.isdisjoint(found.words(found.effects)):
+            return undone(case, braked(case))
         if page and found.record is not None:
             return self._send_later(case)
         if page and not confirmed and any(effect in DESTRUCTIVE for _, effect in found.effects):
@@ -274,6 +276,7 @@ class Reconciler:
         if found.widowed:
             case.link = replace(case.link, crm_id=None, base={})
         back = waiting(self.context, case, found, parents) if unfinished(found) else None
+        back = braked(case) if back is None and case.braked else back
         alive_again = case.link.state.tombstone and not found.state.tombstone
         more = not isinstance(found.row, InsertRow) and any(d.returns or _leaves_parent(d) for d in found.decisions)
         keyless = isinstance(found.row, InsertRow) and case.situation is not None and case.situation.kin is Kin.COPY
@@ -315,6 +318,22 @@ async def all_done(*work_: Awaitable[None]) -> None:
     for outcome in await asyncio.gather(*work_, return_exceptions=True):
         if isinstance(outcome, BaseException):
             raise outcome
+
+
+def _spared(case: Case, found: Plan, stopped: frozenset[tuple[Side, Effect]]) -> Plan:
+    """The plan without the lines that the brake stops.
+
+    As it was where the record as a whole is stopped: what is made, goes, or is about to be paired.
+    """
+    case.braked = found.words(stopped) - case.item.released
+    if not stopped or case.adopted is not None or case.situation is None:
+        return found
+    case.situation = replace(case.situation, braked=case.braked)
+    rest = _swept(case, plan(case.situation))
+    if case.braked & rest.words(rest.effects):
+        return found
+    case.let_go = released(case, rest)
+    return rest
 
 
 async def _planned(cases: Sequence[Case]) -> list[tuple[Case, Plan]]:

@@ -170,8 +170,8 @@ order by l.id
 on conflict (link_id) do update set
     generation = w.generation + 1,
     lane = least(w.lane, excluded.lane),
-    state = case when w.state in ('retry', 'braked') then w.state else 'due' end,
-    due_at = case when w.state in ('retry', 'braked') then w.due_at else excluded.due_at end,
+    state = case when w.state = 'retry' then w.state else 'due' end,
+    due_at = case when w.state = 'retry' then w.due_at else excluded.due_at end,
     noticed_at = least(w.noticed_at, excluded.noticed_at),
     app_at = greatest(w.app_at, excluded.app_at),
     app_changed = w.app_changed || excluded.app_changed

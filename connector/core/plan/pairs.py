@@ -9,7 +9,17 @@ from connector.core.line import BoundMapping
 from connector.core.mapping import Condition, DeletePolicy, OnLeave
 from connector.core.merge import Decision, Grounds, Inputs, Reason, Verdict, after_the_fact
 from connector.core.model import Gone, Json, Link, LinkState, Moved, NotVisible, Record, Row, Side
-from connector.core.plan.actions import DeleteRecord, DeleteRow, Plan, Step, UpdateRecord, UpdateRow, park, wait
+from connector.core.plan.actions import (
+    DeleteRecord,
+    DeleteRow,
+    Plan,
+    Step,
+    UpdateRecord,
+    UpdateRow,
+    line_words,
+    park,
+    wait,
+)
 from connector.core.plan.constants import cleared, constant
 from connector.core.plan.filters import awaited_by_record, awaited_by_row, record_fails, row_fails, side_that_left
 from connector.core.plan.lines import decide_lines
@@ -99,7 +109,15 @@ def _both_alive(s: Situation, row: Row, record: Record) -> Plan:
         return _leave(s, *left, record, row)
     sendable = s.mapping.direction.sends and not record.archived and row_fails(s, row) is None
     decisions = decide_lines(s, s.mapping.every_line, record, sendable=sendable)
-    return _write(s, tuple(_told_later(s, d) for d in decisions) if s.unseen else decisions, row, record)
+    told = (_told_later(s, d) for d in decisions) if s.unseen else decisions
+    return _write(s, tuple(_unless_braked(s, d) for d in told) if s.braked else tuple(told), row, record)
+
+
+def _unless_braked(s: Situation, d: Decision) -> Decision:
+    """The decision, unless the brake stops what it would do."""
+    if s.braked.isdisjoint(line_words(d)):
+        return d
+    return Decision(d.line, Verdict.WAIT, Reason.BRAKED, d.app, d.crm)
 
 
 def _told_later(s: Situation, d: Decision) -> Decision:

@@ -101,3 +101,5 @@ class Situation:
     """Of a row without a record: the mapping among those by which it has one, or will have."""
     left_behind: Sequence[Link] = ()
     """The links of this table that the CRM half had left for other mappings, the newest first."""
+    braked: frozenset[str] = frozenset()
+    """What the brake stops, as `Plan.words` spells it: lines that would do it wait, the others go on."""

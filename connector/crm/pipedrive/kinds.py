@@ -71,7 +71,9 @@ class Kind:
             deleted_listing=self.lists_deleted,
             identity=self.identity is not None,
             history=self.history is not None,
-            prices=Prices(self.lists[0].tokens, self.single.tokens, self.create.tokens, self.update.tokens),
+            prices=Prices(
+                *(each.tokens for each in (self.lists[0], self.single, self.create, self.update, self.delete))
+            ),
         )
 
 

@@ -11,6 +11,7 @@ from datetime import datetime
 
 import asyncpg
 
+from connector.core.brake import said
 from connector.core.errors import ConnectorError
 from connector.core.line import BoundMapping, Line
 from connector.core.merge import Decision
@@ -136,8 +137,8 @@ class Explainer:
             yield from _candidates(case)
         for parent in planned.parents:
             yield f"waits for {parent.mapping} {parent.key} ({'row' if parent.side is Side.APP else 'CRM id'})"
-        if found.standing is not None and found.standing.state in ("parked", "braked", "retry"):
-            yield f"{found.standing.state}: {found.standing.cause}"
+        if found.standing is not None:
+            yield from _put_off(found.standing)
         if case.situation is not None and case.situation.kin is Kin.COPY and not case.situation.mapping.direction.sends:
             yield "the record is a copy: it keeps the key of the one it was copied from, for the mapping only receives"
         yield from self._aside(name)
@@ -159,6 +160,14 @@ class Explainer:
     def _aside(self, name: str) -> Iterable[str]:
         aside = self.context.rules.bound.pins.aside
         return (f"quarantined {line}: {why}" for (mapping, line), why in aside.items() if mapping == name)
+
+
+def _put_off(standing: Standing) -> Iterable[str]:
+    """Why its work item is not done."""
+    if standing.state in ("parked", "retry"):
+        yield f"{standing.state}: {standing.cause}"
+    for word in sorted(standing.item.braked):
+        yield f"the brake stops: {said(word)}; see: connector brake show"
 
 
 def mapping_of(context: Context, args: Mapping[str, str]) -> BoundMapping:

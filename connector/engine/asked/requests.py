@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import structlog
@@ -47,6 +48,7 @@ class Requests:
             "gates": self._gates,
             "brake_release": self._release,
             "budget": self._budget,
+            "prices": self._prices,
         }
 
     async def run(self) -> None:
@@ -142,7 +144,12 @@ class Requests:
             )
         self.sweeper.reconciler.brake.forget()
         self.context.pulse.set()
+        log.info("brake.released", connection=self.context.name, mapping=request.args.get("mapping"), records=released)
         return {"released": released}
+
+    async def _prices(self, _: Request) -> Result:
+        """Object → what its calls cost."""
+        return {name: asdict(self.context.capabilities(name).prices) for name in self.context.rules.objects}
 
     async def _budget(self, _: Request) -> Result:
         seconds = self.context.forecast.seconds

@@ -102,7 +102,7 @@ class Sender:
             sent_reason=found.reason,
             settled=[intent],
             sent_effects=_effects(found),
-            again=after.record is not None,
+            again=after.record is not None or bool(case.braked),
             deferral=waiting(self.context, case, after, parents) if unfinished(after) else None,
         )
 
