@@ -22,12 +22,23 @@ from connector.core.refused import refused_before
 from connector.core.unseen import overtaken
 from connector.engine.apply.admission import open_claimed
 from connector.engine.apply.applier import Applier
-from connector.engine.apply.putback import braked, call_parents, deferral, lacks, retry, undone, unfinished, waiting
+from connector.engine.apply.putback import (
+    braked,
+    call_children,
+    call_parents,
+    deferral,
+    lacks,
+    retry,
+    undone,
+    unfinished,
+    waiting,
+)
 from connector.engine.apply.result import Result
 from connector.engine.brake import Brake, released
 from connector.engine.context import Context
-from connector.engine.observe.adopt import TAKEN, adopt, merge
+from connector.engine.observe.adopt import adopt
 from connector.engine.observe.case import Case, RecordKeys
+from connector.engine.observe.merging import TAKEN, merge
 from connector.engine.observe.observer import Observer
 from connector.engine.send.resolve import Listing, Resolver, Ruling
 from connector.engine.send.sender import Sender
@@ -191,13 +202,13 @@ class Reconciler:
         )
 
     async def _follow(self, planned: Sequence[tuple[Case, Plan]]) -> list[tuple[Case, Plan]]:
-        """Reads the other half where a plan asks for it, and plans again as a pair."""
+        """Reads the other half, or the survivor, where a plan asks for it, and plans again as a pair."""
         adopting = [(case, found.adopt) for case, found in planned if found.step is Step.ADOPT and found.adopt]
         if adopting:
             await adopt(self.observer, adopting)
-        for case, found in planned:
-            if found.step is Step.MOVE and found.adopt:
-                await merge(self.observer, case, CrmId(found.adopt))
+        moving = [(case, CrmId(found.adopt)) for case, found in planned if found.step is Step.MOVE and found.adopt]
+        if moving:
+            await merge(self.observer, moving)
         return [(case, self._again(case, found)) for case, found in planned]
 
     def _again(self, case: Case, found: Plan) -> Plan:
@@ -210,10 +221,9 @@ class Reconciler:
         return plan(case.situation)
 
     def _hold_keys(self, case: Case, found: Plan) -> Plan:
-        """Whoever is about to make or take a record holds its match keys; the others wait."""
-        if found.step is Step.PARK or (case.adopted is None and not case.link.half):
-            return found
-        if found.step is not Step.APPLY and case.adopted is None:
+        """Whoever is about to make or take a record holds its match keys, or its id; the others wait."""
+        taking = case.adopted is not None or case.moved
+        if found.step is Step.PARK or not (taking or (case.link.half and found.step is Step.APPLY)):
             return found
         held = self.context.keys_in_flight
         if any(held.get(hash_, case.link.id) != case.link.id for hash_ in case.hashes):
@@ -230,6 +240,7 @@ class Reconciler:
         stopped = await self.brake.stopped(acting, confirmed=confirmed)
         planned = [(case, _spared(case, found, stopped.get(case.link.id, NONE))) for case, found in planned]
         parents = await call_parents(self.context, planned)
+        await call_children(self.context, planned)
         local: list[Result] = []
         sending: list[tuple[Case, Plan]] = []
         for case, found in planned:

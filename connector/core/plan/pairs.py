@@ -29,6 +29,9 @@ from connector.core.plan.situation import Kin, Situation
 MERGE_UNSENT: Final = "merge_unsent"
 """Parked: two rows came to stand for one record, and both hold edits that the CRM has not got."""
 
+LEANT_ON: Final = "leant_on"
+"""Waits, at last parked: rows refer to the one that is to go, whose record was merged; PostgreSQL would see to them."""
+
 
 def pair(s: Situation) -> Plan:
     """The plan for a row and a CRM record on one link."""
@@ -56,6 +59,9 @@ def _record_gone(s: Situation, proof: str, *, left: bool = False) -> Plan:
         return gone
     if s.contested and unsent(s.mapping, s.link, s.row):
         return replace(park(MERGE_UNSENT), state=s.link.state)
+    if policy is DeletePolicy.DELETE and s.leaning is not None:
+        back = park(LEANT_ON) if s.unmoved else wait(LEANT_ON)
+        return replace(back, state=s.link.state, behind=s.leaning)
     if policy is DeletePolicy.DELETE:
         return replace(gone, row=DeleteRow())
     if policy is DeletePolicy.SET:

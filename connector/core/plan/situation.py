@@ -85,8 +85,12 @@ class Situation:
     unseen: Mapping[str, Json] = field(default_factory=dict)
     """By line: a value of the CRM that our last write put away before anybody had seen it."""
     kin: Kin | None = None
-    merging: bool = False
-    """Another record was merged into this CRM half, and the link of its row will follow."""
+    merging: LinkId | None = None
+    """The link of a row that will follow to this CRM half, into which its record was merged."""
+    leaning: LinkId | None = None
+    """Of a merged record whose row may go: a link whose row refers to that one, and will to the survivor's."""
+    unmoved: bool = False
+    """Those that lean on it were looked at, and lean on it still."""
     contested: bool = False
     """The record was merged into one whose row holds unsent edits, and nobody has settled it."""
     evidence: bool = False
