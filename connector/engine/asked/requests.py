@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -57,11 +57,18 @@ class Requests:
             await connections.requeue(db, self.context.name)
         async with asyncio.TaskGroup() as group:
             while True:
-                async with self.context.change() as db:
-                    asked = await connections.next_requests(db, self.context.name)
-                for request in asked:
+                for request in await self._next():
                     group.create_task(self._carry_out(request))
                 await self.context.clock.sleep(POLL)
+
+    async def _next(self) -> Sequence[Request]:
+        """What was asked since; only then a transaction begins, for which others of the connection wait."""
+        async with self.context.database.session() as db:
+            asked = await connections.asked(db, self.context.name)
+        if not asked:
+            return []
+        async with self.context.change() as db:
+            return await connections.next_requests(db, self.context.name)
 
     async def _carry_out(self, request: Request) -> None:
         """Answers a request whatever becomes of it: a defect costs that request only."""
