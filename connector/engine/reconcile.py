@@ -291,7 +291,8 @@ class Reconciler:
         alive_again = case.link.state.tombstone and not found.state.tombstone
         more = not isinstance(found.row, InsertRow) and any(d.returns or _leaves_parent(d) for d in found.decisions)
         keyless = isinstance(found.row, InsertRow) and case.situation is not None and case.situation.kin is Kin.COPY
-        return Result(case, found, deferral=back, again=alive_again or more or keyless)
+        again = alive_again or more or keyless
+        return Result(case, found, deferral=back, again=again, lost=found.lost)
 
     async def _send(self, case: Case, found: Plan) -> None:
         await self._commit([await self.sender.send(case, found)])

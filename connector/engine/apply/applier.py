@@ -333,7 +333,7 @@ class Applier:
 def _may_have_lacked(result: Result) -> bool:
     """True when parents may be on record that the link of this result missed."""
     link = result.case.link
-    return link.held or result.case.item.cause in LACKING or link.state in (LinkState.EXCLUDED, LinkState.FROZEN)
+    return bool(link.held) or result.case.item.cause in LACKING or link.state in (LinkState.EXCLUDED, LinkState.FROZEN)
 
 
 def _lives(other: Link, side: Side, result: Result, batch: Batch) -> bool:
