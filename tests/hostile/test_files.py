@@ -24,6 +24,13 @@ async def _refused(world: Rig) -> None:
     await world.until(complained)
 
 
+def _put(path: Path, odd: str) -> None:
+    if odd == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(odd)
+
+
 async def test_the_old_set_goes_on(database: str, tmp_path: Path) -> None:
     """Hostile texts, a pipe, a device and a link to nothing, one after the other; at last the mended file is taken over."""
     async with rig(database, tmp_path / "set", {"person.yaml": PERSON}, TABLES, speed=SPEED) as world:
@@ -34,9 +41,9 @@ async def test_the_old_set_goes_on(database: str, tmp_path: Path) -> None:
             path.write_text(HOSTILE[name], encoding="utf-8")
             await _refused(world)
             world.daemon.running["test"].complaint = ""  # type: ignore[union-attr]
-        for odd in (lambda: os.mkfifo(path), lambda: path.symlink_to("/dev/zero"), lambda: path.symlink_to("nowhere")):
+        for odd in ("pipe", "/dev/zero", "nowhere"):
             path.unlink()
-            odd()
+            _put(path, odd)
             await _refused(world)
             world.daemon.running["test"].complaint = ""  # type: ignore[union-attr]
         await world.db.execute("insert into app.people (name) values ('Ada')")
