@@ -135,14 +135,23 @@ def _trigger(capture: Capture, event: str, body: str) -> str:
     function = f"connector.{quote_ident(f'{capture.name} {event[:3]}')}"
     trigger = quote_ident(f"{capture.name} {event[:3]}")
     origin = quote_literal(capture.shape.origin)
-    return f"""create or replace function {function}() returns trigger language plpgsql security definer
-set search_path = pg_catalog, pg_temp as $capture$
+    code = f"""
 begin
   if pg_trigger_depth() = 1 and current_setting('connector.origin', true) = {origin} then return null; end if;
   {body}
   return null;
-end $capture$;
+end """
+    return f"""create or replace function {function}() returns trigger language plpgsql security definer
+set search_path = pg_catalog, pg_temp as {_quoted(code)};
 create or replace trigger {trigger} {_FIRING[event].format(table=table)} execute function {function}();"""
+
+
+def _quoted(code: str) -> str:
+    """The code between dollars, under a tag that no name in it ends."""
+    tag = "$capture$"
+    while tag in code:
+        tag = f"{tag[:-1]}_$"
+    return f"{tag}{code}{tag}"
 
 
 async def install(db: Connection, capture: Capture) -> bool:
