@@ -47,6 +47,7 @@ class Reason(StrEnum):
     CONFLICT_RULE = "conflict_rule"
     CONFLICT_REVIEW = "conflict_review"
     CONFLICT_RESOLVED = "conflict_resolved"
+    OSCILLATION = "oscillation"
     NOT_IN_PAYLOAD = "not_in_payload"
     EMPTY_IGNORED = "empty_ignored"
     NOT_ELIGIBLE = "not_eligible"
@@ -68,6 +69,8 @@ CONFLICTS = frozenset(
 )
 REVIEW: Final = "review"
 """The cause of a value that is held because a person is to settle a conflict."""
+OSCILLATION: Final = "oscillation"
+"""The cause of a value that is held because two writers outside undo each other through us."""
 
 
 @dataclass(frozen=True, slots=True)

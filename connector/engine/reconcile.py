@@ -40,6 +40,7 @@ from connector.engine.observe.adopt import adopt
 from connector.engine.observe.case import Case, RecordKeys
 from connector.engine.observe.merging import TAKEN, merge
 from connector.engine.observe.observer import Observer
+from connector.engine.observe.oscillation import find_oscillations
 from connector.engine.send.resolve import Listing, Resolver, Ruling
 from connector.engine.send.sender import Sender
 from connector.engine.slices import in_slices
@@ -164,12 +165,17 @@ class Reconciler:
     # --- planning ----------------------------------------------------------------------------------------------------
 
     async def _plan(self, cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
-        planned = await self._dated(await self._folded(await self._follow(await _planned(cases))))
+        planned = await self._calmed(await self._dated(await self._folded(await self._follow(await _planned(cases)))))
         return [(case, self._hold_keys(case, _swept(case, found))) for case, found in planned]
 
     async def foresee(self, cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
         """The plans of observed cases as they would be carried out now; nothing is held or written."""
-        return await self._dated(await self._follow(await _planned(cases)))
+        return await self._calmed(await self._dated(await self._follow(await _planned(cases))))
+
+    async def _calmed(self, planned: Sequence[tuple[Case, Plan]]) -> list[tuple[Case, Plan]]:
+        """Plans again without the writes that would go on with an oscillation."""
+        found = await find_oscillations(self.context, planned)
+        return [_calm(case, was, found.get(case.link.id)) for case, was in planned]
 
     async def _folded(self, planned: Sequence[tuple[Case, Plan]]) -> list[tuple[Case, Plan]]:
         """A conflict is settled by times: who has a note that came since he was claimed is planned again with it."""
@@ -350,6 +356,13 @@ def _spared(case: Case, found: Plan, stopped: frozenset[tuple[Side, Effect]]) ->
 
 async def _planned(cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
     return [(case, plan(case.situation)) async for case in in_slices(cases) if case.situation is not None]
+
+
+def _calm(case: Case, found: Plan, lines: frozenset[str] | None) -> tuple[Case, Plan]:
+    if not lines or case.situation is None:
+        return case, found
+    case.situation = replace(case.situation, oscillating=lines)
+    return case, plan(case.situation)
 
 
 def _swept(case: Case, found: Plan) -> Plan:

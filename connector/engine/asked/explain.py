@@ -15,7 +15,7 @@ import asyncpg
 from connector.core.brake import said
 from connector.core.errors import ConnectorError
 from connector.core.line import BoundMapping, Line
-from connector.core.merge import REVIEW, Decision
+from connector.core.merge import OSCILLATION, REVIEW, Decision
 from connector.core.model import (
     ABSENT,
     AppKey,
@@ -43,7 +43,7 @@ from connector.store.records import Known, Standing
 from connector.store.work import Item
 
 Json = Mapping[str, object]
-ENDS: Final = {REVIEW: " (connector conflicts resolve)"}
+ENDS: Final = {REVIEW: " (connector conflicts resolve)", OSCILLATION: " (connector failures retry)"}
 """How a person ends what a held value waits for."""
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from connector.core.fingerprint import OVERLAP, UNKNOWN_FOR, Likeness, Resemblance, holds_all, spelt_alike
 from connector.core.model import ABSENT, Base, Gone, Json, LinkState, Pair, Record, Sent, Write
@@ -71,7 +71,8 @@ class Resolver:
             if not holds_all(case.mapping, intent.base, intent.replaced, case.crm):
                 return settled if self._old(case, intent) else self._wait(intent)
             base = found_base(case, intent.base, case.crm)
-            wrote = written(intent.replaced, base, intent.base.keys(), self.context.crm_time(intent.sent_at))
+            at = self.context.crm_time(intent.sent_at) - timedelta(seconds=self.context.clock_error)
+            wrote = written(intent.replaced, base, intent.base.keys(), at)
             case.link = replace(case.link, base=base, sent=[*case.link.sent, *wrote])
             return applied
         if intent.op == "delete":
@@ -173,7 +174,7 @@ def found_base(case: Case, sent: Mapping[str, Pair], found: Record) -> Base:
 def written(replaced: Mapping[str, Json], base: Base, moved: Collection[str], at: datetime) -> Sequence[Write]:
     """What an update put in the place of what: its echo will tell whether that was still so.
 
-    `moved`: the lines that it changed; `at`: when it was sent, by the CRM's clock.
+    `moved`: the lines that it changed; `at`: the CRM's time, before which it was not applied.
     """
     lines = {
         name: Sent(seen, base[name].crm if name in moved else seen) for name, seen in replaced.items() if name in base

@@ -90,7 +90,8 @@ class Sender:
         }
         name = case.mapping.name if case.mapping is not None else case.link.mapping
         case.link = replace(case.link, mapping=name, crm_id=record.id, base=base, state=LinkState.LINKED)
-        wrote = written(self._replaced(case, found), base, {d.line.name for d in sent}, self.context.crm_time(began))
+        at = record.modified_at or self.context.crm_time(began)
+        wrote = written(self._replaced(case, found), base, {d.line.name for d in sent}, at)
         case.link = replace(case.link, sent=[*case.link.sent, *wrote])
         case.crm = record
         link = replace(case.link, conflicts=_without(case.link.conflicts, sent))
