@@ -18,6 +18,7 @@ class Met:
     fields: dict[str, Pin] = field(default_factory=dict)
     columns: dict[str, Pin] = field(default_factory=dict)
     words: dict[str, dict[str, str]] = field(default_factory=dict)
+    options: dict[str, tuple[str, ...]] = field(default_factory=dict)
     aside: dict[str, str] = field(default_factory=dict)
     """Line → why it is set aside."""
     changed: set[str] = field(default_factory=set)
