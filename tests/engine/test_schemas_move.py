@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from connector.engine.guard import DEFINITIONS_ASIDE, DEFINITIONS_ASKED
@@ -62,9 +63,8 @@ class World:
                ('Bob', 'B', 'bob@x.test', '+44 2', 'silver', 8, 'large')"""
         )
         await self.rig.quiet()
-        self.persons = dict(
-            await self.db.fetch("select first_name, pipedrive_id from app.contacts where tier is not null")
-        )
+        rows = await self.db.fetch("select first_name, pipedrive_id from app.contacts where tier is not null")
+        self.persons = {row["first_name"]: row["pipedrive_id"] for row in rows}
         assert all(self.persons.values())
 
     async def record(self, name: str) -> dict[str, Any]:
@@ -198,3 +198,32 @@ async def _told(world: World) -> None:
     explained = await world.command("explain", "contact", str(key))
     for words in ("quarantined Loyalty", "quarantined phones", "held value Segment: unknown_option"):
         assert words in explained.out
+
+
+async def test_a_table_that_is_locked_at_the_start(world: World) -> None:
+    """Nothing is known of its mapping's triggers, so its records wait; the others go on, and all follows by itself.
+
+    Fails when the daemon ends, or waits for the lock.
+    """
+    await world.rig.stop()
+    await world.db.execute("update connector.capture set definition = 'older' where mapping = 'contact'")
+    await world.db.execute("insert into app.companies (name) values ('Before')")
+    locker = await asyncpg.connect(world.rig.dsn)
+    try:
+        await locker.execute("begin; lock table app.contacts in access exclusive mode")
+        await world.rig.start(fetch_all=False)
+        await world.edit("Bob", last_name="Later")
+        await world.rig.until(lambda: world.db.fetchval("select pipedrive_id from app.companies where name = 'Before'"))
+        (told,) = (await world.command("status", "--json")).json["connections"]
+        blocked = {each["mapping"]: each["blocked"] for each in told["mappings"]}
+        assert blocked == {"company": None, "contact": "its table is locked by another session", "deal": None}
+        people = await world.command("status")
+        assert "its table is locked by another session; end what locks it" in people.out
+        explained = await world.command("explain", "contact", "--crm", str(world.persons["Bob"]))
+        assert (explained.code, "`connector status` says why" in explained.err) == (1, True)
+        await locker.execute("update app.contacts set last_name = 'Locked' where first_name = 'Ada'; commit")
+    finally:
+        await locker.close()
+    await world.both_say("Ada", row={"last_name": "Locked"}, record={"last_name": "Locked"})
+    await world.both_say("Bob", row={"last_name": "Later"}, record={"last_name": "Later"})
+    assert not await world.db.fetchval("select count(*) from connector.mapping where blocked is not null")
