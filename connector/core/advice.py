@@ -51,6 +51,7 @@ _ASIDE: Final[Mapping[str, str]] = {
     "no field": "make it again in the CRM under that name, or take the line out of the file",
     "no column": "add it again, or take the line out of the file",
     "no table": "make it again, or take the file out",
+    "lacks ": "grant it: connector check DIR prints the statement",
     " was ": "make it of the old type again, or adapt the line: an edited file takes it as it is",
     "another one than before": "comes by itself: it is compared with every record",
     "fields are named": "rename one of them, or write its {key: …}",

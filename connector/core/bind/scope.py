@@ -112,6 +112,10 @@ class Scope:
         """Notes a choice that the CRM lacks: a mistake; where lines are set aside, it only holds values."""
         (self.warn if self.set_aside is not None else self.wrong)(message, *paths)
 
+    def moved(self, message: str, *paths: str) -> None:
+        """Notes what a person has to mend on one side: a mistake under a running set, else a warning."""
+        (self.wrong if self.set_aside is not None else self.warn)(message, *paths)
+
     def warn(self, message: str, *paths: str) -> None:
         """Notes a warning at the first path that the file has."""
         self.notes.append(Problem(self.at(*paths), message, warning=True))
