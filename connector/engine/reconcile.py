@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from connector.core.doubt import doubtful
 from connector.core.errors import ConnectorError
 from connector.core.merge import Decision, Parent, Reason, Verdict, is_conflict
 from connector.core.model import CrmId, Lane, Link, LinkId, LinkState, Record, Side
@@ -166,6 +167,8 @@ class Reconciler:
 
     async def _plan(self, cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
         planned = await self._calmed(await self._dated(await self._folded(await self._follow(await _planned(cases)))))
+        if any(doubtful(found, case.link.base) for case, found in planned):
+            self.context.schema_moved.set()
         return [(case, self._hold_keys(case, _swept(case, found))) for case, found in planned]
 
     async def foresee(self, cases: Sequence[Case]) -> list[tuple[Case, Plan]]:

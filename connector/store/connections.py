@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -189,6 +189,17 @@ async def save_mappings(db: Connection, connection: str, mappings: Sequence[Mapp
            on conflict (connection, mapping) do update set object = excluded.object,
                table_schema = excluded.table_schema, table_name = excluded.table_name, key_column = excluded.key_column""",
         [(connection, m.name, m.object, m.schema, m.table, m.key) for m in mappings],
+    )
+
+
+async def save_blocked(db: Connection, connection: str, mappings: Collection[str], why: str) -> None:
+    """Says of these mappings, and of no others, that nothing of them is worked on for now."""
+    await db.execute(
+        """update connector.mapping set blocked = case when mapping = any($2::text[]) then $3 end
+           where connection = $1 and blocked is distinct from case when mapping = any($2::text[]) then $3 end""",
+        connection,
+        sorted(mappings),
+        why,
     )
 
 
