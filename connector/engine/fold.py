@@ -33,7 +33,10 @@ class Folder:
         self.context = context
 
     async def run(self) -> None:
-        """Folds until cancelled: every 20 ms while notes come, every 100 ms else, at once when told."""
+        """Folds until cancelled: every 20 ms while notes come, every 100 ms else, at once when told.
+
+        The same look wakes those who carry out what is due and what people asked for: one question instead of three.
+        """
         busy_until = 0.0
         while True:
             self.context.notes.clear()
@@ -46,9 +49,11 @@ class Folder:
     async def once(self) -> bool:
         """Folds one batch of either kind; False when there was nothing."""
         async with self.context.database.session() as db:
-            changes, events = await notes.waiting(db, self.context.name)
-        folded = [changes and await self._changes(), events and await self._events()]
-        if any(folded):
+            found = await notes.waiting(db, self.context.fence, self.context.clock.now())
+        if found.asked:
+            self.context.asked.set()
+        folded = [found.changes and await self._changes(), found.events and await self._events()]
+        if found.due or any(folded):
             self.context.pulse.set()
         return any(folded)
 

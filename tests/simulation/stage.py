@@ -23,6 +23,7 @@ from connector.app.sets import Account, load_directory
 from connector.engine.apply import applier
 from connector.engine.apply.result import Batch
 from connector.engine.apply.rows import write_rows
+from connector.engine.rota import Rota
 from connector.ports import CRM
 from connector.sandbox import server as sandbox_server
 from connector.sandbox.calls import Request
@@ -46,7 +47,8 @@ CALM = {
     "connector.engine.owner.GATE": 2.0,
     "connector.engine.sweeps.schedule.TICK": 2.0,
     "connector.engine.gauges.EVERY": 600.0,
-    "connector.engine.asked.requests.POLL": 0.5,
+    "connector.engine.rota.LOOK": 2.0,
+    "connector.app.connection.TRY_LEASE": 0.5,
 }
 """Polls that only cost time in a simulation: an idle minute would be thousands of empty queries."""
 HASTE = {"lock_timeout": "50ms"}
@@ -85,8 +87,8 @@ class MortalDaemon(Daemon):
 
     life: Life
 
-    async def _make_connections(self, database: Database) -> None:
-        await super()._make_connections(database)
+    async def _make_connections(self, rota: Rota, leases: Database) -> None:
+        await super()._make_connections(rota, leases)
         for running in self.running.values():
             running.crm = cast("CRM", MortalCRM(running.crm, self.life))
 

@@ -24,7 +24,6 @@ from connector.store.db import AWAY
 from connector.store.work import Mark
 
 log = structlog.get_logger()
-POLL = 0.1
 
 Args = Mapping[str, Any]
 Result = Mapping[str, object]
@@ -55,11 +54,12 @@ class Requests:
             await connections.requeue(db, self.context.name)
         async with asyncio.TaskGroup() as group:
             while True:
+                self.context.asked.clear()
                 async with self.context.change() as db:
                     asked = await connections.next_requests(db, self.context.name)
                 for request in asked:
                     group.create_task(self._carry_out(request))
-                await self.context.clock.sleep(POLL)
+                await self.context.asked.wait()
 
     async def _carry_out(self, request: Request) -> None:
         """Answers a request whatever becomes of it: a defect costs that request only."""
