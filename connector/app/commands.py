@@ -24,6 +24,7 @@ from connector.obs.metrics import Metrics
 from connector.store import answers, connections, lease
 from connector.store.cipher import Cipher
 from connector.store.db import Connection, Database, pending
+from connector.store.resealing import account_name
 
 T = TypeVar("T")
 Progress = Callable[[Mapping[str, Any]], None]
@@ -160,7 +161,7 @@ class Desk:
             raise ConnectorError("no daemon runs, and the secret key is not known", NO_KEY)
         account = await stored_account(self.database, self.cipher, connection)
         rota = Rota(self.database, self.clock, name_of_process())
-        shared = Shared(self.database, self.clock, Metrics(version("connector")), self.cipher, rota, self.database)
+        shared = Shared(self.database, self.clock, Metrics(version("connector")), self.cipher, rota)
         await Running.make(shared, self.connection(connection), account, watch_files=False).run()
 
 
@@ -172,7 +173,7 @@ async def stored_account(database: Database, cipher: Cipher | None, connection: 
         raise ConnectorError(f"connection {connection} was never run", "start it once: connector run DIR")
     if cipher is None:
         raise ConnectorError("the secret key is not known", NO_KEY)
-    url, _, token = cipher.decrypt(sealed, f"account:{connection}").partition("\n")
+    url, _, token = cipher.decrypt(sealed, account_name(connection)).partition("\n")
     return Account(url or None, token)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import structlog
 
+from connector.app.doors import Doorway
 from connector.app.homes import strangers
 from connector.app.sets import Account, Answers, LoadedSet, load_directory, make_crm, refuse_move, same_client
 from connector.config.loader import read_files
@@ -28,23 +28,22 @@ from connector.engine import owner
 from connector.engine.clock import Clock
 from connector.engine.context import Context, Rules
 from connector.engine.guard import SchemaGuard, release
-from connector.engine.hooks import Address
 from connector.engine.rota import Rota
+from connector.engine.rotation import Address
 from connector.engine.rules import METADATA, PINS, look_again, make_rules, prepare_tables
 from connector.engine.tenure import Tenure
 from connector.obs.metrics import Metrics
 from connector.ports import CRM
-from connector.service.webhooks import Door
 from connector.store import budgets, connections, journal, lease, sweeps
 from connector.store.cipher import Cipher
 from connector.store.connections import ConnectionRow
 from connector.store.db import AWAY, Database, Fence
+from connector.store.resealing import account_name
 
 log = structlog.get_logger()
 TRY_LEASE, TRY_CRM = 0.1, 2.0
 LAND_WITHIN = 5.0
 RELOAD, SYNC = 1.0, 600.0
-USER = "connector"
 
 
 @dataclass(slots=True)
@@ -56,8 +55,6 @@ class Shared:
     metrics: Metrics
     cipher: Cipher
     rota: Rota
-    leases: Database
-    """The same database for what keeps a connection ours: it must not queue behind the work."""
     public_url: str | None = None
 
 
@@ -70,9 +67,9 @@ class Running:
     account: Account
     crm: CRM
     answers: Answers
+    doorway: Doorway = field(init=False)
     watch_files: bool = True
     context: Context | None = None
-    door: Door | None = None
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the connection works for the first time."""
     looked_at: Mapping[str, str] | None = None
@@ -86,6 +83,10 @@ class Running:
     """Set at shutdown: a session that is cut while its task is cancelled raises its own error instead, and the task must
     end all the same. `Task.cancelling` cannot tell: before Python 3.13 a failed TaskGroup leaves it raised.
     """
+
+    def __post_init__(self) -> None:
+        """The door is closed until `register`."""
+        self.doorway = Doorway(self.loaded.name, self.shared.cipher, lambda: self.crm)
 
     @classmethod
     def make(cls, shared: Shared, loaded: LoadedSet, account: Account, *, watch_files: bool = True) -> Running:
@@ -131,9 +132,9 @@ class Running:
                 await context.flight.landed()
 
     async def _once(self) -> None:
-        row = await self.register()
+        row = await self._row()
         fence = await self._take()
-        tenure = Tenure(self.shared.leases, self.shared.clock, fence)
+        tenure = Tenure(self.shared.rota.database, self.shared.clock, fence)
         try:
             await tenure.during(self._own(fence, tenure, row))
         finally:
@@ -150,7 +151,7 @@ class Running:
         )  # fmt: skip
         self.before = PINS.validate_json(row.pins)
         await self._sync_clock(self.context)
-        await owner.work(owner.assemble(self.context, self.address), self._follow)
+        await owner.work(owner.assemble(self.context, self.address, self.shared.cipher), self._follow)
 
     async def _take_over(self) -> None:
         """Goes on from what was spent of the CRM's budget before."""
@@ -178,30 +179,28 @@ class Running:
             await self.shared.clock.sleep(TRY_LEASE)
 
     async def _try(self) -> Fence | None:
-        async with self.shared.leases.session() as db:
+        async with self.shared.rota.database.session() as db:
             return await lease.acquire(db, self.loaded.name, self.shared.rota.owner, self.shared.clock.now())
 
     # --- what every replica needs ------------------------------------------------------------------------------------
 
-    async def register(self) -> ConnectionRow:
-        """The connection's row, with webhook credentials; from now on its webhooks can be answered."""
+    async def register(self) -> None:
+        """From now on webhooks can be answered; SecretError when the stored password cannot be read."""
+        await self._row()
+        await self.doorway.prepare(self.shared.database, self.shared.clock.now())
+
+    async def _row(self) -> ConnectionRow:
         spec = self.loaded.spec.connection
         async with self.shared.database.transaction() as db:
-            row = await connections.ensure(db, spec.name, spec.crm)
-            sealed = row.webhook_secret
-            if sealed is None:
-                sealed = self.shared.cipher.encrypt(secrets.token_urlsafe(24), f"webhook:{spec.name}")
-                await connections.save_webhook_secret(db, spec.name, sealed)
-        password = self.shared.cipher.decrypt(bytes(sealed), f"webhook:{spec.name}")
-        self.door = Door(spec.name, ((USER, password),), self.crm.received)
-        return row
+            return await connections.ensure(db, spec.name, spec.crm)
 
     @property
     def address(self) -> Address | None:
         """Where and as whom the CRM delivers; None while it cannot reach us."""
-        if self.shared.public_url is None or self.door is None:
+        door = self.doorway.door
+        if self.shared.public_url is None or door is None:
             return None
-        ((user, password),) = self.door.credentials
+        (user, password), *_older = door.credentials
         return Address(f"{self.shared.public_url}/webhooks/{self.loaded.name}", user, password)
 
     # --- rules -------------------------------------------------------------------------------------------------------
@@ -321,12 +320,12 @@ class Running:
                 db,
                 self.loaded.name,
                 version=self.loaded.spec.version,
-                files=self.loaded.files,
+                files=self.loaded.kept,
                 directory=str(self.loaded.directory),
                 now=now,
             )
             sealed = self.shared.cipher.encrypt(
-                f"{self.account.url or ''}\n{self.account.api_token}", f"account:{self.loaded.name}"
+                f"{self.account.url or ''}\n{self.account.api_token}", account_name(self.loaded.name)
             )
             await connections.save_credentials(db, self.loaded.name, sealed)
             await connections.save_pins(db, self.loaded.name, PINS.dump_json(rules.bound.pins).decode())

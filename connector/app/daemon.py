@@ -16,8 +16,10 @@ from typing import Any
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_fixed
 
+from connector.app import doors
 from connector.app.commands import name_of_process, require_schema
 from connector.app.connection import Running, Shared
+from connector.app.doors import Doorway
 from connector.app.sets import Account, LoadedSet
 from connector.engine.clock import Clock, SystemClock
 from connector.engine.rota import Rota
@@ -26,8 +28,9 @@ from connector.service.probes import landing_page, metrics_page
 from connector.service.server import Address, Service
 from connector.service.webhooks import Door, Inbox
 from connector.store import sweeps
-from connector.store.cipher import Cipher
+from connector.store.cipher import Cipher, SecretError
 from connector.store.db import AWAY, Database, migrate
+from connector.store.resealing import reseal
 
 log = structlog.get_logger()
 TRY_DATABASE = 1.0
@@ -72,12 +75,13 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self.reload)
         database = self.database = await Database.open(self.options.database_url, size=SESSIONS)
         leases = await Database.open(self.options.database_url, size=SESSIONS_OF_LEASES)
+        rota = self.rota = Rota(leases, self.clock, name_of_process())
         inbox = Inbox(database, self.metrics, self.clock.now, self._doors, self._gap, stored=self._wake)
         service = self.service = self._service(inbox)
         tasks: list[asyncio.Task[Any]] = [asyncio.create_task(self.stopping.wait(), name="stopping")]
         try:
             await service.start()
-            tasks.append(asyncio.create_task(self._work(leases, inbox, started), name="work"))
+            tasks.append(asyncio.create_task(self._work(database, rota, inbox, started), name="work"))
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await self._shut_down(inbox, [*tasks, *self.jobs])
@@ -113,11 +117,10 @@ class Daemon:
             grace=2.0,
         )
 
-    async def _work(self, leases: Database, inbox: Inbox, started: Callable[[], None]) -> None:
+    async def _work(self, database: Database, rota: Rota, inbox: Inbox, started: Callable[[], None]) -> None:
         """Everything behind the listeners. From `ready` on webhooks can be answered."""
-        await self._wait_for(leases)
-        rota = self.rota = Rota(leases, self.clock, name_of_process())
-        await self._make_connections(rota, leases)
+        await self._wait_for(database)
+        await self._make_connections(database, rota)
         if self.service is not None:
             self.service.ready = True
         async with asyncio.TaskGroup() as group:
@@ -125,6 +128,7 @@ class Daemon:
                 group.create_task(running.run(), name=f"connection {name}")
             group.create_task(rota.run(list(self.running)), name="rota")
             group.create_task(inbox.run(), name="gaps")
+            group.create_task(doors.watch(database, self.clock, self._doorways()), name="doors")
             group.create_task(self._announce(started), name="announce")
 
     async def _wait_for(self, database: Database) -> None:
@@ -146,21 +150,38 @@ class Daemon:
             async with database.session() as db:
                 await require_schema(db)
 
-    async def _make_connections(self, rota: Rota, leases: Database) -> None:
-        assert self.database is not None  # noqa: S101 (opened before)
+    async def _make_connections(self, database: Database, rota: Rota) -> None:
+        """The connections whose secrets can be read; SecretError when there is none."""
+        cipher = Cipher(self.options.secret_key, self.options.secret_key_old)
+        await self._reseal(database, cipher)
         shared = Shared(
-            self.database,
+            database,
             self.clock,
             self.metrics,
-            Cipher(self.options.secret_key, self.options.secret_key_old),
+            cipher,
             rota,
-            leases,
             self.options.public_url,
         )
+        refused: SecretError | None = None
         for loaded, account in self.sets:
             running = Running.make(shared, loaded, account, watch_files=self.options.watch_files)
-            await running.register()
-            self.running[loaded.name] = running
+            try:
+                await running.register()
+            except SecretError as error:
+                refused = error
+                log.warning("connection.refused", connection=loaded.name, error=error)
+            else:
+                self.running[loaded.name] = running
+        if refused is not None and not self.running:
+            raise refused
+
+    async def _reseal(self, database: Database, cipher: Cipher) -> None:
+        async with database.transaction() as db:
+            resealed = await reseal(db, cipher, self.clock.now())
+        if resealed.count:
+            log.info("secrets.resealed", count=resealed.count)
+        for name in sorted(resealed.closed):
+            log.warning("secrets.closed", connection=name, reason="other_key")
 
     async def _announce(self, started: Callable[[], None]) -> None:
         for running in self.running.values():
@@ -168,7 +189,10 @@ class Daemon:
         started()
 
     def _doors(self) -> Mapping[str, Door]:
-        return {name: running.door for name, running in self.running.items() if running.door is not None}
+        return {name: way.door for name, way in self._doorways().items() if way.door is not None}
+
+    def _doorways(self) -> Mapping[str, Doorway]:
+        return {name: running.doorway for name, running in self.running.items()}
 
     def _wake(self, connection: str) -> None:
         """Has the owner fold at once, if that is us: an event was stored."""

@@ -32,10 +32,11 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class LoadedSet:
-    """A mapping set with the files it came from."""
+    """A mapping set with the files it came from; `kept` are the same without secrets."""
 
     spec: MappingSet
     files: Mapping[str, str]
+    kept: Mapping[str, str]
     directory: Path
     warnings: tuple[Problem, ...] = ()
 
@@ -49,13 +50,13 @@ def load_directory(directory: Path) -> LoadedSet:
     """The set in a directory; MappingSetError with every problem."""
     files = read_files(directory)
     loaded = parse_set(files, name=directory.resolve().name, where=str(directory))
-    return LoadedSet(loaded.set, files, directory.resolve(), loaded.warnings)
+    return LoadedSet(loaded.set, files, loaded.kept, directory.resolve(), loaded.warnings)
 
 
 def load_stored(files: Mapping[str, str], directory: str) -> LoadedSet:
     """A set as it was applied."""
     loaded = parse_set(files, name=Path(directory).name, where=directory)
-    return LoadedSet(loaded.set, files, Path(directory), loaded.warnings)
+    return LoadedSet(loaded.set, files, loaded.kept, Path(directory), loaded.warnings)
 
 
 def account_of(loaded: LoadedSet, environ: Mapping[str, str]) -> Account:

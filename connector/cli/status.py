@@ -59,9 +59,7 @@ async def _counts(db: Connection, now: Now) -> dict[str, Any]:
             {"mapping": mapping, "line": line, "reason": why}
             for mapping, line, why in await report.quarantined(db, now)
         ],
-        "brake": [
-            {"mapping": m, "side": side, "since": at} for m, side, at in await brakes.tripped(db, now.connection)
-        ],
+        "brake": [asdict(each) for each in await brakes.tripped(db, now.connection)],
         "sweeps": [
             {
                 "object": s.object,

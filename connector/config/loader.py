@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path, PurePath
 from typing import Final, TypeVar
 
-from connector.config.connection import connection, literal_secrets
+from connector.config.connection import connection, literal_secrets, without_secrets
 from connector.config.mappings import mapping
 from connector.config.nodes import MistakeError, compose
 from connector.core.errors import MappingSetError
@@ -20,10 +20,11 @@ CONNECTION: Final = "connection.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A valid set and what is doubtful about it."""
+    """A valid set and what is doubtful about it. `kept` are its files as they may be stored: without a secret."""
 
     set: MappingSet
     warnings: tuple[Problem, ...]
+    kept: Mapping[str, str]
 
 
 def load_set(directory: Path) -> MappingSet:
@@ -59,9 +60,9 @@ def parse_set(files: Mapping[str, str], *, name: str, where: str = "") -> Loaded
     if problems:
         raise MappingSetError(tuple(sorted(problems)))
     (path, spec), *_rest = found.items()
-    return Loaded(
-        MappingSet(spec, tuple(specs.values()), _digest(files)), (*literal_secrets(roots[path]), *_empty(specs, spec))
-    )
+    kept = {**files, CONNECTION: without_secrets(roots[path], texts[path])}
+    warnings = (*literal_secrets(roots[path]), *_empty(specs, spec))
+    return Loaded(MappingSet(spec, tuple(specs.values()), _digest(kept)), warnings, kept)
 
 
 def _start(path: PurePath | str) -> Position:

@@ -11,9 +11,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from connector.core.line import Line
-from connector.core.model import ABSENT, CrmValue, Json, Record, Sent
+from connector.core.model import ABSENT, CrmValue, Json, Record, Sent, Write
+
+NEAR: Final = 600.0
+"""Seconds between a write and its echo, by the CRM's clock: a write may be applied late, and that clock may be set."""
+STEP: Final = 1.0
+"""Seconds by which the CRM's times are rounded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +31,76 @@ class Told:
     at: datetime | None
 
 
-def unseen(line: Line, sent: Sent, told: Iterable[Told]) -> CrmValue:
-    """What the write put away, if an event is its echo and says so; else ABSENT.
+@dataclass(frozen=True, slots=True)
+class Overwrite:
+    """A value of the CRM that a write of ours put away before anybody here had seen it."""
 
-    An event that begins with what we had sent comes after the echo.
-    """
-    for now, was in _changes(line, told):
-        if now is ABSENT or was is ABSENT or line.converter.same_crm(was, sent.sent):
-            return ABSENT
-        if line.converter.same_crm(now, sent.sent):
-            return ABSENT if line.converter.same_crm(was, sent.seen) else was
-    return ABSENT
+    line: str
+    value: Json
+    wrote: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What events told of our writes: what these had put away unseen, and of which nothing more will be told."""
+
+    overwrites: Sequence[Overwrite] = ()
+    writes: Sequence[Write] = ()
+
+
+def heard(lines: Mapping[str, Line], writes: Sequence[Write], told: Iterable[Told]) -> Heard:
+    """What the events tell of the writes. One that begins with what a write had stored comes after that one's echo."""
+    live, found = list(writes), list[Overwrite]()
+    for event in _in_order(told):
+        own = [write for write in live if _is_echo(lines, write, event)]
+        if own:
+            echoed = min(reversed(own), key=lambda write: _apart(write, event))
+            live.remove(echoed)
+            found += _put_away(lines, echoed, event)
+        else:
+            live = [write for write in live if not _comes_after(lines, write, event)]
+    return Heard(found, [write for write in writes if write not in live])
+
+
+def _is_echo(lines: Mapping[str, Line], write: Write, event: Told) -> bool:
+    """The event turns a line into what the write made of it, about when that was sent, and none into anything else."""
+    moved = [(now, sent) for now, _, sent, line in _moves(lines, write, event) if not line.converter.same_crm(*sent)]
+    same = all(line.converter.same_crm(now, sent.sent) for now, _, sent, line in _moves(lines, write, event))
+    return bool(moved) and same and _apart(write, event) <= NEAR
+
+
+def _comes_after(lines: Mapping[str, Line], write: Write, event: Told) -> bool:
+    ours = ((was, sent, line) for _, was, sent, line in _moves(lines, write, event))
+    later = event.at is None or event.at.timestamp() >= write.at - STEP
+    return later and any(
+        line.converter.same_crm(was, sent.sent) and not line.converter.same_crm(*sent) for was, sent, line in ours
+    )
+
+
+def _put_away(lines: Mapping[str, Line], write: Write, event: Told) -> Iterable[Overwrite]:
+    for _, was, sent, line in _moves(lines, write, event):
+        if not line.converter.same_crm(was, sent.seen):
+            yield Overwrite(line.name, was, sent.sent)
+
+
+def _moves(lines: Mapping[str, Line], write: Write, event: Told) -> Iterable[tuple[Json, Json, Sent, Line]]:
+    """(value after the event, value before it, the write's own, line) of the write's lines that the event changed."""
+    for name, sent in write.lines.items():
+        line = lines.get(name)
+        if line is None or not any(field.key in event.was for field in line.fields):
+            continue
+        now, was = line.converter.read_crm(event.now), line.converter.read_crm({**event.now, **event.was})
+        if now is not ABSENT and was is not ABSENT:
+            yield now, was, sent, line
+
+
+def _apart(write: Write, event: Told) -> float:
+    return abs(event.at.timestamp() - write.at) if event.at is not None else 0.0
+
+
+def _in_order(told: Iterable[Told]) -> Sequence[Told]:
+    """By their times, else as they came."""
+    return sorted(told, key=lambda event: event.at.timestamp() if event.at else 0.0)
 
 
 def overtaken(line: Line, record: Record, told: Iterable[Told]) -> bool:
@@ -66,6 +131,6 @@ def _last(line: Line, changes: Sequence[tuple[CrmValue, CrmValue]]) -> CrmValue:
 def _changes(line: Line, told: Iterable[Told]) -> Iterable[tuple[CrmValue, CrmValue]]:
     """The line's values after and before each event that changed them, by their times, else as they came."""
     keys = {field.key for field in line.fields}
-    for event in sorted(told, key=lambda e: e.at.timestamp() if e.at else 0.0):
+    for event in _in_order(told):
         if keys & event.was.keys():
             yield line.converter.read_crm(event.now), line.converter.read_crm({**event.now, **event.was})

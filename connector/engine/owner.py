@@ -25,14 +25,16 @@ from connector.engine.context import Context
 from connector.engine.fold import Folder
 from connector.engine.gates import open_gates
 from connector.engine.gauges import Gauges
-from connector.engine.hooks import Address, Hooks
+from connector.engine.hooks import Hooks
 from connector.engine.reconcile import Reconciler
+from connector.engine.rotation import Address, Rotation
 from connector.engine.sweeps.fetch_all import FetchAll
 from connector.engine.sweeps.schedule import Scheduler
 from connector.engine.sweeps.sweeper import Sweeper
 from connector.engine.worker import Worker
 from connector.store import connections
 from connector.store import work as queue
+from connector.store.cipher import Cipher
 from connector.store.db import AWAY
 
 log = structlog.get_logger()
@@ -61,7 +63,7 @@ class Parts:
     fetch_all: FetchAll
 
 
-def assemble(context: Context, address: Address | None) -> Parts:
+def assemble(context: Context, address: Address | None, cipher: Cipher) -> Parts:
     """All parts over one context."""
     reconciler = Reconciler(context)
     sweeper = Sweeper(context, reconciler)
@@ -72,7 +74,7 @@ def assemble(context: Context, address: Address | None) -> Parts:
         Worker(context, reconciler),
         Scheduler(context, sweeper),
         Requests(context, sweeper, fetch_all),
-        Hooks(context, address),
+        Hooks(context, address, Rotation(context, cipher)),
         Gauges(context),
         Bookkeeper(context),
         fetch_all,

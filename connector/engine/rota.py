@@ -20,11 +20,14 @@ REST = 5.0
 
 
 class Rota:
-    """What one replica takes and gives. Before the first look it may take everything, and gives nothing."""
+    """What one replica takes and gives. Before the first look it may take everything, and gives nothing.
+
+    `database` is for leases only: who owns what must not queue behind the work.
+    """
 
     def __init__(self, database: Database, clock: Clock, owner: str) -> None:
         self.owner = owner
-        self._database, self._clock = database, clock
+        self.database, self._clock = database, clock
         self._began, self._gave_at = clock.now(), clock.monotonic()
         self._left = False
         self._turns: Mapping[str, str] = {}
@@ -47,7 +50,7 @@ class Rota:
         if self._left:
             return
         now, moment = self._clock.now(), self._clock.monotonic()
-        async with self._database.session() as db:
+        async with self.database.session() as db:
             roll = await replicas.call(db, self.owner, connections, self._began, now)
         mine = {name for name, owner in roll.owners.items() if owner == self.owner}
         free = [name for name in connections if name not in roll.owners]
@@ -61,7 +64,7 @@ class Rota:
     async def leave(self) -> None:
         """Takes nothing more; the others need not wait for us."""
         self._left = True
-        async with self._database.session() as db:
+        async with self.database.session() as db:
             await replicas.leave(db, self.owner)
 
     def may_take(self, connection: str) -> bool:

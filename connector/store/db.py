@@ -44,6 +44,8 @@ AWAY = (
     asyncpg.IdleInTransactionSessionTimeoutError,
 )
 """What asyncpg and the operating system raise while the database cannot be reached."""
+UNSTORABLE = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, ValueError)
+"""PostgreSQL, or the driver on its behalf, cannot hold what was given: trying again is no use."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 import orjson
 from pydantic_core import to_json
 
 from connector.core.model import Lane, LinkId
 from connector.store.db import Connection, Fence
+
+Kind = Literal["change", "event"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,15 @@ async def take_events(db: Connection, connection: str, limit: int) -> Sequence[E
         for r in rows
     ]
     return sorted(found, key=lambda event: event.id)
+
+
+async def drop_oldest(db: Connection, connection: str, kind: Kind) -> None:
+    """Removes the oldest note of a kind: the one that a fold of one takes."""
+    await db.execute(
+        f"""delete from connector.{kind} where id =
+            (select id from connector.{kind} where connection = $1 order by id limit 1)""",
+        connection,
+    )
 
 
 async def unfolded(db: Connection, connection: str, claimed: Mapping[LinkId, int]) -> frozenset[LinkId]:
@@ -175,8 +187,8 @@ order by l.id
 on conflict (link_id) do update set
     generation = w.generation + 1,
     lane = least(w.lane, excluded.lane),
-    state = case when w.state in ('retry', 'braked') then w.state else 'due' end,
-    due_at = case when w.state in ('retry', 'braked') then w.due_at else excluded.due_at end,
+    state = case when w.state = 'retry' then w.state else 'due' end,
+    due_at = case when w.state = 'retry' then w.due_at else excluded.due_at end,
     noticed_at = least(w.noticed_at, excluded.noticed_at),
     app_at = greatest(w.app_at, excluded.app_at),
     app_changed = w.app_changed || excluded.app_changed

@@ -100,6 +100,8 @@ class Rig:
     http: aiohttp.ClientSession
     port: int | None = None
     """Where the daemon listens and webhooks come in; None: no webhooks."""
+    keys: tuple[str, str | None] = ("key", None)
+    """The secret key of the next start, and the one before it."""
     daemon: Daemon | None = None
     _task: asyncio.Task[None] | None = None
 
@@ -110,7 +112,7 @@ class Rig:
         loaded = load_directory(self.directory)
         listen = Address("127.0.0.1", self.port or 0)
         public = f"http://{listen}" if self.port is not None else None
-        options = Options(self.dsn, listen, listen, "key", public_url=public)
+        options = Options(self.dsn, listen, listen, *self.keys, public_url=public)
         started = asyncio.Event()
         self.daemon = Daemon(options, [(loaded, Account(self.sandbox.url, self.sandbox.token))], self.clock)
         self._task = asyncio.create_task(self.daemon.run(started.set), name="daemon")

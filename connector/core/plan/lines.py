@@ -9,6 +9,7 @@ from connector.core.line import Line
 from connector.core.merge import Decision, Grounds, Inputs, decide
 from connector.core.model import ABSENT, Record
 from connector.core.plan.situation import Situation
+from connector.core.review import reviewed
 
 
 def decide_lines(
@@ -17,7 +18,13 @@ def decide_lines(
     """The decision about each of these lines."""
     refs = replace(s.refs, now=s.now) if s.mapping.constants else s.refs
     grounds = Grounds(s.clocks, refs, s.unreachable, s.dead, sendable=sendable)
-    return tuple(decide(line, _inputs(s, line, record, grounds)) for line in lines)
+    return tuple(_decide(s, line, _inputs(s, line, record, grounds)) for line in lines)
+
+
+def _decide(s: Situation, line: Line, given: Inputs) -> Decision:
+    """The decision; where a person is to settle a conflict it waits for that."""
+    found, before = decide(line, given), s.link.conflicts.get(line.name)
+    return found if before is None else reviewed(line, given, found, before)
 
 
 def _inputs(s: Situation, line: Line, record: Record | None, grounds: Grounds) -> Inputs:

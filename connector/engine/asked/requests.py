@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import structlog
 
 from connector.core.errors import ConnectorError, NotOwnerError
-from connector.core.model import Lane, LinkId
+from connector.core.model import Json, Lane, LinkId, Side
 from connector.engine.asked.discard import Discarder
 from connector.engine.asked.explain import Explainer
 from connector.engine.context import Context
@@ -18,7 +20,7 @@ from connector.engine.gates import open_gates, opened
 from connector.engine.sweeps.fetch_all import FetchAll
 from connector.engine.sweeps.preview import Preview, allowances
 from connector.engine.sweeps.sweeper import Sweeper
-from connector.store import brakes, connections, failures, link_writes, links, sweeps, work
+from connector.store import brakes, conflicts, connections, failures, link_writes, links, sweeps, work
 from connector.store.connections import Request
 from connector.store.db import AWAY
 from connector.store.work import Mark
@@ -43,9 +45,11 @@ class Requests:
             "explain": lambda request: self.explainer.explain(request.args),
             "retry": self._retry,
             "discard": self._discard,
+            "resolve": self._resolve,
             "gates": self._gates,
             "brake_release": self._release,
             "budget": self._budget,
+            "prices": self._prices,
         }
 
     async def run(self) -> None:
@@ -142,7 +146,12 @@ class Requests:
             )
         self.sweeper.reconciler.brake.forget()
         self.context.pulse.set()
+        log.info("brake.released", connection=self.context.name, mapping=request.args.get("mapping"), records=released)
         return {"released": released}
+
+    async def _prices(self, _: Request) -> Result:
+        """Object → what its calls cost."""
+        return {name: asdict(self.context.capabilities(name).prices) for name in self.context.rules.objects}
 
     async def _budget(self, _: Request) -> Result:
         seconds = self.context.forecast.seconds
@@ -194,6 +203,18 @@ class Requests:
             await work.mark(db, self.context.name, [Mark(link, Lane.MANUAL) for link in ids], self.context.clock.now())
         self.context.pulse.set()
         return {"links": ids}
+
+    async def _resolve(self, request: Request) -> Result:
+        """Notes which side a person keeps of conflicts that he was shown, and makes their records due."""
+        shown: dict[LinkId, dict[str, tuple[Json, Json]]] = defaultdict(dict)
+        for link, line, app, crm in request.args["shown"]:
+            shown[LinkId(link)][line] = app, crm
+        async with self.context.change() as db:
+            chosen = await conflicts.choose(db, shown, Side(request.args["keep"]))
+            marks = [Mark(link, Lane.MANUAL) for link in shown]
+            await work.mark(db, self.context.name, marks, self.context.clock.now())
+        self.context.pulse.set()
+        return {"chosen": [[link, line] for link, lines in chosen.items() for line in lines]}
 
     async def _discard(self, request: Request) -> Result:
         """Accepts the difference of parked records."""
