@@ -155,12 +155,14 @@ class Context:
     rules: Rules
     fence: Fence
     salt: bytes
-    tenure: Tenure = field(init=False)
+    tenure: Tenure
     gates: Gates = field(default_factory=Gates)
     failures: Failures = field(default_factory=Failures)
     flight: Flight = field(default_factory=Flight)
     pulse: asyncio.Event = field(default_factory=asyncio.Event)
     notes: asyncio.Event = field(default_factory=asyncio.Event)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a person asked for something."""
     keys_in_flight: dict[bytes, LinkId] = field(default_factory=dict)
     newcomers: Newcomers = field(default_factory=Newcomers)
     clock_offset: float = 0.0
@@ -177,10 +179,6 @@ class Context:
     _changing_since: datetime | None = field(default=None, init=False)
     schema_moved: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the CRM's definitions changed and must be read anew."""
-
-    def __post_init__(self) -> None:
-        """Nothing is known of the lease before it is renewed."""
-        self.tenure = Tenure(self.database, self.clock, self.fence)
 
     @property
     def pushed(self) -> bool:

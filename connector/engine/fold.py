@@ -40,7 +40,10 @@ class Folder:
         self._sizes: dict[notes.Kind, int] = {}
 
     async def run(self) -> None:
-        """Folds until cancelled: every 20 ms while notes come, every 100 ms else, at once when told."""
+        """Folds until cancelled: every 20 ms while notes come, every 100 ms else, at once when told.
+
+        The same look wakes those who carry out what is due and what people asked for: one question instead of three.
+        """
         busy_until = 0.0
         while True:
             self.context.notes.clear()
@@ -53,12 +56,14 @@ class Folder:
     async def once(self) -> bool:
         """Folds one batch of either kind; False when there was nothing."""
         async with self.context.database.session() as db:
-            changes, events = await notes.waiting(db, self.context.name)
+            found = await notes.waiting(db, self.context.fence, self.context.clock.now())
+        if found.asked:
+            self.context.asked.set()
         folded = [
-            changes and await self._contained("change", self._changes, CHANGES),
-            events and await self._contained("event", self._events, EVENTS),
+            found.changes and await self._contained("change", self._changes, CHANGES),
+            found.events and await self._contained("event", self._events, EVENTS),
         ]
-        if any(folded):
+        if found.due or any(folded):
             self.context.pulse.set()
         return any(folded)
 

@@ -259,12 +259,6 @@ async def ask(db: Connection, connection: str, kind: str, args: Mapping[str, Any
     )
 
 
-async def asked(db: Connection, connection: str) -> bool:
-    """Is there a request that nobody took up?"""
-    sql = "select exists (select 1 from connector.request where connection = $1 and state = 'queued')"
-    return bool(await db.fetchval(sql, connection))
-
-
 async def next_requests(db: Connection, connection: str) -> Sequence[Request]:
     """Requests not yet taken up, and those a former owner left running."""
     rows = await db.fetch(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -29,7 +29,6 @@ from connector.store.journal import RELEASE, Entry
 from connector.store.work import Mark
 
 log = structlog.get_logger()
-POLL = 0.1
 
 Args = Mapping[str, Any]
 Result = Mapping[str, object]
@@ -62,18 +61,12 @@ class Requests:
             await connections.requeue(db, self.context.name)
         async with asyncio.TaskGroup() as group:
             while True:
-                for request in await self._next():
+                self.context.asked.clear()
+                async with self.context.change() as db:
+                    asked = await connections.next_requests(db, self.context.name)
+                for request in asked:
                     group.create_task(self._carry_out(request))
-                await self.context.clock.sleep(POLL)
-
-    async def _next(self) -> Sequence[Request]:
-        """What was asked since; only then a transaction begins, for which others of the connection wait."""
-        async with self.context.database.session() as db:
-            asked = await connections.asked(db, self.context.name)
-        if not asked:
-            return []
-        async with self.context.change() as db:
-            return await connections.next_requests(db, self.context.name)
+                await self.context.asked.wait()
 
     async def _carry_out(self, request: Request) -> None:
         """Answers a request whatever becomes of it: a defect costs that request only."""
