@@ -200,7 +200,12 @@ def item_of(row: asyncpg.Record) -> Item:
 
 def _told(text: str) -> Sequence[Told]:
     return [
-        Told(one["now"], one["was"], datetime.fromisoformat(one["at"]) if one["at"] is not None else None)
+        Told(
+            one["now"],
+            one["was"],
+            datetime.fromisoformat(one["at"]) if one["at"] else None,
+            died=one.get("died", False),
+        )
         for one in from_json(text).values()
     ]
 
