@@ -131,6 +131,7 @@ class Prices:
     read: float = 1.0
     create: float = 1.0
     update: float = 1.0
+    delete: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +157,8 @@ class Capabilities:
     """`history` can tell when each field changed."""
     clock_step: float = 1.0
     """Resolution of `modified_at` in seconds."""
+    together: Sequence[frozenset[str]] = ()
+    """Keys that an update always writes together: those that do not change, as they were read."""
     prices: Prices = Prices()
 
 

@@ -138,15 +138,24 @@ def _trigger(capture: Capture, event: str, body: str) -> str:
     said = "deleting" if event == "delete" else "origin"
     own = "own := current_setting('connector.deleted', true)::text[]" if event == "delete" else "return null"
     origin = quote_literal(capture.shape.origin)
-    return f"""create or replace function {function}() returns trigger language plpgsql security definer
-set search_path = pg_catalog, pg_temp as $capture$
+    code = f"""
 declare own text[] := '{{}}';
 begin
   if pg_trigger_depth() = 1 and current_setting('connector.{said}', true) = {origin} then {own}; end if;
   {body}
   return null;
-end $capture$;
+end """
+    return f"""create or replace function {function}() returns trigger language plpgsql security definer
+set search_path = pg_catalog, pg_temp as {_quoted(code)};
 create or replace trigger {trigger} {_FIRING[event].format(table=table)} execute function {function}();"""
+
+
+def _quoted(code: str) -> str:
+    """The code between dollars, under a tag that no name in it ends."""
+    tag = "$capture$"
+    while tag in code:
+        tag = f"{tag[:-1]}_$"
+    return f"{tag}{code}{tag}"
 
 
 async def install(db: Connection, capture: Capture) -> bool:

@@ -111,10 +111,10 @@ def from_text(column: Column, source: str) -> str:
 
 @contextmanager
 def as_last_seen(shape: Shape) -> Iterator[None]:
-    """SchemaMovedError where a statement that only reads names what is not there any more."""
+    """SchemaMovedError where a statement that only reads names what is not there any more, or may not be read."""
     try:
         yield
-    except (asyncpg.UndefinedColumnError, asyncpg.UndefinedTableError) as error:
+    except (asyncpg.UndefinedColumnError, asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError) as error:
         raise SchemaMovedError(f"{shape.sql_name} is not as it was last seen") from error
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from connector.core.merge import Decision, Reason, Verdict, empty
+from connector.core.agreement import empty
+from connector.core.merge import Decision, Reason, Verdict
 from connector.core.model import Gone, Json, LinkState, Record
 from connector.core.plan.actions import CreateRecord, InsertRow, Plan, Step, excluded, park, wait
 from connector.core.plan.constants import constant

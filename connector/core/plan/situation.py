@@ -11,6 +11,7 @@ from connector.core.line import BoundMapping, Refs
 from connector.core.merge import Parent
 from connector.core.model import Clocks, Json, Link, LinkId, Observed, Row, Undo
 from connector.core.schema import Metadata
+from connector.core.unseen import Heard
 
 
 class Kin(StrEnum):
@@ -82,8 +83,10 @@ class Situation:
     """The link of an open create intent that may have made this CRM half, and nobody can tell yet."""
     linked_in: Callable[[str, Json], bool] = lambda _mapping, _value: False
     ready: Readiness = field(default_factory=Readiness)
-    unseen: Mapping[str, Json] = field(default_factory=dict)
-    """By line: a value of the CRM that our last write put away before anybody had seen it."""
+    heard: Heard = field(default_factory=Heard)
+    """What events told of our last writes: values of the CRM that these put away before anybody had seen them."""
+    oscillating: frozenset[str] = frozenset()
+    """Lines of which one more write would go on with an oscillation."""
     kin: Kin | None = None
     merging: LinkId | None = None
     """The link of a row that will follow to this CRM half, into which its record was merged."""
@@ -105,3 +108,5 @@ class Situation:
     """Of a row without a record: the mapping among those by which it has one, or will have."""
     left_behind: Sequence[Link] = ()
     """The links of this table that the CRM half had left for other mappings, the newest first."""
+    braked: frozenset[str] = frozenset()
+    """What the brake stops, as `Plan.words` spells it: lines that would do it wait, the others go on."""

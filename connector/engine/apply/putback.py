@@ -34,7 +34,14 @@ def deferral(
 ) -> Deferral:
     """The case's item, back in the queue."""
     attempt = case.item.tries(cause) + 1
-    return Deferral(case.item.link_id, case.item.generation, state, due, cause, attempt, parent, case.read_at)
+    return Deferral(
+        case.item.link_id, case.item.generation, state, due, cause, attempt, parent, case.read_at, case.braked
+    )
+
+
+def braked(case: Case) -> Deferral:
+    """The case's item, until a person releases what the brake stops of it, or a note tells that it may be undone."""
+    return deferral(case, WorkState.BRAKED, f"brake:{','.join(sorted(case.braked))}")
 
 
 def retry(item: Item, error: ConnectorError, now: datetime) -> Deferral:

@@ -47,6 +47,10 @@ class Case:
     adopted: Side | None = None
     confirmed: frozenset[tuple[Side, Effect]] = frozenset()
     """Effects that use up what a person confirmed in `fetch-all`, once they have happened."""
+    braked: frozenset[str] = frozenset()
+    """What the brake stops of it, as `Plan.words` spells it."""
+    let_go: frozenset[tuple[Side, Effect]] = frozenset()
+    """Effects that the brake had stopped and a person released."""
     fresh: bool = True
     """False when the record came from a page: it may not be the ground of a send."""
     new: bool = False

@@ -6,13 +6,13 @@ show it. Until one of the two is known, that record waits and nothing is repeate
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from connector.core.fingerprint import OVERLAP, UNKNOWN_FOR, Likeness, Resemblance, arrived, holds_all, spelt_alike
 from connector.core.line import BoundMapping, Line
-from connector.core.model import ABSENT, Base, Gone, Json, LinkState, Pair, Record, Sent, Side
+from connector.core.model import ABSENT, Base, Gone, Json, LinkState, Pair, Record, Sent, Side, Write
 from connector.core.unseen import Told, values_told
 from connector.engine.context import Context, identity_intent
 from connector.engine.observe.case import Case
@@ -73,8 +73,9 @@ class Resolver:
             if not await self._happened(case, case.mapping, case.crm, intent):
                 return settled if self._old(case, intent) else self._wait(intent)
             base = found_base(case, intent.base, case.crm)
-            sent = {**case.link.sent, **last_sent(intent.replaced, base)}
-            case.link = replace(case.link, base=base, sent=sent)
+            at = self.context.crm_time(intent.sent_at) - timedelta(seconds=self.context.clock_error)
+            wrote = written(intent.replaced, base, intent.base.keys(), at)
+            case.link = replace(case.link, base=base, sent=[*case.link.sent, *wrote])
             return applied
         if intent.op == "delete":
             if isinstance(case.crm, Gone) or self._died(case, intent):
@@ -203,9 +204,15 @@ def found_base(case: Case, sent: Mapping[str, Pair], found: Record) -> Base:
     return {**stored, **changed}
 
 
-def last_sent(replaced: Mapping[str, Json], base: Base) -> Mapping[str, Sent]:
-    """What an update put in the place of what: its echo will tell whether that was still so."""
-    return {name: Sent(seen, base[name].crm) for name, seen in replaced.items() if name in base}
+def written(replaced: Mapping[str, Json], base: Base, moved: Collection[str], at: datetime) -> Sequence[Write]:
+    """What an update put in the place of what: its echo will tell whether that was still so.
+
+    `moved`: the lines that it changed; `at`: the CRM's time, before which it was not applied.
+    """
+    lines = {
+        name: Sent(seen, base[name].crm if name in moved else seen) for name, seen in replaced.items() if name in base
+    }
+    return [Write(at.timestamp(), lines)] if lines else []
 
 
 def stored_base(case: Case, sent: Mapping[str, Pair], stored: Record) -> Base:
