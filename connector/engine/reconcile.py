@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from connector.core.doubt import doubtful
+from connector.core.doubt import doubtful, unexplained
 from connector.core.errors import ConnectorError
 from connector.core.merge import Decision, Parent, Reason, Verdict, is_conflict
 from connector.core.model import CrmId, Lane, Link, LinkId, LinkState, Record, Side
@@ -157,7 +157,15 @@ class Reconciler:
         planned = await self._dated(await self._folded(await self._follow(await _planned(cases))))
         if any(doubtful(found, case.link.base) for case, found in planned):
             self.context.schema_moved.set()
-        return [(case, self._hold_keys(case, _swept(case, found))) for case, found in planned]
+        return [(case, self._hold_keys(case, _swept(case, self._explained(case, found)))) for case, found in planned]
+
+    def _explained(self, case: Case, found: Plan) -> Plan:
+        """Where events tell of edits, an emptied choice of which none does waits for definitions as they are now."""
+        noticed, read = case.item.noticed_at, self.context.definitions_at
+        fresh = noticed is None or (read is not None and read > noticed)
+        if fresh or not self.context.pushed or not unexplained(found, case.item.crm_changed):
+            return found
+        return Plan(Step.WAIT, "definitions", case.link.state, cause="definitions")
 
     async def foresee(self, cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
         """The plans of observed cases as they would be carried out now; nothing is held or written."""
