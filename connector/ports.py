@@ -155,6 +155,8 @@ class Capabilities:
     """`history` can tell when each field changed."""
     clock_step: float = 1.0
     """Resolution of `modified_at` in seconds."""
+    together: Sequence[frozenset[str]] = ()
+    """Keys that an update always writes together: those that do not change, as they were read."""
     prices: Prices = Prices()
 
 

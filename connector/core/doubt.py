@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
+from connector.core.agreement import empty
 from connector.core.convert.causes import Cause
-from connector.core.merge import Decision, Verdict, empty
+from connector.core.merge import Decision, Verdict
 from connector.core.model import ABSENT, Base
 from connector.core.plan import Plan
 from connector.core.schema import FieldType

@@ -63,7 +63,7 @@ class Gauges:
         at = self.context.webhook_at
         if at is None or at == self._kept:
             return
-        async with self.context.database.session() as db:
+        async with self.context.database.transaction(self.context.fence) as db:
             await connections.save_webhook_time(db, self.context.name, at)
         self._kept = at
 

@@ -25,7 +25,6 @@ class ConnectionRow:
     paused: bool
     sends_paused: bool
     salt: bytes
-    webhook_secret: bytes | None
     metadata: str | None
     pins: str
     webhook_at: datetime | None
@@ -49,7 +48,7 @@ async def get(db: Connection, connection: str) -> ConnectionRow:
         raise LookupError(connection)
     return ConnectionRow(
         r["connection"], r["state"], r["reason"], r["advice"], r["paused"], r["sends_paused"], bytes(r["salt"]),
-        r["webhook_secret"], r["metadata"], r["pins"], r["last_webhook_at"],
+        r["metadata"], r["pins"], r["last_webhook_at"],
     )  # fmt: skip
 
 
@@ -99,20 +98,9 @@ async def save_pins(db: Connection, connection: str, pins: str) -> None:
     await db.execute("update connector.connection set pins = $2 where connection = $1", connection, pins)
 
 
-async def save_webhook_secret(db: Connection, connection: str, secret: bytes) -> None:
-    """Keeps the encrypted webhook credentials."""
-    await db.execute("update connector.connection set webhook_secret = $2 where connection = $1", connection, secret)
-
-
 async def save_webhook_time(db: Connection, connection: str, at: datetime) -> None:
     """Keeps when the last webhook came."""
     await db.execute("update connector.connection set last_webhook_at = $2 where connection = $1", connection, at)
-
-
-async def webhook_secret(db: Connection, connection: str) -> bytes | None:
-    """The encrypted webhook credentials; None before the first run."""
-    sealed = await db.fetchval("select webhook_secret from connector.connection where connection = $1", connection)
-    return bytes(sealed) if sealed is not None else None
 
 
 async def save_credentials(db: Connection, connection: str, credentials: bytes) -> None:

@@ -200,7 +200,12 @@ def item_of(row: asyncpg.Record) -> Item:
 
 def _told(text: str) -> Sequence[Told]:
     return [
-        Told(one["now"], one["was"], datetime.fromisoformat(one["at"]) if one["at"] is not None else None)
+        Told(
+            one["now"],
+            one["was"],
+            datetime.fromisoformat(one["at"]) if one["at"] else None,
+            died=one.get("died", False),
+        )
         for one in from_json(text).values()
     ]
 
@@ -291,10 +296,11 @@ async def look_again(db: Connection, links: Sequence[LinkId], now: datetime) -> 
 
 
 async def wake(db: Connection, parents: Sequence[LinkId], now: datetime) -> None:
-    """Makes everything due that waits for these links, and what was parked for having what is theirs."""
+    """Makes everything due that waits for these links, and what was parked because of what they have or refer to."""
     await db.execute(
         """update connector.work set state = 'due', due_at = $2, waiting_for = null, attempt = 0
-           where waiting_for = any($1::bigint[]) and (state = 'waiting' or (state = 'parked' and cause = 'duplicate'))""",
+           where waiting_for = any($1::bigint[])
+             and (state = 'waiting' or (state = 'parked' and cause in ('duplicate', 'leant_on')))""",
         list(parents),
         now,
     )

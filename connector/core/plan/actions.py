@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from connector.core.merge import Decision, Parent, Verdict
 from connector.core.model import Base, Json, LinkId, LinkState, Side
+from connector.core.unseen import Overwrite
 
 
 class Step(StrEnum):
@@ -109,6 +110,8 @@ class Plan:
     """What is agreed on there already, if the record follows its row; the link only remembers it from now on."""
     widowed: bool = False
     """The row's record is no more: the link is the row's half again."""
+    lost: Sequence[Overwrite] = ()
+    """What our writes had put away unseen, as far as no decision speaks of it."""
     deferred_sends: bool = False
     """Sends exist but wait for the mapping's first fetch-all."""
 

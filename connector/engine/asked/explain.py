@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from typing import Final
 
 import asyncpg
 
@@ -15,8 +16,21 @@ from connector.core import advice
 from connector.core.brake import said
 from connector.core.errors import ConnectorError
 from connector.core.line import BoundMapping, Line
-from connector.core.merge import Decision
-from connector.core.model import ABSENT, AppKey, Clocks, CrmId, Lane, Link, LinkId, LinkState, NotVisible, Record, Side
+from connector.core.merge import OSCILLATION, REVIEW, Decision
+from connector.core.model import (
+    ABSENT,
+    AppKey,
+    Clocks,
+    CrmId,
+    Lane,
+    Link,
+    LinkId,
+    LinkState,
+    NotVisible,
+    OpenConflict,
+    Record,
+    Side,
+)
 from connector.core.plan import Kin, Plan, Step
 from connector.engine.apply.putback import blocked_send, unsent
 from connector.engine.context import Context
@@ -30,6 +44,8 @@ from connector.store.records import Known, Standing
 from connector.store.work import Item
 
 Json = Mapping[str, object]
+ENDS: Final = {REVIEW: " (connector conflicts resolve)", OSCILLATION: " (connector failures retry)"}
+"""How a person ends what a held value waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +162,7 @@ class Explainer:
             yield "the record is a copy: it keeps the key of the one it was copied from, for the mapping only receives"
         yield from self._aside(name)
         for line, cause in planned.held.items():
-            yield f"held value {line}: {cause}"
+            yield f"held value {line}: {cause}{ENDS.get(cause, '')}"
         refused = found.known.held if found.known is not None else {}
         for line in refused.keys() - planned.held.keys():
             yield f"held value {line}: {refused[line]}, when it was last tried"
@@ -270,6 +286,7 @@ def _line(line: Line, case: Case, decision: Decision | None, clocks: Clocks) -> 
         "decision": decision.verdict.value if decision is not None else None,
         "reason": decision.reason.value if decision is not None else None,
         "cause": decision.cause if decision is not None else None,
+        "asked": _asked(case.link.conflicts.get(line.name)),
         "becomes": _becomes(decision),
     }
     held = line.converter.read_crm(case.crm.fields) if isinstance(case.crm, Record) else None
@@ -280,6 +297,19 @@ def _line_clocks(line: Line, clocks: Clocks) -> Json:
     app = [clocks.app[name] for name in line.columns if name in clocks.app]
     crm = [clocks.crm[field.key] for field in line.fields if field.key in clocks.crm]
     return {"app": _iso(max(app, default=None)), "crm": _iso(max(crm, default=None))}
+
+
+def _asked(conflict: OpenConflict | None) -> Json | None:
+    """Of a conflict that a person is to settle: what he is shown."""
+    if conflict is None:
+        return None
+    return {
+        "since": _iso(conflict.since),
+        "app": conflict.app,
+        "crm": conflict.crm,
+        "overwritten": conflict.overwritten,
+        "keep": conflict.keep,
+    }
 
 
 def _becomes(decision: Decision | None) -> Json | None:
