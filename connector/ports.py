@@ -131,6 +131,7 @@ class Prices:
     read: float = 1.0
     create: float = 1.0
     update: float = 1.0
+    delete: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

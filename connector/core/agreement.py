@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from connector.core.line import HeldError, Line, Refs, UnresolvedError
 from connector.core.model import ABSENT, CrmValue, Json
 
@@ -16,11 +18,16 @@ def empty(value: CrmValue) -> bool:
 
 
 def agrees(line: Line, app: Json, crm: CrmValue, refs: Refs) -> bool:
-    """True when both sides are equal under the line's rule, whichever way it can be converted."""
+    """True when both sides are equal under the line's rule, whichever way it can be converted.
+
+    A row that names one whose record was merged agrees with the survivor only where it cannot be told the survivor's row.
+    """
     if crm is ABSENT:
         return False
-    return (line.direction.receives and _same_as_app(line, app, crm, refs)) or (
-        line.direction.sends and _same_as_crm(line, app, crm, refs)
+    receives = line.direction.receives
+    known = replace(refs, merged={}) if receives and refs.merged else refs
+    return (receives and _same_as_app(line, app, crm, known)) or (
+        line.direction.sends and _same_as_crm(line, app, crm, known)
     )
 
 

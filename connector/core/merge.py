@@ -55,6 +55,7 @@ class Reason(StrEnum):
     PARENT_COMING = "parent_coming"
     PARENT_UNAVAILABLE = "parent_unavailable"
     PARENT_GONE = "parent_gone"
+    BRAKED = "braked"
 
 
 CONFLICTS = frozenset(
@@ -246,14 +247,17 @@ def _first_sight(line: Line, given: Inputs) -> Decision:
 def _returned(line: Line, given: Inputs, before: Pair) -> Decision:
     """A line that was set aside meets its record again: what is empty is filled, nothing but an edit overwrites.
 
-    A value in the CRM that is not what was agreed is an edit, for fields there have no defaults; one in a row is an edit
-    if it was noticed as such, else it is what a migration or a restore left there.
+    A value in the CRM that is not what was agreed is an edit, for fields there have no defaults; one that is, but says
+    nothing any more, is an option that is gone, as good as empty. One in a row is an edit if it was noticed as such, else
+    it is what a migration or a restore left there.
     """
     if empty(given.app) or empty(given.crm) or agrees(line, given.app, given.crm, given.grounds.refs):
         return _first_sight(line, given)
     alike = digest(before.rule) == digest(line.rule)
     if alike and line.direction.receives and line.converter.same_app(given.app, before.app):
-        return receive(line, given, Reason.CRM_CHANGED)
+        back = receive(line, given, Reason.CRM_CHANGED)
+        gone = back.verdict is Verdict.HELD and line.direction.sends and given.crm == before.crm
+        return send(line, given, Reason.FIRST_SIGHT_FILL) if gone else back
     noticed = line.direction.sends and any(column in given.grounds.clocks.app for column in line.columns)
     if alike and noticed and given.crm is not ABSENT and line.converter.same_crm(given.crm, before.crm):
         return send(line, given, Reason.APP_CHANGED)

@@ -8,7 +8,7 @@ And before: a read that is older than what an event tells of, though its version
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import floor
@@ -23,11 +23,12 @@ APPLIED: Final = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A change of fields as an event told it: their values after and before."""
+    """A change of fields as an event told it: their values after and before. `died`: it tells of a deletion, or its end."""
 
     now: Mapping[str, Json]
     was: Mapping[str, Json]
     at: datetime | None
+    died: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,12 @@ def _after(write: Write, event: Told) -> float:
 def _in_order(told: Iterable[Told]) -> Sequence[Told]:
     """By their times, else as they came."""
     return sorted(told, key=lambda event: event.at.timestamp() if event.at else 0.0)
+
+
+def values_told(line: Line, told: Iterable[Told], since: datetime) -> Iterator[Json]:
+    """What the line held after or before the events from `since` on (the CRM's clock)."""
+    for change in _changes(line, [event for event in told if event.at is not None and event.at >= since]):
+        yield from (value for value in change if value is not ABSENT)
 
 
 def overtaken(line: Line, record: Record, told: Iterable[Told]) -> bool:

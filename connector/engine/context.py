@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+import re
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
+from typing import Final
 
 from connector.core import match
 from connector.core.errors import (
@@ -32,6 +34,8 @@ from connector.obs.metrics import Metrics
 from connector.ports import CRM, Capabilities
 from connector.store.db import Connection, Database, Fence
 
+_INTENT: Final = re.compile(r"[0-9]{1,18}")
+"""How the number of an intent is spelled; people may write anything into the identity field."""
 HEARD_WITHIN = timedelta(days=1)
 """A subscription that a person made is believed in so long after its last delivery."""
 Tables = Mapping[tuple[str, str], Table]
@@ -49,6 +53,15 @@ class Rules:
     tables: Tables = field(default_factory=dict)
     keyed: Mapping[str, str] = field(default_factory=dict)
     """Object → digest of the rules by which its records are matched."""
+    locked: Mapping[str, BoundMapping] = field(default_factory=dict)
+    """Mappings that are left out of `bound` for as long as their tables are locked: their records wait."""
+
+    def without(self, locked: Collection[str]) -> Rules:
+        """The same rules with just these mappings left out."""
+        every = {**self.bound.mappings, **self.locked}
+        rest = {spec.name: every[spec.name] for spec in self.spec.mappings if spec.name in every.keys() - locked}
+        out = {name: mapping for name, mapping in every.items() if name in locked}
+        return replace(self, bound=replace(self.bound, mappings=rest), locked=out)
 
     def of_object(self, name: str) -> Sequence[BoundMapping]:
         """The mappings of a CRM object in file order."""
@@ -142,12 +155,14 @@ class Context:
     rules: Rules
     fence: Fence
     salt: bytes
-    tenure: Tenure = field(init=False)
+    tenure: Tenure
     gates: Gates = field(default_factory=Gates)
     failures: Failures = field(default_factory=Failures)
     flight: Flight = field(default_factory=Flight)
     pulse: asyncio.Event = field(default_factory=asyncio.Event)
     notes: asyncio.Event = field(default_factory=asyncio.Event)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a person asked for something."""
     keys_in_flight: dict[bytes, LinkId] = field(default_factory=dict)
     newcomers: Newcomers = field(default_factory=Newcomers)
     clock_offset: float = 0.0
@@ -164,10 +179,6 @@ class Context:
     _changing_since: datetime | None = field(default=None, init=False)
     schema_moved: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the CRM's definitions changed and must be read anew."""
-
-    def __post_init__(self) -> None:
-        """Nothing is known of the lease before it is renewed."""
-        self.tenure = Tenure(self.database, self.clock, self.fence)
 
     @property
     def pushed(self) -> bool:
@@ -260,10 +271,10 @@ def identity_row(text: str | None) -> tuple[str, AppKey] | None:
     """The mapping and the key that an identity names."""
     row, _, number = (text or "").rpartition("#")
     mapping, _, key = row.partition(":")
-    return (mapping, AppKey(key)) if number.isdigit() and key else None
+    return (mapping, AppKey(key)) if _INTENT.fullmatch(number) and key else None
 
 
 def identity_intent(text: str | None) -> int | None:
     """The intent that an identity names."""
     number = (text or "").rpartition("#")[2]
-    return int(number) if number.isdigit() else None
+    return int(number) if _INTENT.fullmatch(number) else None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import structlog
 
 from connector.core.errors import ConnectorError
 from connector.core.mapping import Webhooks
 from connector.core.model import Lane
 from connector.engine.context import Context
+from connector.engine.rotation import Address, Rotation
 from connector.ports import Subscription
 
 log = structlog.get_logger()
@@ -17,20 +16,11 @@ CHECK = 300.0
 RETRY = 15.0
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where the CRM shall deliver, and what it shall show."""
-
-    url: str
-    user: str
-    password: str
-
-
 class Hooks:
     """Keeps the subscription of one connection."""
 
-    def __init__(self, context: Context, address: Address | None) -> None:
-        self.context, self.address = context, address
+    def __init__(self, context: Context, address: Address | None, rotation: Rotation) -> None:
+        self.context, self.address, self.rotation = context, address, rotation
 
     async def run(self) -> None:
         """Checks until cancelled; without an address sweeps alone find changes."""
@@ -61,7 +51,8 @@ class Hooks:
 
     async def _kept(self, address: Address) -> bool:
         try:
-            await self.ensure(address)
+            await self.ensure(await self.rotation.turn(address))
+            await self.rotation.settle()
         except ConnectorError as error:
             self.context.failures.note(error)
             self.context.kept = False

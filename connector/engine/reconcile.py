@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from connector.core.doubt import doubtful
 from connector.core.errors import ConnectorError
 from connector.core.merge import Decision, Parent, Reason, Verdict, is_conflict
 from connector.core.model import CrmId, Lane, Link, LinkId, LinkState, Record, Side
@@ -22,12 +23,23 @@ from connector.core.refused import refused_before
 from connector.core.unseen import overtaken
 from connector.engine.apply.admission import open_claimed
 from connector.engine.apply.applier import Applier
-from connector.engine.apply.putback import call_parents, deferral, lacks, retry, undone, unfinished, waiting
+from connector.engine.apply.putback import (
+    braked,
+    call_children,
+    call_parents,
+    deferral,
+    lacks,
+    retry,
+    undone,
+    unfinished,
+    waiting,
+)
 from connector.engine.apply.result import Result
-from connector.engine.brake import Brake, braked
+from connector.engine.brake import Brake, released
 from connector.engine.context import Context
-from connector.engine.observe.adopt import TAKEN, adopt, merge
+from connector.engine.observe.adopt import adopt
 from connector.engine.observe.case import Case, RecordKeys
+from connector.engine.observe.merging import TAKEN, merge
 from connector.engine.observe.observer import Observer
 from connector.engine.observe.oscillation import find_oscillations
 from connector.engine.send.resolve import Listing, Resolver, Ruling
@@ -40,6 +52,7 @@ from connector.store.work import Item, WorkState
 
 log = structlog.get_logger()
 STALE_READS = 5
+NONE: frozenset[tuple[Side, Effect]] = frozenset()
 DESTRUCTIVE = frozenset({Effect.DELETE, Effect.CLEAR, Effect.OVERWRITE})
 
 
@@ -154,6 +167,8 @@ class Reconciler:
 
     async def _plan(self, cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
         planned = await self._calmed(await self._dated(await self._folded(await self._follow(await _planned(cases)))))
+        if any(doubtful(found, case.link.base) for case, found in planned):
+            self.context.schema_moved.set()
         return [(case, self._hold_keys(case, _swept(case, found))) for case, found in planned]
 
     async def foresee(self, cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
@@ -196,13 +211,13 @@ class Reconciler:
         )
 
     async def _follow(self, planned: Sequence[tuple[Case, Plan]]) -> list[tuple[Case, Plan]]:
-        """Reads the other half where a plan asks for it, and plans again as a pair."""
+        """Reads the other half, or the survivor, where a plan asks for it, and plans again as a pair."""
         adopting = [(case, found.adopt) for case, found in planned if found.step is Step.ADOPT and found.adopt]
         if adopting:
             await adopt(self.observer, adopting)
-        for case, found in planned:
-            if found.step is Step.MOVE and found.adopt:
-                await merge(self.observer, case, CrmId(found.adopt))
+        moving = [(case, CrmId(found.adopt)) for case, found in planned if found.step is Step.MOVE and found.adopt]
+        if moving:
+            await merge(self.observer, moving)
         return [(case, self._again(case, found)) for case, found in planned]
 
     def _again(self, case: Case, found: Plan) -> Plan:
@@ -215,10 +230,9 @@ class Reconciler:
         return plan(case.situation)
 
     def _hold_keys(self, case: Case, found: Plan) -> Plan:
-        """Whoever is about to make or take a record holds its match keys; the others wait."""
-        if found.step is Step.PARK or (case.adopted is None and not case.link.half):
-            return found
-        if found.step is not Step.APPLY and case.adopted is None:
+        """Whoever is about to make or take a record holds its match keys, or its id; the others wait."""
+        taking = case.adopted is not None or case.moved
+        if found.step is Step.PARK or not (taking or (case.link.half and found.step is Step.APPLY)):
             return found
         held = self.context.keys_in_flight
         if any(held.get(hash_, case.link.id) != case.link.id for hash_ in case.hashes):
@@ -233,12 +247,14 @@ class Reconciler:
     ) -> None:
         acting = [one for one in planned if not (confirmed and page and one[1].record is not None)]
         stopped = await self.brake.stopped(acting, confirmed=confirmed)
+        planned = [(case, _spared(case, found, stopped.get(case.link.id, NONE))) for case, found in planned]
         parents = await call_parents(self.context, planned)
+        await call_children(self.context, planned)
         local: list[Result] = []
         sending: list[tuple[Case, Plan]] = []
-        for position, (case, found) in enumerate(planned):
+        for case, found in planned:
             ruling = rulings.get(case.link.id, Ruling())
-            result = self._set_aside(case, found, page=page, confirmed=confirmed, stopped=position in stopped)
+            result = self._set_aside(case, found, page=page, confirmed=confirmed)
             if result is None and found.record is not None:
                 if not ruling.settled:
                     sending.append((case, found))
@@ -247,9 +263,9 @@ class Reconciler:
             local.append(_told_by(ruling, result or self._local(case, found, parents)))
         await all_done(self._commit(local), *(self._send(*one) for one in sending))
 
-    def _set_aside(self, case: Case, found: Plan, *, page: bool, confirmed: bool, stopped: bool) -> Result | None:
-        if stopped:
-            return undone(case, deferral(case, WorkState.BRAKED, braked(found)))
+    def _set_aside(self, case: Case, found: Plan, *, page: bool, confirmed: bool) -> Result | None:
+        if not case.braked.isdisjoint(found.words(found.effects)):
+            return undone(case, braked(case))
         if page and found.record is not None:
             return self._send_later(case)
         if page and not confirmed and any(effect in DESTRUCTIVE for _, effect in found.effects):
@@ -280,6 +296,7 @@ class Reconciler:
         if found.widowed:
             case.link = replace(case.link, crm_id=None, base={})
         back = waiting(self.context, case, found, parents) if unfinished(found) else None
+        back = braked(case) if back is None and case.braked else back
         alive_again = case.link.state.tombstone and not found.state.tombstone
         more = not isinstance(found.row, InsertRow) and any(d.returns or _leaves_parent(d) for d in found.decisions)
         keyless = isinstance(found.row, InsertRow) and case.situation is not None and case.situation.kin is Kin.COPY
@@ -322,6 +339,22 @@ async def all_done(*work_: Awaitable[None]) -> None:
     for outcome in await asyncio.gather(*work_, return_exceptions=True):
         if isinstance(outcome, BaseException):
             raise outcome
+
+
+def _spared(case: Case, found: Plan, stopped: frozenset[tuple[Side, Effect]]) -> Plan:
+    """The plan without the lines that the brake stops.
+
+    As it was where the record as a whole is stopped: what is made, goes, or is about to be paired.
+    """
+    case.braked = found.words(stopped) - case.item.released
+    if not stopped or case.adopted is not None or case.situation is None:
+        return found
+    case.situation = replace(case.situation, braked=case.braked)
+    rest = _swept(case, plan(case.situation))
+    if case.braked & rest.words(rest.effects):
+        return found
+    case.let_go = released(case, rest)
+    return rest
 
 
 async def _planned(cases: Sequence[Case]) -> list[tuple[Case, Plan]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -25,7 +25,6 @@ class ConnectionRow:
     paused: bool
     sends_paused: bool
     salt: bytes
-    webhook_secret: bytes | None
     metadata: str | None
     pins: str
     webhook_at: datetime | None
@@ -49,7 +48,7 @@ async def get(db: Connection, connection: str) -> ConnectionRow:
         raise LookupError(connection)
     return ConnectionRow(
         r["connection"], r["state"], r["reason"], r["advice"], r["paused"], r["sends_paused"], bytes(r["salt"]),
-        r["webhook_secret"], r["metadata"], r["pins"], r["last_webhook_at"],
+        r["metadata"], r["pins"], r["last_webhook_at"],
     )  # fmt: skip
 
 
@@ -99,20 +98,9 @@ async def save_pins(db: Connection, connection: str, pins: str) -> None:
     await db.execute("update connector.connection set pins = $2 where connection = $1", connection, pins)
 
 
-async def save_webhook_secret(db: Connection, connection: str, secret: bytes) -> None:
-    """Keeps the encrypted webhook credentials."""
-    await db.execute("update connector.connection set webhook_secret = $2 where connection = $1", connection, secret)
-
-
 async def save_webhook_time(db: Connection, connection: str, at: datetime) -> None:
     """Keeps when the last webhook came."""
     await db.execute("update connector.connection set last_webhook_at = $2 where connection = $1", connection, at)
-
-
-async def webhook_secret(db: Connection, connection: str) -> bytes | None:
-    """The encrypted webhook credentials; None before the first run."""
-    sealed = await db.fetchval("select webhook_secret from connector.connection where connection = $1", connection)
-    return bytes(sealed) if sealed is not None else None
 
 
 async def save_credentials(db: Connection, connection: str, credentials: bytes) -> None:
@@ -201,6 +189,17 @@ async def save_mappings(db: Connection, connection: str, mappings: Sequence[Mapp
            on conflict (connection, mapping) do update set object = excluded.object,
                table_schema = excluded.table_schema, table_name = excluded.table_name, key_column = excluded.key_column""",
         [(connection, m.name, m.object, m.schema, m.table, m.key) for m in mappings],
+    )
+
+
+async def save_blocked(db: Connection, connection: str, mappings: Collection[str], why: str) -> None:
+    """Says of these mappings, and of no others, that nothing of them is worked on for now."""
+    await db.execute(
+        """update connector.mapping set blocked = case when mapping = any($2::text[]) then $3 end
+           where connection = $1 and blocked is distinct from case when mapping = any($2::text[]) then $3 end""",
+        connection,
+        sorted(mappings),
+        why,
     )
 
 

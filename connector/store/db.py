@@ -27,8 +27,10 @@ SPELLING = {
     "intervalstyle": "iso_8601",
     "extra_float_digits": "1",
     "bytea_output": "hex",
+    "idle_in_transaction_session_timeout": "8s",
     "application_name": "connector",
 }
+"""Of every session. A process that is stopped in a transaction holds the fence: the server ends it as a lease would."""
 NAME = {"application_name": "connector"}
 AWAY = (
     OSError,
@@ -39,8 +41,11 @@ AWAY = (
     asyncpg.TooManyConnectionsError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
 )
 """What asyncpg and the operating system raise while the database cannot be reached."""
+UNSTORABLE = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, ValueError)
+"""PostgreSQL, or the driver on its behalf, cannot hold what was given: trying again is no use."""
 
 
 @dataclass(frozen=True, slots=True)

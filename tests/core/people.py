@@ -96,6 +96,7 @@ class Couple:
     unreachable: frozenset[Parent] = frozenset()
     dead: frozenset[Parent] = frozenset()
     archived: bool = False
+    braked: frozenset[str] = frozenset()
 
     @property
     def row(self) -> Row:
@@ -110,9 +111,10 @@ class Couple:
     def situation(self) -> Situation:
         """All of it, observed."""
         away = self.unreachable | self.dead
-        return Situation(
+        situation = Situation(
             self.mapping, self.link, self.row, self.record, METADATA, NOW, self.clocks, REFS, away, self.dead
         )
+        return replace(situation, braked=self.braked)
 
     def plan(self) -> Plan:
         """What the engine would do."""

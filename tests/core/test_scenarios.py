@@ -50,7 +50,8 @@ def _couple(case: Mapping[str, Any]) -> Couple:
     couple = _asked(couple, **case["open"]) if "open" in case else couple
     couple = _swinging(couple) if "oscillating" in case else couple
     away, dead = _parents(case, "unreachable"), _parents(case, "dead")
-    return replace(couple, unreachable=away, dead=dead, archived=case.get("archived", False))
+    braked = frozenset(case.get("braked", ()))
+    return replace(couple, unreachable=away, dead=dead, archived=case.get("archived", False), braked=braked)
 
 
 def _parents(case: Mapping[str, Any], word: str) -> frozenset[Parent]:

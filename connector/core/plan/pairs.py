@@ -7,9 +7,19 @@ from typing import Final
 
 from connector.core.line import BoundMapping
 from connector.core.mapping import Condition, DeletePolicy, OnLeave
-from connector.core.merge import Decision, Grounds, Inputs, Verdict
+from connector.core.merge import Decision, Grounds, Inputs, Reason, Verdict
 from connector.core.model import Gone, Json, Link, LinkState, Moved, NotVisible, Record, Row, Side
-from connector.core.plan.actions import DeleteRecord, DeleteRow, Plan, Step, UpdateRecord, UpdateRow, park, wait
+from connector.core.plan.actions import (
+    DeleteRecord,
+    DeleteRow,
+    Plan,
+    Step,
+    UpdateRecord,
+    UpdateRow,
+    line_words,
+    park,
+    wait,
+)
 from connector.core.plan.constants import cleared, constant
 from connector.core.plan.filters import awaited_by_record, awaited_by_row, record_fails, row_fails, side_that_left
 from connector.core.plan.lines import decide_lines
@@ -20,6 +30,9 @@ from connector.core.unseen import Overwrite
 
 MERGE_UNSENT: Final = "merge_unsent"
 """Parked: two rows came to stand for one record, and both hold edits that the CRM has not got."""
+
+LEANT_ON: Final = "leant_on"
+"""Waits, at last parked: rows refer to the one that is to go, whose record was merged; PostgreSQL would see to them."""
 
 
 def pair(s: Situation) -> Plan:
@@ -48,6 +61,9 @@ def _record_gone(s: Situation, proof: str, *, left: bool = False) -> Plan:
         return gone
     if s.contested and unsent(s.mapping, s.link, s.row):
         return replace(park(MERGE_UNSENT), state=s.link.state)
+    if policy is DeletePolicy.DELETE and s.leaning is not None:
+        back = park(LEANT_ON) if s.unmoved else wait(LEANT_ON)
+        return replace(back, state=s.link.state, behind=s.leaning)
     if policy is DeletePolicy.DELETE:
         return replace(gone, row=DeleteRow())
     if policy is DeletePolicy.SET:
@@ -101,7 +117,19 @@ def _both_alive(s: Situation, row: Row, record: Record) -> Plan:
         return _leave(s, *left, record, row)
     sendable = s.mapping.direction.sends and not record.archived and row_fails(s, row) is None
     decisions = decide_lines(s, s.mapping.every_line, record, sendable=sendable)
-    return _told_later(s, decisions, row, record) if s.heard.overwrites else _write(s, decisions, row, record)
+    if s.heard.overwrites:
+        return _told_later(s, decisions, row, record)
+    return _write(s, _unless_braked(s, decisions), row, record)
+
+
+def _unless_braked(s: Situation, decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:
+    """The decisions, without what the brake stops."""
+    if not s.braked:
+        return decisions
+    return tuple(
+        d if s.braked.isdisjoint(line_words(d)) else Decision(d.line, Verdict.WAIT, Reason.BRAKED, d.app, d.crm)
+        for d in decisions
+    )
 
 
 def _told_later(s: Situation, decisions: tuple[Decision, ...], row: Row, record: Record) -> Plan:
@@ -110,10 +138,11 @@ def _told_later(s: Situation, decisions: tuple[Decision, ...], row: Row, record:
     What has been agreed on since stands; the value is on record.
     """
     told = {o.line: o for o in s.heard.overwrites if _still_there(s, o)}
-    after = tuple(_settled_now(s, d, told[d.line.name]) if d.line.name in told else d for d in decisions)
-    settled = {
-        d.line.name for d, was in zip(after, decisions, strict=True) if d is not was and d.verdict is not Verdict.HELD
-    }
+    after = _unless_braked(
+        s, tuple(_settled_now(s, d, told[d.line.name]) if d.line.name in told else d for d in decisions)
+    )
+    open_ = (Verdict.HELD, Verdict.WAIT)
+    settled = {d.line.name for d, was in zip(after, decisions, strict=True) if d is not was and d.verdict not in open_}
     lost = [o for o in s.heard.overwrites if o.line not in settled or told.get(o.line) != o]
     return replace(_write(s, after, row, record), lost=lost)
 

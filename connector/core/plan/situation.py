@@ -88,8 +88,12 @@ class Situation:
     oscillating: frozenset[str] = frozenset()
     """Lines of which one more write would go on with an oscillation."""
     kin: Kin | None = None
-    merging: bool = False
-    """Another record was merged into this CRM half, and the link of its row will follow."""
+    merging: LinkId | None = None
+    """The link of a row that will follow to this CRM half, into which its record was merged."""
+    leaning: LinkId | None = None
+    """Of a merged record whose row may go: a link whose row refers to that one, and will to the survivor's."""
+    unmoved: bool = False
+    """Those that lean on it were looked at, and lean on it still."""
     contested: bool = False
     """The record was merged into one whose row holds unsent edits, and nobody has settled it."""
     evidence: bool = False
@@ -104,3 +108,5 @@ class Situation:
     """Of a row without a record: the mapping among those by which it has one, or will have."""
     left_behind: Sequence[Link] = ()
     """The links of this table that the CRM half had left for other mappings, the newest first."""
+    braked: frozenset[str] = frozenset()
+    """What the brake stops, as `Plan.words` spells it: lines that would do it wait, the others go on."""

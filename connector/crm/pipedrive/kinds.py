@@ -78,7 +78,9 @@ class Kind:
             identity=self.identity is not None,
             history=self.history is not None,
             together=_TOGETHER.get(self.name, ()),
-            prices=Prices(self.lists[0].tokens, self.single.tokens, self.create.tokens, self.update.tokens),
+            prices=Prices(
+                *(each.tokens for each in (self.lists[0], self.single, self.create, self.update, self.delete))
+            ),
         )
 
 

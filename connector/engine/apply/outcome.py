@@ -24,9 +24,8 @@ def changes_link(result: Result) -> bool:
         return False
     if result.sent or result.restated or result.sent_action is not None:
         return True
-    return result.plan is not None and not (
-        result.plan.step is Step.DONE and _same_state(result.case.link, result.plan)
-    )
+    same = result.plan is not None and result.plan.step is Step.DONE and _same_state(result.case.link, result.plan)
+    return result.plan is not None and (result.case.moved or not same)
 
 
 def link_write(result: Result) -> LinkWrite:

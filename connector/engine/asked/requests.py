@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import structlog
@@ -28,7 +29,6 @@ from connector.store.journal import RELEASE, Entry
 from connector.store.work import Mark
 
 log = structlog.get_logger()
-POLL = 0.1
 
 Args = Mapping[str, Any]
 Result = Mapping[str, object]
@@ -52,6 +52,7 @@ class Requests:
             "gates": self._gates,
             "brake_release": self._release,
             "budget": self._budget,
+            "prices": self._prices,
         }
 
     async def run(self) -> None:
@@ -60,11 +61,12 @@ class Requests:
             await connections.requeue(db, self.context.name)
         async with asyncio.TaskGroup() as group:
             while True:
+                self.context.asked.clear()
                 async with self.context.change() as db:
                     asked = await connections.next_requests(db, self.context.name)
                 for request in asked:
                     group.create_task(self._carry_out(request))
-                await self.context.clock.sleep(POLL)
+                await self.context.asked.wait()
 
     async def _carry_out(self, request: Request) -> None:
         """Answers a request whatever becomes of it: a defect costs that request only."""
@@ -147,7 +149,12 @@ class Requests:
             )
         self.sweeper.reconciler.brake.forget()
         self.context.pulse.set()
+        log.info("brake.released", connection=self.context.name, mapping=request.args.get("mapping"), records=released)
         return {"released": released}
+
+    async def _prices(self, _: Request) -> Result:
+        """Object → what its calls cost."""
+        return {name: asdict(self.context.capabilities(name).prices) for name in self.context.rules.objects}
 
     async def _budget(self, _: Request) -> Result:
         seconds = self.context.forecast.seconds

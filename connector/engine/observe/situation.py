@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from connector.core.fingerprint import Likeness
 from connector.core.line import BoundMapping
 from connector.core.model import Clocks, LinkId, Record
-from connector.core.plan import Kin, Readiness, Situation
+from connector.core.plan import LEANT_ON, Kin, Readiness, Situation
 from connector.core.unseen import Heard, heard
 from connector.engine.context import Context, identity_intent
 from connector.engine.observe.belonging import heir
@@ -17,6 +17,9 @@ from connector.engine.observe.halves import Halves
 from connector.engine.observe.lookup import Lookup
 from connector.ports import VersionOrder
 from connector.store.intents import Intent
+
+LOOKS = 5
+"""So often a row that is to go waits for those that refer to it."""
 
 
 def situation_of(context: Context, case: Case, lookup: Lookup, halves: Halves, kin: Kin | None = None) -> Situation:
@@ -50,8 +53,10 @@ def situation_of(context: Context, case: Case, lookup: Lookup, halves: Halves, k
             listed=context.listed(mapping.object) or not mapping.hears,
         ),
         heard=_heard(mapping, case),
-        merging=(case.link.object, case.link.crm_id) in halves.merging,
+        merging=halves.merging.get((case.link.object, case.link.crm_id)),
         contested=case.contested,
+        leaning=next(iter(case.leaning), None),
+        unmoved=case.item.tries(LEANT_ON) >= LOOKS,
         kin=kin,
         evidence=case.item.evidence,
         heir=heir(case, mapping, lookup),

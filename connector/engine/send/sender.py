@@ -107,7 +107,7 @@ class Sender:
             settled=[intent],
             sent_effects=_effects(found),
             lost=found.lost,
-            again=after.record is not None,
+            again=after.record is not None or bool(case.braked),
             deferral=waiting(self.context, case, after, parents) if unfinished(after) else None,
         )
 

@@ -75,7 +75,7 @@ class Pages:
                 await work.look_again(db, [link.id for link in known.values()], now)
                 items = await work.claim_links(db, self.context.fence, stored, lane, now)
                 if len(items) < len(stored):
-                    await work.once_more(db, sorted({*stored} - {item.link_id for item in items}))
+                    await work.once_more(db, sorted({*stored} - {item.link_id for item in items}), now)
         return [*items, *(Item(number, lane, 1, noticed_at=now) for number in listed.new)]
 
     async def _take_over(

@@ -15,7 +15,7 @@ from connector.store import sweeps
 from connector.store.sweeps import Sweep
 
 log = structlog.get_logger()
-TICK = 0.25
+TICK = 0.5
 SHARE, SHARE_WITHOUT_WEBHOOKS = 0.1, 0.5
 AUTO_SHORTEST, AUTO_LONGEST = timedelta(minutes=1), timedelta(hours=1)
 WITHOUT_WEBHOOKS = timedelta(minutes=5)
