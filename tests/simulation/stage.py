@@ -26,6 +26,7 @@ from connector.config.loader import Loaded, parse_set
 from connector.engine.apply import applier
 from connector.engine.apply.result import Batch
 from connector.engine.apply.rows import write_rows
+from connector.engine.rota import Rota
 from connector.ports import CRM
 from connector.sandbox import server as sandbox_server
 from connector.sandbox.calls import Request
@@ -48,11 +49,12 @@ CALM = {
     "connector.engine.worker.IDLE": 5.0,
     "connector.engine.gates.LOOK": 1.0,
     "connector.engine.owner.GATE": 10.0,
-    "connector.engine.owner.HEARTBEAT": 2.0,
+    "connector.engine.tenure.HEARTBEAT": 2.0,
     "connector.engine.sweeps.schedule.TICK": 5.0,
     "connector.engine.gauges.EVERY": 600.0,
+    "connector.engine.rota.LOOK": 2.0,
+    "connector.app.connection.TRY_LEASE": 0.5,
     "connector.engine.guard.TABLES": 20.0,
-    "connector.engine.asked.requests.POLL": 2.0,
     "connector.app.connection.RELOAD": 5.0,
 }
 """Polls that only cost time in a simulation: an idle minute would be thousands of empty queries."""
@@ -92,8 +94,8 @@ class MortalDaemon(Daemon):
 
     life: Life
 
-    async def _make_connections(self, database: Database) -> None:
-        await super()._make_connections(database)
+    async def _make_connections(self, database: Database, rota: Rota) -> None:
+        await super()._make_connections(database, rota)
         for running in self.running.values():
             running.crm = cast("CRM", MortalCRM(running.crm, self.life))
 

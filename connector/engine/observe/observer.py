@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from connector.core.model import CrmId, Lane, Link, LinkId, Moved, NotVisible, Record
 from connector.engine.context import Context
@@ -22,6 +24,8 @@ from connector.local import tables
 from connector.store import aliases, intents, links
 from connector.store.intents import Intent
 from connector.store.work import Item
+
+_NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
 
 class Observer:
@@ -156,7 +160,7 @@ def _age(case: Case) -> tuple[int, str]:
 
 def int_or(crm_id: CrmId) -> tuple[int, str]:
     """Sorts numeric ids as numbers."""
-    return (int(crm_id), "") if crm_id.isdigit() else (0, crm_id)
+    return (int(crm_id), "") if _NUMBER.fullmatch(crm_id) else (0, crm_id)
 
 
 def _committed_since(link: Link, began: datetime) -> bool:
