@@ -203,7 +203,7 @@ BUGS: Mapping[str, Bug] = {
     "copies": Bug("a copy keeps the key of its original", _instead(observer, "find_kin", _no_kin)),
     "wrong way": Bug("one-way lines go both ways", _instead(merge, "_one_way", _always_both), 2),
     "absent": Bug("what a listing lacks is deleted", _instead(Sweeper, "_look_for_unseen", _absent_is_gone)),
-    "deaf": Bug("an event of a deletion is not heard", _deaf),
+    "deaf": Bug("an event of a deletion is not heard", _deaf, 3),
     "keys": Bug("the match keys of records are forgotten", _instead(match_keys, "replace", _keep_nothing)),
     "open": Bug("an intent stays open once its outcome is known", _instead(intents, "close", _close_nothing), 1),
     "bulk": Bug("a statement of many rows marks one", _instead(notes, "_MARK", FIRST_ROW), 2),
