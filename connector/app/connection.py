@@ -34,7 +34,7 @@ from connector.engine.rules import METADATA, PINS, look_again, make_rules, prepa
 from connector.engine.tenure import Tenure
 from connector.obs.metrics import Metrics
 from connector.ports import CRM
-from connector.store import budgets, connections, journal, lease, sweeps
+from connector.store import budgets, connections, lease, sweeps
 from connector.store.cipher import Cipher
 from connector.store.connections import ConnectionRow
 from connector.store.db import AWAY, Database, Fence
@@ -330,8 +330,6 @@ class Running:
             await connections.save_credentials(db, self.loaded.name, sealed)
             await connections.save_pins(db, self.loaded.name, PINS.dump_json(rules.bound.pins).decode())
         await prepare_tables(self.shared.database, fence, rules, now)
-        async with self.shared.database.transaction(fence) as db:
-            await journal.make_partitions(db, now)
 
     # --- while it runs -----------------------------------------------------------------------------------------------
 

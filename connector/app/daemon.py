@@ -73,6 +73,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
+        self.metrics.tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
         database = self.database = await Database.open(self.options.database_url, size=SESSIONS)
         leases = await Database.open(self.options.database_url, size=SESSIONS_OF_LEASES)
         rota = self.rota = Rota(leases, self.clock, name_of_process())

@@ -112,8 +112,8 @@ async def test_connections_that_begin_together_share_the_journal(database: str, 
             _copy(directories[0], directory)
         async with another(world, *directories) as daemon:
             await world.until(lambda: _owns(daemon, 6))
-            parts = "select count(*) from pg_inherits where inhparent = 'connector.journal'::regclass"
-            assert await world.db.fetchval(parts) == 3
+            parts = "select count(*) = 3 from pg_inherits where inhparent = 'connector.journal'::regclass"
+            await world.until(lambda: world.db.fetchval(parts))
 
 
 def _copy(original: Path, copy: Path) -> None:
