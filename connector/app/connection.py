@@ -219,7 +219,7 @@ class Running:
             metadata = await self._definitions(fence, replace(row, metadata=None))
             rules = await make_rules(self.shared.database, self.loaded.spec, metadata, pins, applied=applied)
         await self._refuse_strangers(self.loaded)
-        await self._apply(fence, rules)
+        rules = await self._apply(fence, rules)
         await self._look_again(fence, row, rules, edited=not applied and version is not None)
         return rules
 
@@ -312,10 +312,11 @@ class Running:
                 log.warning("identity.unknown", connection=self.loaded.name, object=name, error=error)
                 return False
 
-    async def _apply(self, fence: Fence, rules: Rules) -> None:
+    async def _apply(self, fence: Fence, rules: Rules) -> Rules:
+        """Keeps the set and prepares its tables; the rules that can be worked with now."""
         now = self.shared.clock.now()
         async with self.shared.database.transaction(fence) as db:
-            await connections.save_mappings(db, self.loaded.name, self.loaded.spec.mappings)
+            await connections.save_mappings(db, self.loaded.name, self.loaded.spec.mappings, now)
             await connections.save_set(
                 db,
                 self.loaded.name,
@@ -329,7 +330,8 @@ class Running:
             )
             await connections.save_credentials(db, self.loaded.name, sealed)
             await connections.save_pins(db, self.loaded.name, PINS.dump_json(rules.bound.pins).decode())
-        await prepare_tables(self.shared.database, fence, rules, now)
+        prepared = await prepare_tables(self.shared.database, fence, rules, now)
+        return prepared.rules
 
     # --- while it runs -----------------------------------------------------------------------------------------------
 
@@ -364,8 +366,7 @@ class Running:
             return
         self.renewed = not same_client(self.loaded, edited)
         self.loaded, self.complaint = edited, ""
-        await self._apply(context.fence, rules)
-        context.rules = rules
+        context.rules = await self._apply(context.fence, rules)
         async with self.shared.database.transaction(context.fence) as db:
             await sweeps.ask(db, context.name, "full", self.shared.clock.now())
             await release(db, context.name, self.shared.clock.now())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from connector.core.mapping import MappingSet, Problem
 from connector.core.model import Lane
 from connector.crm.clock import Clock as CrmClock
 from connector.crm.pipedrive.adapter import PipedriveCRM
+from connector.crm.pipedrive.urls import addresses
 from connector.engine.clock import Clock
 from connector.engine.context import Failures
 from connector.obs.metrics import Metrics
@@ -70,9 +71,21 @@ def account_of(loaded: LoadedSet, environ: Mapping[str, str]) -> Account:
             found[path] = resolve(reference, environ, loaded.directory) if reference is not None else None
         except UnresolvedReferenceError as error:
             problems.append(Problem(spec.keys.get(path, spec.at), f"{error.message}; {error.advice}"))
+    problems += [Problem(spec.keys.get(path, spec.at), why) for path, why in _unfit(found)]
     if problems:
         raise MappingSetError(tuple(problems))
     return Account(found["url"], str(found["credentials.api_token"]))
+
+
+def _unfit(found: Mapping[str, str | None]) -> Iterator[tuple[str, str]]:
+    """What no client can be made with, and why. Never quotes what was found."""
+    token = found.get("credentials.api_token") or ""
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        yield "credentials.api_token", "what is there is no API token: it holds blanks, lines or other characters"
+    try:
+        addresses(found.get("url"))
+    except ValueError as error:
+        yield "url", str(error)
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""``connector failures``: parked records, one by one or by cause."""
+"""``connector failures``: parked records and oscillating lines, one by one or by cause."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from connector.core.model import LinkId
 from connector.store.failures import Parked, parked
 
 failures = typer.Typer(
-    help="Parked records: list them, try them again, accept them as they are.\n\nExample: connector failures list",
+    help="Parked records, and lines that are held for oscillating: list them, try them again, accept them as they are."
+    "\n\nExample: connector failures list",
     no_args_is_help=True,
     rich_markup_mode=None,
     add_completion=False,

@@ -166,8 +166,8 @@ def show(told: Mapping[str, Any]) -> None:
     for side in ("row", "record"):
         if plan[side] is not None:
             print(f"          {plan[side]['action']} {_value(plan[side]['values'])}")
-    for block in told["blocks"]:
-        print(f"  blocked {block}")
+    for block, advice in zip(told["blocks"], told["advice"], strict=True):
+        print(f"  blocked {block}" + (f"\n          → {advice}" if advice else ""))
     for line in told["lines"]:
         _line(line)
 

@@ -9,8 +9,9 @@ from pathlib import Path, PurePath
 from typing import Final, TypeVar
 
 from connector.config.connection import connection, literal_secrets, without_secrets
+from connector.config.contents import read_bounded
 from connector.config.mappings import mapping
-from connector.config.nodes import MistakeError, compose
+from connector.config.nodes import LARGEST, MistakeError, compose
 from connector.core.errors import MappingSetError
 from connector.core.mapping import ConnectionSpec, MappingSet, MappingSpec, Position, Problem
 
@@ -70,12 +71,12 @@ def _start(path: PurePath | str) -> Position:
 
 
 def _counts(path: Path) -> bool:
-    return path.suffix.lower() in (".yaml", ".yml") and not path.name.startswith(".") and path.is_file()
+    return path.suffix.lower() in (".yaml", ".yml") and not path.name.startswith(".") and not path.is_dir()
 
 
 def _content(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return read_bounded(path, LARGEST).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise MistakeError(Problem(_start(path), "the file is not UTF-8 text")) from error
     except OSError as error:

@@ -47,6 +47,7 @@ class Reason(StrEnum):
     CONFLICT_RULE = "conflict_rule"
     CONFLICT_REVIEW = "conflict_review"
     CONFLICT_RESOLVED = "conflict_resolved"
+    OSCILLATION = "oscillation"
     NOT_IN_PAYLOAD = "not_in_payload"
     EMPTY_IGNORED = "empty_ignored"
     NOT_ELIGIBLE = "not_eligible"
@@ -68,6 +69,8 @@ CONFLICTS = frozenset(
 )
 REVIEW: Final = "review"
 """The cause of a value that is held because a person is to settle a conflict."""
+OSCILLATION: Final = "oscillation"
+"""The cause of a value that is held because two writers outside undo each other through us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,14 +247,17 @@ def _first_sight(line: Line, given: Inputs) -> Decision:
 def _returned(line: Line, given: Inputs, before: Pair) -> Decision:
     """A line that was set aside meets its record again: what is empty is filled, nothing but an edit overwrites.
 
-    A value in the CRM that is not what was agreed is an edit, for fields there have no defaults; one in a row is an edit
-    if it was noticed as such, else it is what a migration or a restore left there.
+    A value in the CRM that is not what was agreed is an edit, for fields there have no defaults; one that is, but says
+    nothing any more, is an option that is gone, as good as empty. One in a row is an edit if it was noticed as such, else
+    it is what a migration or a restore left there.
     """
     if empty(given.app) or empty(given.crm) or agrees(line, given.app, given.crm, given.grounds.refs):
         return _first_sight(line, given)
     alike = digest(before.rule) == digest(line.rule)
     if alike and line.direction.receives and line.converter.same_app(given.app, before.app):
-        return receive(line, given, Reason.CRM_CHANGED)
+        back = receive(line, given, Reason.CRM_CHANGED)
+        gone = back.verdict is Verdict.HELD and line.direction.sends and given.crm == before.crm
+        return send(line, given, Reason.FIRST_SIGHT_FILL) if gone else back
     noticed = line.direction.sends and any(column in given.grounds.clocks.app for column in line.columns)
     if alike and noticed and given.crm is not ABSENT and line.converter.same_crm(given.crm, before.crm):
         return send(line, given, Reason.APP_CHANGED)

@@ -150,7 +150,7 @@ class Sent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """An update that we sent, by line. `at`: when, by the CRM's clock, in seconds of the epoch.
+    """An update that we sent, by line. `at`: seconds of the epoch by the CRM's clock, before which it was not applied.
 
     A line whose value was only sent along with others holds the same twice.
     """

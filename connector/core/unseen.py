@@ -8,27 +8,27 @@ And before: a read that is older than what an event tells of, though its version
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import floor
 from typing import Final
 
 from connector.core.line import Line
 from connector.core.model import ABSENT, CrmValue, Json, Record, Sent, Write
 
-NEAR: Final = 600.0
-"""Seconds between a write and its echo, by the CRM's clock: a write may be applied late, and that clock may be set."""
-STEP: Final = 1.0
-"""Seconds by which the CRM's times are rounded."""
+APPLIED: Final = 600.0
+"""Seconds after a write in which an event may be its echo: the write may be applied late."""
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A change of fields as an event told it: their values after and before."""
+    """A change of fields as an event told it: their values after and before. `died`: it tells of a deletion, or its end."""
 
     now: Mapping[str, Json]
     was: Mapping[str, Json]
     at: datetime | None
+    died: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def heard(lines: Mapping[str, Line], writes: Sequence[Write], told: Iterable[Tol
     for event in _in_order(told):
         own = [write for write in live if _is_echo(lines, write, event)]
         if own:
-            echoed = min(reversed(own), key=lambda write: _apart(write, event))
+            echoed = min(reversed(own), key=lambda write: _after(write, event))
             live.remove(echoed)
             found += _put_away(lines, echoed, event)
         else:
@@ -63,16 +63,15 @@ def heard(lines: Mapping[str, Line], writes: Sequence[Write], told: Iterable[Tol
 
 
 def _is_echo(lines: Mapping[str, Line], write: Write, event: Told) -> bool:
-    """The event turns a line into what the write made of it, about when that was sent, and none into anything else."""
+    """The event turns a line into what the write made of it, not before that was sent, and none into anything else."""
     moved = [(now, sent) for now, _, sent, line in _moves(lines, write, event) if not line.converter.same_crm(*sent)]
     same = all(line.converter.same_crm(now, sent.sent) for now, _, sent, line in _moves(lines, write, event))
-    return bool(moved) and same and _apart(write, event) <= NEAR
+    return bool(moved) and same and 0 <= _after(write, event) <= APPLIED
 
 
 def _comes_after(lines: Mapping[str, Line], write: Write, event: Told) -> bool:
     ours = ((was, sent, line) for _, was, sent, line in _moves(lines, write, event))
-    later = event.at is None or event.at.timestamp() >= write.at - STEP
-    return later and any(
+    return _after(write, event) >= 0 and any(
         line.converter.same_crm(was, sent.sent) and not line.converter.same_crm(*sent) for was, sent, line in ours
     )
 
@@ -94,13 +93,20 @@ def _moves(lines: Mapping[str, Line], write: Write, event: Told) -> Iterable[tup
             yield now, was, sent, line
 
 
-def _apart(write: Write, event: Told) -> float:
-    return abs(event.at.timestamp() - write.at) if event.at is not None else 0.0
+def _after(write: Write, event: Told) -> float:
+    """Seconds from the write to the event; without a time it may be any."""
+    return event.at.timestamp() - floor(write.at) if event.at is not None else 0.0
 
 
 def _in_order(told: Iterable[Told]) -> Sequence[Told]:
     """By their times, else as they came."""
     return sorted(told, key=lambda event: event.at.timestamp() if event.at else 0.0)
+
+
+def values_told(line: Line, told: Iterable[Told], since: datetime) -> Iterator[Json]:
+    """What the line held after or before the events from `since` on (the CRM's clock)."""
+    for change in _changes(line, [event for event in told if event.at is not None and event.at >= since]):
+        yield from (value for value in change if value is not ABSENT)
 
 
 def overtaken(line: Line, record: Record, told: Iterable[Told]) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Final
@@ -54,6 +54,15 @@ class Rules:
     tables: Tables = field(default_factory=dict)
     keyed: Mapping[str, str] = field(default_factory=dict)
     """Object → digest of the rules by which its records are matched."""
+    locked: Mapping[str, BoundMapping] = field(default_factory=dict)
+    """Mappings that are left out of `bound` for as long as their tables are locked: their records wait."""
+
+    def without(self, locked: Collection[str]) -> Rules:
+        """The same rules with just these mappings left out."""
+        every = {**self.bound.mappings, **self.locked}
+        rest = {spec.name: every[spec.name] for spec in self.spec.mappings if spec.name in every.keys() - locked}
+        out = {name: mapping for name, mapping in every.items() if name in locked}
+        return replace(self, bound=replace(self.bound, mappings=rest), locked=out)
 
     def of_object(self, name: str) -> Sequence[BoundMapping]:
         """The mappings of a CRM object in file order."""
@@ -166,6 +175,8 @@ class Context:
     """The subscription made under the password in force."""
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _changing_since: datetime | None = field(default=None, init=False)
+    definitions_at: datetime | None = None
+    """When the CRM's definitions were last read."""
     schema_moved: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the CRM's definitions changed and must be read anew."""
 

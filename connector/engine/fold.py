@@ -231,10 +231,16 @@ def _marks(hints: Iterable[Hint], known: Mapping[CrmId, Link], latest: datetime)
             {**before.crm_changed, **times},
             evidence=hint.kind in (HintKind.DELETED, HintKind.MERGED)
             or (before.evidence and hint.kind is not HintKind.RESTORED),
-            told={**before.told, **({hint.id: Told(hint.values, hint.previous, hint.at)} if hint.previous else {})},
+            told={**before.told, **_told(hint)},
             crm_version=max(filter(None, (before.crm_version, hint.version if trusted else None)), default=None),
         )
     return list(merged.values())
+
+
+def _told(hint: Hint) -> Mapping[str, Told]:
+    """What an event tells that a later read may not show any more."""
+    died = hint.kind in (HintKind.DELETED, HintKind.RESTORED)
+    return {hint.id: Told(hint.values, hint.previous, hint.at, died=died)} if hint.previous or died else {}
 
 
 def _mapped_alone(rules: Rules, hint: Hint) -> Hint:

@@ -111,10 +111,10 @@ def from_text(column: Column, source: str) -> str:
 
 @contextmanager
 def as_last_seen(shape: Shape) -> Iterator[None]:
-    """SchemaMovedError where a statement that only reads names what is not there any more."""
+    """SchemaMovedError where a statement that only reads names what is not there any more, or may not be read."""
     try:
         yield
-    except (asyncpg.UndefinedColumnError, asyncpg.UndefinedTableError) as error:
+    except (asyncpg.UndefinedColumnError, asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError) as error:
         raise SchemaMovedError(f"{shape.sql_name} is not as it was last seen") from error
 
 
@@ -200,8 +200,18 @@ async def wait_at_most(db: Connection, patience: timedelta | None) -> None:
 
 
 async def say_origin(db: Connection, shape: Shape) -> None:
-    """Marks what follows in this transaction as this mapping's own writing."""
+    """Marks the inserts and updates that follow in this transaction as this mapping's own writing."""
     await db.execute("select set_config('connector.origin', $1, true)", shape.origin)
+
+
+async def _say_deleting(db: Connection, shape: Shape, keys: Sequence[AppKey]) -> None:
+    """Marks the deletion of these rows, and nothing else that follows in this transaction, as this mapping's own."""
+    await db.execute(
+        """select set_config('connector.origin', '', true), set_config('connector.deleting', $1, true),
+                  set_config('connector.deleted', $2::text[]::text, true)""",
+        shape.origin,
+        keys,
+    )
 
 
 async def update(
@@ -306,10 +316,10 @@ def emptied(error: asyncpg.NotNullViolationError, row: Mapping[str, str | None])
 
 async def delete(db: Connection, shape: Shape, keys: Iterable[AppKey]) -> None:
     """Removes rows."""
-    await say_origin(db, shape)
+    wanted = sorted(keys)
+    await _say_deleting(db, shape, wanted)
     await db.execute(
-        f"delete from {shape.sql_name} t where {shape.sql_key} = any($1::text[]::{shape.key_type}[])",
-        sorted(keys),
+        f"delete from {shape.sql_name} t where {shape.sql_key} = any($1::text[]::{shape.key_type}[])", wanted
     )
 
 

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Final
 
+from pydantic_core import from_json
+
+from connector.core.merge import Reason
 from connector.core.model import AppKey, CrmId, Json, LinkId, Side
+from connector.core.oscillation import Past
 from connector.store.db import Connection
 from connector.store.notes import dump
 
-PARTITION_LOCK = 0x6A6F7572
+RELEASE: Final = "release"
+"""The action of a person who lets an oscillation go on."""
+PARTITION_LOCK: Final = 0x6A6F7572
 
 
 @dataclass(slots=True)
@@ -40,6 +47,35 @@ async def append(db: Connection, connection: str, entries: Sequence[Entry], now:
         now,
         dump(entries),
     )
+
+
+async def writes(
+    db: Connection, connection: str, rows: Sequence[tuple[str, str]], since: datetime
+) -> Mapping[tuple[LinkId, str], Sequence[Past]]:
+    """By link and line: what was written to rows (mapping, key) and their records, oldest first.
+
+    Not what was written before a person let an oscillation go on.
+    """
+    found: dict[tuple[LinkId, str], list[Past]] = {}
+    entries = await db.fetch(
+        """select j.link_id, j.side, j.action, j.lines
+           from unnest($2::text[], $3::text[]) n(mapping, app_key)
+           join connector.journal j on j.connection = $1 and j.mapping = n.mapping and j.app_key = n.app_key
+           where j.at >= $4 and j.action in ('update', $5) order by j.id""",
+        connection,
+        [mapping for mapping, _ in rows],
+        [key for _, key in rows],
+        since,
+        RELEASE,
+    )
+    for entry in entries:
+        for line, one in from_json(entry["lines"]).items():
+            past = found.setdefault((LinkId(entry["link_id"]), line), [])
+            if entry["action"] == RELEASE:
+                past.clear()
+            else:
+                past.append(Past(Side(entry["side"]), one["old"], one["new"], one["reason"] == Reason.DRIFT_UNDONE))
+    return found
 
 
 async def make_partitions(db: Connection, now: datetime) -> None:

@@ -55,6 +55,17 @@ async def parked(db: Connection, now: Now) -> Sequence[tuple[str | None, str, in
     return [(row["mapping"], row["cause"], row["n"]) for row in rows]
 
 
+async def waiting(db: Connection, now: Now) -> Sequence[tuple[str | None, str, int]]:
+    """(mapping, cause, records) of what waits for something or backs off."""
+    rows = await db.fetch(
+        """select l.mapping, coalesce(split_part(w.cause, ':', 1), 'unknown') as cause, count(*) as n
+           from connector.work w join connector.link l on l.id = w.link_id
+           where w.connection = $1 and w.state in ('waiting', 'retry') group by 1, 2 order by 1, 2""",
+        now.connection,
+    )
+    return [(row["mapping"], row["cause"], row["n"]) for row in rows]
+
+
 async def held_values(db: Connection, now: Now) -> Sequence[tuple[str | None, str, int]]:
     """(mapping, cause, values) that could not be converted or were refused."""
     rows = await db.fetch(
@@ -187,22 +198,30 @@ async def connection_states(db: Connection, at: datetime) -> Sequence[Connection
 
 @dataclass(frozen=True, slots=True)
 class MappingState:
-    """One mapping with its links. `fetched_all_at` None: it only receives until its first fetch-all."""
+    """One mapping with its links; the frozen ones left its filter. `fetched_all_at` None: it only receives until then.
+
+    `blocked`: why nothing of it is worked on for now. `left_at`: since when it is not in the set any more.
+    """
 
     mapping: str
     object: str
     table: str
     linked: int
     links: int
+    frozen: int
     fetched_all_at: datetime | None
     paused: bool
+    blocked: str | None
+    left_at: datetime | None
 
 
 async def mapping_states(db: Connection, now: Now) -> Sequence[MappingState]:
     """The mappings of a connection with the numbers of their links."""
     rows = await db.fetch(
         """select m.mapping, m.object, m.table_schema || '.' || m.table_name as table,
-                  count(l.id) filter (where l.state = 'linked') as linked, count(l.id) as links, m.fetched_all_at, m.paused
+                  count(l.id) filter (where l.state = 'linked') as linked, count(l.id) as links,
+                  count(l.id) filter (where l.state = 'frozen') as frozen, m.fetched_all_at, m.paused, m.blocked,
+                  m.left_at
            from connector.mapping m
            left join connector.link l on l.connection = m.connection and l.mapping = m.mapping
            where m.connection = $1 group by m.connection, m.mapping order by m.mapping""",

@@ -203,7 +203,12 @@ def item_of(row: asyncpg.Record) -> Item:
 
 def _told(text: str) -> Sequence[Told]:
     return [
-        Told(one["now"], one["was"], datetime.fromisoformat(one["at"]) if one["at"] is not None else None)
+        Told(
+            one["now"],
+            one["was"],
+            datetime.fromisoformat(one["at"]) if one["at"] else None,
+            died=one.get("died", False),
+        )
         for one in from_json(text).values()
     ]
 
@@ -289,6 +294,20 @@ async def look_again(db: Connection, links: Sequence[LinkId], now: datetime) -> 
            where link_id = any($1::bigint[])
              and ((state = 'parked' and cause = 'missing') or (state = 'braked' and 'app_delete' = any(braked)))""",
         list(links),
+        now,
+    )
+
+
+async def look_again_at_some(db: Connection, connection: str, name: str, most: int, now: datetime) -> None:
+    """The first of it for any `most` records of an object: of very many that hide, each gets its turn in some sweep."""
+    await db.execute(
+        """update connector.work set state = 'due', due_at = $4, attempt = 0 where link_id in (
+               select w.link_id from connector.work w join connector.link l on l.id = w.link_id
+               where w.connection = $1 and l.object = $2 and w.state = 'parked' and w.cause = 'missing'
+               order by random() limit $3)""",
+        connection,
+        name,
+        most,
         now,
     )
 

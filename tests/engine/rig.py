@@ -162,6 +162,10 @@ class Rig:
             await asyncio.gather(self._task, return_exceptions=True)
         self.daemon = self._task = None
 
+    def take_over(self, other: Rig) -> None:
+        """Looks at the daemon of another one from now on."""
+        self.dsn, self.daemon, self._task = other.dsn, other.daemon, other._task
+
     def impatient(self) -> None:
         """From now on the daemon waits a second for an answer, so that one that never comes costs a test no more."""
         assert self.daemon is not None

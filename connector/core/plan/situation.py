@@ -85,6 +85,8 @@ class Situation:
     ready: Readiness = field(default_factory=Readiness)
     heard: Heard = field(default_factory=Heard)
     """What events told of our last writes: values of the CRM that these put away before anybody had seen them."""
+    oscillating: frozenset[str] = frozenset()
+    """Lines of which one more write would go on with an oscillation."""
     kin: Kin | None = None
     merging: LinkId | None = None
     """The link of a row that will follow to this CRM half, into which its record was merged."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from connector.core.line import BoundMapping
-from connector.core.merge import Decision, Verdict
+from connector.core.merge import REVIEW, Decision, Verdict
 from connector.core.model import ABSENT, Base, Json, Link, LinkState, OpenConflict, Pair, Record, Row, Sent, Undo
 from connector.core.plan import InsertRow, Plan, Step
 from connector.core.refused import attempts
@@ -37,6 +37,7 @@ def link_write(result: Result) -> LinkWrite:
     state = plan.state if plan is not None and done else link.state
     if link.crm_id is not None and link.app_key is not None and state in (LinkState.OPEN, LinkState.EXCLUDED):
         state = LinkState.LINKED
+    held = plan.held if plan is not None else link.held
     died = done and plan is not None and plan.died is not None
     still_dead = link.state.tombstone and state.tombstone
     return LinkWrite(
@@ -47,21 +48,21 @@ def link_write(result: Result) -> LinkWrite:
         state,
         base,
         _restorable(result) if died else (link.restore if still_dead else {}),
-        plan.held if plan is not None else link.held,
+        held,
         plan.died if plan is not None and died else (link.died if still_dead else None),
         plan.cause if plan is not None and done else None,
         record.version if record is not None else None,
         _still_sent(result, done=done),
         link.released or (plan is not None and done and plan.releases),
         attempts(plan, record) if plan is not None and record is not None else {},
-        _conflicts(result) if done else None,
+        _conflicts(result, held) if done else None,
     )
 
 
-def _conflicts(result: Result) -> Mapping[str, OpenConflict] | None:
+def _conflicts(result: Result, held: Mapping[str, str]) -> Mapping[str, OpenConflict] | None:
     """What a person is to settle from now on; None while that is what it was. What rests keeps it."""
     plan, situation, before = result.plan, result.case.situation, result.case.link.conflicts
-    if plan is None or situation is None:
+    if plan is None or situation is None or not (before or REVIEW in held.values()):
         return None
     found = open_conflicts(before, plan.decisions, situation.clocks, situation.now)
     resting = not plan.decisions and not plan.state.tombstone and not plan.widowed

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Final
 
 import asyncpg
 
+from connector.core import advice
 from connector.core.brake import said
 from connector.core.errors import ConnectorError
 from connector.core.line import BoundMapping, Line
-from connector.core.merge import REVIEW, Decision
+from connector.core.merge import Decision
 from connector.core.model import (
     ABSENT,
     AppKey,
@@ -43,8 +43,6 @@ from connector.store.records import Known, Standing
 from connector.store.work import Item
 
 Json = Mapping[str, object]
-ENDS: Final = {REVIEW: " (connector conflicts resolve)"}
-"""How a person ends what a held value waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +104,7 @@ class Explainer:
 
     def _told(self, found: Found, case: Case, planned: Plan) -> Json:
         mapping, link = case.mapping, case.link
+        blocks = list(self._blocks(found, case, planned))
         assert mapping is not None and case.situation is not None  # noqa: S101, PT018 (explain gave it both)
         clocks = case.situation.clocks
         return {
@@ -122,7 +121,8 @@ class Explainer:
             "work": _work(found.standing),
             "clocks": {"app": _iso(clocks.app_record), "crm": _iso(clocks.crm_record), "band_seconds": clocks.band},
             "plan": self._plan(case, planned),
-            "blocks": list(self._blocks(found, case, planned)),
+            "blocks": blocks,
+            "advice": [advice.for_block(block) for block in blocks],
             "lines": [_line(line, case, _decision(planned, line), clocks) for line in mapping.every_line],
         }
 
@@ -147,8 +147,8 @@ class Explainer:
             yield f"its CRM record is another mapping's now: {found.known.cause}"
         if unsent(planned):
             yield f"nothing is sent: {blocked_send(self.context, case)}"
-        elif planned.step in (Step.WAIT, Step.PARK) or planned.state is LinkState.EXCLUDED:
-            yield f"{planned.step.value if planned.step is not Step.DONE else 'excluded'}: {planned.cause}"
+        else:
+            yield from _planned(planned)
         if planned.cause in ("ambiguous", "duplicate"):
             yield from _candidates(case)
         for parent in planned.parents:
@@ -159,7 +159,7 @@ class Explainer:
             yield "the record is a copy: it keeps the key of the one it was copied from, for the mapping only receives"
         yield from self._aside(name)
         for line, cause in planned.held.items():
-            yield f"held value {line}: {cause}{ENDS.get(cause, '')}"
+            yield f"held value {line}: {cause}"
         refused = found.known.held if found.known is not None else {}
         for line in refused.keys() - planned.held.keys():
             yield f"held value {line}: {refused[line]}, when it was last tried"
@@ -178,6 +178,14 @@ class Explainer:
         return (f"quarantined {line}: {why}" for (mapping, line), why in aside.items() if mapping == name)
 
 
+def _planned(planned: Plan) -> Iterable[str]:
+    """Why the plan does nothing."""
+    if planned.step in (Step.WAIT, Step.PARK):
+        yield f"{planned.step.value}: {planned.cause}"
+    elif planned.state is LinkState.EXCLUDED or planned.reason == "frozen":
+        yield f"{planned.state.value}: {planned.cause}"
+
+
 def _put_off(standing: Standing) -> Iterable[str]:
     """Why its work item is not done."""
     if standing.state in ("parked", "retry"):
@@ -189,6 +197,8 @@ def _put_off(standing: Standing) -> Iterable[str]:
 def mapping_of(context: Context, args: Mapping[str, str]) -> BoundMapping:
     """The mapping that a request names."""
     mapping = context.rules.bound.mappings.get(args["mapping"])
+    if context.rules.blocked(args["mapping"]):
+        raise ConnectorError(f"nothing of {args['mapping']} is worked on for now", "`connector status` says why")
     if mapping is None:
         raise ConnectorError(f"no mapping {args['mapping']}", "see `connector status` for their names")
     return mapping
