@@ -57,7 +57,7 @@ CALM = {
     "connector.app.connection.RELOAD": 5.0,
 }
 """Polls that only cost time in a simulation: an idle minute would be thousands of empty queries."""
-HASTE = {"lock_timeout": "50ms"}
+HASTE = {"lock_timeout": "50ms", "search_path": "app, public"}
 """People give up on a locked row: whoever holds it waits for its turn, and time stands."""
 CLOCK = """
 create table public.simulated (at timestamptz not null);
