@@ -41,7 +41,7 @@ from connector.store.db import AWAY, Database, Fence
 from connector.store.resealing import account_name
 
 log = structlog.get_logger()
-TRY_LEASE, TRY_CRM = 0.1, 2.0
+BEGIN_ANEW, TRY_CRM = 0.5, 2.0
 LAND_WITHIN = 5.0
 RELOAD, SYNC = 1.0, 600.0
 
@@ -109,7 +109,7 @@ class Running:
                     if self.renewed:
                         await self._renew()
                     else:
-                        await self.shared.clock.sleep(TRY_LEASE)
+                        await self.shared.clock.sleep(BEGIN_ANEW)
         finally:
             await self.crm.close()
 
@@ -133,7 +133,7 @@ class Running:
 
     async def _once(self) -> None:
         row = await self._row()
-        fence = await self._take()
+        fence = await self.shared.rota.take(self.loaded.name)
         tenure = Tenure(self.shared.rota.database, self.shared.clock, fence)
         try:
             await tenure.during(self._own(fence, tenure, row))
@@ -169,18 +169,6 @@ class Running:
                 await lease.release(db, fence)
         except (TimeoutError, NotOwnerError, *AWAY):
             log.info("lease.left_to_expire", connection=self.loaded.name)
-
-    async def _take(self) -> Fence:
-        while True:
-            fence = await self._try() if self.shared.rota.may_take(self.loaded.name) else None
-            if fence is not None:
-                log.info("lease.taken", connection=self.loaded.name, epoch=fence.epoch)
-                return fence
-            await self.shared.clock.sleep(TRY_LEASE)
-
-    async def _try(self) -> Fence | None:
-        async with self.shared.rota.database.session() as db:
-            return await lease.acquire(db, self.loaded.name, self.shared.rota.owner, self.shared.clock.now())
 
     # --- what every replica needs ------------------------------------------------------------------------------------
 
