@@ -207,9 +207,9 @@ def told_time(made: Stage) -> contextlib.ExitStack:
     """Has the database's clock follow also where the daemon compares it with its own, and where it writes rows."""
     fold = notes.fold_changes
 
-    async def folded(db: Connection, connection: str, now: datetime, limit: int) -> notes.Folded:
+    async def folded(db: Connection, connection: str, now: datetime, limit: int, first: int = 0) -> notes.Folded:
         await tell_time(db, made.app_skew)
-        return await fold(db, connection, now, limit)
+        return await fold(db, connection, now, limit, first)
 
     async def written(db: Connection, batch: Batch) -> None:
         if any(result.plan is not None and result.plan.row is not None for result in batch.results):
