@@ -7,19 +7,20 @@ import contextlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 import structlog
 
 from connector.app.homes import strangers
+from connector.app.identities import make_identities
 from connector.app.sets import Account, Answers, LoadedSet, load_directory, make_crm, refuse_move, same_client
 from connector.config.loader import read_files
 from connector.core.errors import (
     ConnectorError,
     MappingSetError,
     NotOwnerError,
-    RateLimitedError,
-    UnavailableError,
 )
+from connector.core.identity import Role
 from connector.core.mapping import Problem
 from connector.core.model import CrmId, Lane
 from connector.core.pins import Pins
@@ -27,13 +28,14 @@ from connector.core.schema import Metadata
 from connector.engine import owner
 from connector.engine.clock import Clock
 from connector.engine.context import Context, Rules
+from connector.engine.doubt import recognise
 from connector.engine.guard import SchemaGuard, release
 from connector.engine.hooks import Address
 from connector.engine.rules import METADATA, PINS, look_again, make_rules, prepare_tables
 from connector.obs.metrics import Metrics
 from connector.ports import CRM
 from connector.service.webhooks import Door
-from connector.store import budgets, connections, journal, lease, sweeps
+from connector.store import budgets, connections, journal, lease, roles, sweeps
 from connector.store.cipher import Cipher
 from connector.store.connections import ConnectionRow
 from connector.store.db import AWAY, Database, Fence
@@ -78,6 +80,8 @@ class Running:
     """Set when connection.yaml was edited so that the connection begins anew, with another client."""
     before: Pins = field(default_factory=Pins)
     """The pins as this process found them."""
+    held: tuple[Fence, datetime] | None = None
+    """The lease that this process had last, and until when it ran."""
     ending: bool = False
     """Set at shutdown: a session that is cut while its task is cancelled raises its own error instead, and the task must
     end all the same. `Task.cancelling` cannot tell: before Python 3.13 a failed TaskGroup leaves it raised.
@@ -128,20 +132,25 @@ class Running:
 
     async def _once(self) -> None:
         row = await self.register()
-        fence = await self._take()
+        fence, went_back = await self._take()
+        taken_until = self.shared.clock.now()
         try:
             await self._take_over()
-            rules = await self._prepare(fence, row)
+            role = await recognise(self.shared.database, fence, went_back=went_back)
+            rules = await self._prepare(fence, row, role)
             self.context = Context(
                 self.loaded.name, self.crm, self.shared.database, self.shared.clock, self.shared.metrics, rules, fence,
                 row.salt, failures=self.answers.failures,
             )  # fmt: skip
+            async with self.shared.database.session() as db:
+                self.context.known_intent = await roles.last_intent(db)
             self.before = PINS.validate_json(row.pins)
             await self._sync_clock(self.context)
             await owner.work(owner.assemble(self.context, self.address), self._follow)
         finally:
-            self.context = None
-            await self._release(fence)
+            until = self.context.tenure.until if self.context is not None else taken_until
+            self.held, self.context = (fence, until), None
+            await self._release(fence, until)
 
     async def _take_over(self) -> None:
         """Goes on from what was spent of the CRM's budget before."""
@@ -150,23 +159,26 @@ class Running:
         if spending is not None:
             self.crm.resume(spending)
 
-    async def _release(self, fence: Fence) -> None:
+    async def _release(self, fence: Fence, until: datetime) -> None:
         try:
             async with asyncio.timeout(2), self.shared.database.transaction(fence) as db:
                 spending = self.crm.spending()
                 if spending is not None:
                     await budgets.save(db, self.loaded.name, spending, self.shared.clock.now())
-                await lease.release(db, fence)
+                await lease.release(db, fence, until)
+            self.held = None
         except (TimeoutError, NotOwnerError, *AWAY):
             log.info("lease.left_to_expire", connection=self.loaded.name)
 
-    async def _take(self) -> Fence:
+    async def _take(self) -> tuple[Fence, bool]:
+        """The lease, and whether the database has forgotten the one that this process had before."""
         while True:
             async with self.shared.database.session() as db:
+                forgot = self.held is not None and await lease.went_back(db, *self.held)
                 fence = await lease.acquire(db, self.loaded.name, self.shared.owner, self.shared.clock.now())
             if fence is not None:
                 log.info("lease.taken", connection=self.loaded.name, epoch=fence.epoch)
-                return fence
+                return fence, forgot
             await self.shared.clock.sleep(TRY_LEASE)
 
     # --- what every replica needs ------------------------------------------------------------------------------------
@@ -194,7 +206,7 @@ class Running:
 
     # --- rules -------------------------------------------------------------------------------------------------------
 
-    async def _prepare(self, fence: Fence, row: ConnectionRow) -> Rules:
+    async def _prepare(self, fence: Fence, row: ConnectionRow, role: Role) -> Rules:
         """Rules from the CRM's definitions, or from those last known; tables prepared."""
         metadata, pins = await self._definitions(row), PINS.validate_json(row.pins)
         await self._catch_up(metadata, pins)
@@ -204,7 +216,7 @@ class Running:
         rules = await make_rules(self.shared.database, self.loaded.spec, metadata, pins, applied=applied)
         if not applied:
             refuse_errors(rules)
-        if await self._identities(rules):
+        if not role.aside and await make_identities(self.crm, self.shared.clock, rules):
             metadata = await self._definitions(replace(row, metadata=None))
             rules = await make_rules(self.shared.database, self.loaded.spec, metadata, pins, applied=applied)
         await self._refuse_strangers(self.loaded)
@@ -276,30 +288,6 @@ class Running:
                 facts = {"url": account.url, "company": account.company, "user": account.user, "pages": pages}
                 await connections.save_metadata(db, self.loaded.name, text, facts, self.shared.clock.now())
             return metadata
-
-    async def _identities(self, rules: Rules) -> bool:
-        """Makes the identity field of every object that is created exist, where rights allow; True when one was made."""
-        spec = self.loaded.spec.connection
-        if spec.identity_field is None:
-            return False
-        made = False
-        for name in rules.objects:
-            sends = any(m.direction.sends and not m.observed for m in rules.of_object(name))
-            if sends and self.crm.capabilities(name).identity and name not in rules.metadata.identity:
-                made |= await self._identity(name, spec.identity_field)
-        return made
-
-    async def _identity(self, name: str, field_name: str) -> bool:
-        """Asks until the CRM says: creates with and without our key must not mix."""
-        while True:
-            try:
-                return await self.crm.ensure_identity(name, field_name, lane=Lane.LIVE)
-            except (UnavailableError, RateLimitedError) as error:
-                log.warning("crm.away", connection=self.loaded.name, error=error)
-                await self.shared.clock.sleep(TRY_CRM)
-            except ConnectorError as error:
-                log.warning("identity.unknown", connection=self.loaded.name, object=name, error=error)
-                return False
 
     async def _apply(self, fence: Fence, rules: Rules) -> None:
         now = self.shared.clock.now()

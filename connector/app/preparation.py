@@ -25,5 +25,5 @@ async def prepare(desk: Desk, connection: str) -> str:
         await prepare_tables(desk.database, fence, rules, desk.clock.now())
     finally:
         async with desk.database.session() as db:
-            await lease.release(db, fence)
+            await lease.release(db, fence, desk.clock.now())
     return f"triggers of {len(rules.bound.mappings)} mappings are in place"

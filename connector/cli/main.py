@@ -27,6 +27,7 @@ MODULES: Final = {
     "schema": "schema",
     "failures": "failures",
     "brake": "brake",
+    "database": "database",
 }
 """Command → the module of this room that has a function or a group of that name."""
 

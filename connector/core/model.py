@@ -173,6 +173,8 @@ class Link:
     sent: Mapping[str, Sent] = field(default_factory=dict)
     refused: Mapping[str, Json] = field(default_factory=dict)
     """By line: what both sides held when the CRM refused the value."""
+    lost_since: datetime | None = None
+    """What was written for it since then was lost by a restore, and is not found out yet."""
 
     @property
     def half(self) -> bool:

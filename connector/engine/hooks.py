@@ -15,6 +15,8 @@ from connector.ports import Subscription
 log = structlog.get_logger()
 CHECK = 300.0
 RETRY = 15.0
+ASIDE = 1.0
+"""Seconds between two looks for whether the subscriptions are ours to change: a copy leaves them to the original."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,16 @@ class Hooks:
             return
         while True:
             pause = CHECK
-            if not self.context.gates.closed:
+            if self.context.gates.role.aside:
+                self.context.kept, pause = False, ASIDE
+            elif not self.context.gates.closed:
                 pause = CHECK if await self._kept(self.address) else RETRY
             await self.context.clock.sleep(pause)
 
     async def _end(self, address: Address) -> None:
         """Takes back what was subscribed before webhooks were switched off."""
+        while self.context.gates.role.aside:
+            await self.context.clock.sleep(ASIDE)
         while True:
             try:
                 for left in await self._ours(address):

@@ -27,6 +27,7 @@ from connector.engine.gates import open_gates
 from connector.engine.gauges import Gauges
 from connector.engine.hooks import Address, Hooks
 from connector.engine.reconcile import Reconciler
+from connector.engine.returning import Return
 from connector.engine.sweeps.fetch_all import FetchAll
 from connector.engine.sweeps.schedule import Scheduler
 from connector.engine.sweeps.sweeper import Sweeper
@@ -58,6 +59,7 @@ class Parts:
     gauges: Gauges
     bookkeeper: Bookkeeper
     fetch_all: FetchAll
+    returning: Return
 
 
 def assemble(context: Context, address: Address | None) -> Parts:
@@ -75,6 +77,7 @@ def assemble(context: Context, address: Address | None) -> Parts:
         Gauges(context),
         Bookkeeper(context),
         fetch_all,
+        Return(context, sweeper),
     )
 
 
@@ -97,6 +100,7 @@ async def work(parts: Parts, also: Callable[[Context], Awaitable[None]]) -> None
                 parts.hooks,
                 parts.gauges,
                 parts.bookkeeper,
+                parts.returning,
             ):
                 group.create_task(part.run())
             group.create_task(_as_coroutine(also(context)))

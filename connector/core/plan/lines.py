@@ -16,7 +16,8 @@ def decide_lines(
 ) -> tuple[Decision, ...]:
     """The decision about each of these lines."""
     refs = replace(s.refs, now=s.now) if s.mapping.constants else s.refs
-    grounds = Grounds(s.clocks, refs, s.unreachable, s.dead, sendable=sendable)
+    lost = s.link.lost_since is not None
+    grounds = Grounds(s.clocks, refs, s.unreachable, s.dead, sendable=sendable, lost=lost)
     return tuple(decide(line, _inputs(s, line, record, grounds)) for line in lines)
 
 

@@ -50,6 +50,7 @@ def link_write(result: Result) -> LinkWrite:
         _still_sent(result, base),
         link.released or (plan is not None and done and plan.releases),
         attempts(plan, record) if plan is not None and record is not None else {},
+        link.lost_since is not None,
     )
 
 
@@ -113,4 +114,4 @@ def _still_sent(result: Result, base: Base) -> Mapping[str, Sent]:
 
 
 def _same_state(link: Link, plan: Plan) -> bool:
-    return plan.state is link.state and not plan.held
+    return plan.state is link.state and not plan.held and link.lost_since is None

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from connector.core.line import BoundMapping
 from connector.core.match import MatchKey
-from connector.core.model import Link, Observed, Row, Side
+from connector.core.model import CrmId, Link, Observed, Row, Side
 from connector.core.plan import Candidate, Effect, Situation
 from connector.engine.context import Rules
 from connector.store.intents import Intent
@@ -52,3 +52,13 @@ class Case:
 def key_refused(item: Item) -> bool:
     """True when a foreign key refused the row at the last look."""
     return (item.cause or "").startswith(f"{REFUSED}:{FOREIGN_KEY}")
+
+
+def age(case: Case) -> tuple[int, str]:
+    """Sorts the CRM's records by their ids, as they were made."""
+    return int_or(case.link.crm_id) if case.link.crm_id is not None else (0, "")
+
+
+def int_or(crm_id: CrmId) -> tuple[int, str]:
+    """Sorts numeric ids as numbers."""
+    return (int(crm_id), "") if crm_id.isdigit() else (0, crm_id)

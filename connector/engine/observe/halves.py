@@ -6,9 +6,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from connector.core.model import AppKey, CrmId, Link, LinkId
+from connector.core.fingerprint import OVERLAP
+from connector.core.identity import identity_row
+from connector.core.model import AppKey, CrmId, Link, LinkId, Record
 from connector.engine.context import Context
-from connector.engine.observe.case import Case
+from connector.engine.observe.case import Case, age
 from connector.store import aliases, intents, links
 from connector.store.db import Connection
 from connector.store.intents import Intent
@@ -28,6 +30,12 @@ class Halves:
     """(object, id) of the CRM halves to which the link of a row will follow."""
     left_behind: Mapping[tuple[str, CrmId | None], Sequence[Link]]
     """(object, id) of CRM halves → the links that the record left for other mappings, the newest first."""
+    lost: Mapping[tuple[str, CrmId | None], LinkId]
+    """(object, id) of CRM halves that lost creates made → the links of their rows."""
+    rowless: Mapping[tuple[str, CrmId | None], AppKey]
+    """(object, id) of CRM halves that lost creates made → the keys of their rows, which are gone."""
+    unsettled: Mapping[str, Link]
+    """Object without identities → the oldest link of a row whose record may be any that was made since it is lost."""
     elsewhere: Mapping[LinkId, Sequence[Link]]
     """Links → those of the same rows by which these have, or may get, a record under other mappings of the object."""
 
@@ -38,12 +46,16 @@ class Halves:
 
 async def find_halves(context: Context, db: Connection, cases: Sequence[Case]) -> Halves:
     """All of it, once the cases have their match keys."""
+    lost, rowless = await _lost(context, db, cases)
     return Halves(
         pending=await _pending(context, db, cases),
         occupied=await _occupied(context, db, cases),
         unread=await _unread(context, db, cases),
         merging=await _merging(context, db, cases),
         left_behind=await _left_behind(context, db, cases),
+        lost=lost,
+        rowless=rowless,
+        unsettled=await _unsettled(context, db, cases),
         elsewhere=await _elsewhere(context, db, cases),
     )
 
@@ -90,6 +102,53 @@ async def _left_behind(
         left = await links.left_behind(db, context.name, name, ids)
         found |= {(name, crm_id): behind for crm_id, behind in left.items()}
     return found
+
+
+Half = tuple[str, CrmId | None]
+
+
+async def _lost(
+    context: Context, db: Connection, cases: Sequence[Case]
+) -> tuple[Mapping[Half, LinkId], Mapping[Half, AppKey]]:
+    """By CRM half that a lost create made: the link of its row, which was known before; or the key of one that is gone."""
+    makers, rowless = dict[Half, LinkId](), dict[Half, AppKey]()
+    for mapping, named in _named(context, cases).items():
+        known = await links.by_app(db, context.name, mapping, list(named))
+        for key, (case, record) in named.items():
+            link = known.get(key)
+            if link is None:
+                rowless[record.object, record.id] = key
+            elif link.object == case.link.object and may_have_made(context, link, record):
+                makers[record.object, record.id] = link.id
+    return makers, rowless
+
+
+def _named(context: Context, cases: Sequence[Case]) -> Mapping[str, Mapping[AppKey, tuple[Case, Record]]]:
+    """By mapping and key: the CRM half whose lost identity names the row; of two the older one, the other is a copy."""
+    found: dict[str, dict[AppKey, tuple[Case, Record]]] = defaultdict(dict)
+    for case in sorted(cases, key=age):
+        if case.link.app_key is not None or not isinstance(case.crm, Record):
+            continue
+        row = identity_row(case.crm.identity) if context.gates.lost.covers(case.crm.identity) else None
+        if row is not None:
+            found[row[0]].setdefault(row[1], (case, case.crm))
+    return found
+
+
+def may_have_made(context: Context, link: Link, record: Record) -> bool:
+    """True when a lost create for this row's half may have made the record: the row was there before it."""
+    if link.crm_id is not None or link.lost_since is None:
+        return False
+    return record.created_at is None or record.created_at >= context.crm_time(link.lost_since) - OVERLAP
+
+
+async def _unsettled(context: Context, db: Connection, cases: Sequence[Case]) -> Mapping[str, Link]:
+    """Where records carry no key of ours: the rows that may have made them come first."""
+    objects = {case.link.object for case in cases if case.link.app_key is None}
+    bare = [name for name in sorted(objects) if not context.has_identity(name)]
+    if not bare or not context.gates.lost.ranges or context.gates.role.aside:  # a copy's rows are never sent
+        return {}
+    return await links.oldest_lost(db, context.name, bare)
 
 
 async def _elsewhere(context: Context, db: Connection, cases: Sequence[Case]) -> Mapping[LinkId, Sequence[Link]]:

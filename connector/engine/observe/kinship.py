@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+from connector.core.identity import identity_row
 from connector.core.model import AppKey, CrmId, Lane, LinkId, Observed, Record
 from connector.core.plan import Kin
-from connector.engine.context import Context, identity_row
+from connector.engine.context import Context
 from connector.engine.observe.case import Case
 from connector.store import links
 
@@ -17,14 +18,17 @@ Original = tuple[str, CrmId]
 async def find_kin(context: Context, cases: Sequence[Case]) -> Mapping[LinkId, Kin]:
     """By link, what a record is whose identity names a row that is linked to another record.
 
-    The CRM's own copying copies the identity as it is. Another number means another create of ours for the same row.
+    The CRM's own copying copies the identity as it is. Another number means another create of ours for the same row,
+    unless it is one that this database has lost: its key may be another row's by now.
     """
     foreign = [(case, row) for case in cases if (row := _named_row(context, case)) is not None]
     if not foreign:
         return {}
     originals = await _originals(context, foreign)
     records = await _read(context, set(originals.values()), foreign[0][0].item.lane)
-    return {link: _kin(link, originals, records, cases) for link in originals}
+    kin = {link: _kin(link, originals, records, cases) for link in originals}
+    lost = {c.link.id for c, _ in foreign if isinstance(c.crm, Record) and context.gates.lost.covers(c.crm.identity)}
+    return {link: one for link, one in kin.items() if one is Kin.COPY or link not in lost}
 
 
 def _named_row(context: Context, case: Case) -> tuple[str, AppKey] | None:
