@@ -136,7 +136,7 @@ class Running:
         taken_until = self.shared.clock.now()
         try:
             await self._take_over()
-            role = await recognise(self.shared.database, fence, went_back=went_back)
+            role = await recognise(self.shared.database, fence, self.shared.clock.now(), went_back=went_back)
             rules = await self._prepare(fence, row, role)
             self.context = Context(
                 self.loaded.name, self.crm, self.shared.database, self.shared.clock, self.shared.metrics, rules, fence,

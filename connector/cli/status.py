@@ -123,7 +123,7 @@ def _say(desk: Desk, told: Mapping[str, Any]) -> None:
     if told["advice"]:
         print(f"  {told['advice']}")
     for line in filter(None, (told["database"]["why"], told["database"]["advice"])):
-        print(f"  database: {line}")
+        print(f"  {line}")
     print(f"  owner: {told['owner'] or 'no daemon runs'}")
     if told["url"]:
         print(f"  account: {told['url']} (company {told['company']}, user {told['user']})")

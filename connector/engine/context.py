@@ -268,7 +268,7 @@ class Context:
             return "database"
         return None if gates.role is Role.ORIGINAL and self._looked(name) else "first_look"
 
-    def unplaced(self, record: Record) -> str | None:
+    def unplaced(self, record: Record, lost: Lost) -> str | None:
         """The gate that keeps a record from being taken in: it may have been made by what this database has lost.
 
         Its identity tells; one that carries none may be anybody's, as long as it is not clear whether something is lost.
@@ -278,8 +278,8 @@ class Context:
         if gates.role is Role.ORIGINAL:
             return closed if not (self.has_identity(record.object) or self._looked(record.object)) else None
         if self.has_identity(record.object):
-            return closed if number > self.known_intent and not gates.lost.covers(record.identity) else None
-        return closed if gates.lost.opened_at is None else None
+            return closed if number > self.known_intent and not lost.covers(record.identity) else None
+        return closed if lost.opened_at is None else None
 
     def _looked(self, name: str) -> bool:
         """True once an object was looked at; one whose records carry no key of ours: all the others."""

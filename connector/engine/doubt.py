@@ -7,6 +7,7 @@ database has not given out, or it forgot what this process had written.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 import structlog
 
@@ -18,7 +19,7 @@ from connector.store.db import Connection, Database, Fence
 log = structlog.get_logger()
 
 
-async def recognise(database: Database, fence: Fence, *, went_back: bool) -> Role:
+async def recognise(database: Database, fence: Fence, now: datetime, *, went_back: bool) -> Role:
     """Compares this database with the one that worked last, and notes the doubt; or where we are, at the first time."""
     async with database.transaction(fence) as db:
         stand, here = await roles.load(db, fence.connection), await roles.here(db)
@@ -26,7 +27,7 @@ async def recognise(database: Database, fence: Fence, *, went_back: bool) -> Rol
         if why is None:
             await roles.note_place(db, fence.connection, here)
         else:
-            await roles.doubt(db, fence.connection, why)
+            await roles.doubt(db, fence.connection, why, now)
         after = await roles.load(db, fence.connection)
     if after.role is Role.IN_DOUBT:
         _say(fence.connection, after.doubt)
@@ -50,16 +51,24 @@ def unknown(context: Context, identities: Iterable[str | None]) -> int:
 
 
 async def look(context: Context, db: Connection, identities: Iterable[str | None]) -> None:
-    """Doubts the database when the CRM shows records of ours that it does not know."""
+    """Doubts the database when the CRM shows records of ours that it does not know.
+
+    Before anything was fetched they are a former installation's: nothing is sent yet, and a person is asked before it is.
+    """
     number = unknown(context, identities)
     if not number:
         return
     context.known_intent = await roles.last_intent(db)
     if number <= context.known_intent or context.gates.role is Role.COPY:
         return
+    if await roles.fresh(db, context.name):
+        await roles.skip(db, context.name, number, context.clock.now())
+        context.known_intent, context.gates.lost = number, (await roles.load(db, context.name)).lost
+        context.gates.turns += 1
+        return
     await roles.note_seen(db, context.name, number)
     if context.gates.role is Role.ORIGINAL:
-        await roles.doubt(db, context.name, Doubt.BEHIND)
+        await roles.doubt(db, context.name, Doubt.BEHIND, context.clock.now())
         context.gates.role = Role.IN_DOUBT
         context.gates.turns += 1
         _say(context.name, Doubt.BEHIND)

@@ -1,9 +1,9 @@
 """Returning: what a person chose is carried out. Everything that another database may have written is paired again.
 
-Whatever he chose, the numbers that the other one gave are noted, and every link that may have been written since is marked.
-What was agreed on then is still its base, but a value of the app no longer overwrites what the CRM has of later
-(`core.merge`), and a row without a record is looked for among those that the lost time has made. The original sends again
-once everything is listed anew; a copy never does.
+Whatever he chose, the numbers that the other one gave are noted: the rows that they name are that one's. For the original
+every link that may have been written since is marked: what was agreed on then is still its base, but a value of the app no
+longer overwrites what the CRM has of later (`core.merge`), and for a row without a record it is looked among those that the
+lost time has made. It sends again once everything is listed anew; a copy never does.
 """
 
 from __future__ import annotations
@@ -43,21 +43,29 @@ class Return:
             await self._finish()
 
     async def _begin(self) -> None:
-        """Marks all that may have been written by another. Rows that no note tells of must have links before."""
+        """The numbers that another gave are noted; for the original also all that they may have been given for."""
+        context, returns = self.context, self.context.gates.role is Role.RETURNING
+        if returns:
+            if not await self._folded():
+                return
+            await self._mark()
+        async with context.change() as db:
+            await roles.begin(db, context.name, context.clock.now())
+            if returns:
+                await roles.forget_progress(db, context.name)
+                context.gates.listed.clear()
+        await self._turn()
+        log.info("database.chosen", connection=context.name, role=context.gates.role)
+
+    async def _mark(self) -> None:
+        """Marks every link that may have been written for. Rows that no note tells of must have links before."""
         context, began = self.context, self.context.clock.now()
-        if not await self._folded():
-            return
         for name in context.rules.objects:
             await self.sweeper.rows(name, Lane.SWEEP)
         after: LinkId | None = LinkId(0)
         while after is not None:
             async with context.change() as db:
                 after = await roles.mark_lost(db, context.name, after, began)
-        async with context.change() as db:
-            await roles.begin(db, context.name, context.clock.now())
-            context.gates.listed.clear()
-        await self._turn()
-        log.info("database.chosen", connection=context.name, role=context.gates.role)
 
     async def _folded(self) -> bool:
         """True once every row is met that was noted when the choice was heard."""

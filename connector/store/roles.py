@@ -70,14 +70,33 @@ async def note_place(db: Connection, connection: str, place: Place) -> None:
     await db.execute("update connector.connection set place = $2 where connection = $1", connection, str(place))
 
 
-async def doubt(db: Connection, connection: str, why: Doubt) -> None:
+async def doubt(db: Connection, connection: str, why: Doubt, now: datetime) -> None:
     """Nothing is sent from now on, until a person has chosen; what was found first stays the reason."""
     await db.execute(
-        """update connector.connection set role = 'in_doubt', doubt = $2
+        """update connector.connection set role = 'in_doubt', doubt = $2, doubted_at = $3
            where connection = $1 and role not in ('in_doubt', 'copy')""",
         connection,
         why.value,
+        now,
     )
+
+
+async def fresh(db: Connection, connection: str) -> bool:
+    """True while no mapping had its first fetch-all: nothing was ever sent."""
+    query = "select not exists (select from connector.mapping where connection = $1 and fetched_all_at is not null)"
+    return bool(await db.fetchval(query, connection))
+
+
+async def skip(db: Connection, connection: str, number: int, now: datetime) -> None:
+    """Numbers up to this one were another's; ours go on beyond it."""
+    await db.execute(
+        "insert into connector.restore (connection, after, until, at) values ($1, $2, $3, $4)",
+        connection,
+        await last_intent(db),
+        number,
+        now,
+    )
+    await db.execute("select setval('connector.intent_id_seq', $1)", number)
 
 
 async def note_seen(db: Connection, connection: str, number: int) -> None:
@@ -103,13 +122,17 @@ async def choose(db: Connection, connection: str, role: Role, place: Place) -> N
 
 
 async def begin(db: Connection, connection: str, now: datetime) -> None:
-    """From now on numbers beyond those that this database gave are another's. What was allowed before is not any more."""
+    """From now on numbers beyond those that this database gave are another's."""
     await db.execute(
         "insert into connector.restore (connection, after, at) values ($1, $2, $3)",
         connection,
         await last_intent(db),
         now,
     )
+
+
+async def forget_progress(db: Connection, connection: str) -> None:
+    """Everything is to be listed anew, and what a person allowed once is not allowed once more."""
     await db.execute("update connector.brake set allowance = 0 where connection = $1", connection)
     await db.execute(
         """update connector.sweep set cursor = null, keys = null, finished_at = null, due_at = null
@@ -121,19 +144,21 @@ async def begin(db: Connection, connection: str, now: datetime) -> None:
 async def mark_lost(db: Connection, connection: str, after: LinkId, now: datetime) -> LinkId | None:
     """Marks the next links behind `after`; the last of them, None at the end.
 
-    A half may have got its record at any time since it was first noticed; of a row that nobody ever noticed, nobody
-    knows since when it is there.
+    A half may have got its record at any time since it was first noticed, but not one that was noticed when the database
+    was in doubt already. Of a row that nobody ever noticed, nobody knows since when it is there.
     """
     last: int | None = await db.fetchval(
         """with next as (select id from connector.link where connection = $1 and id > $2 order by id limit $4),
+           found as (
+               select l.id, l.crm_id, case when l.crm_id is null and l.first_seen_at >= $3 and w.app_at is null
+                                           then 'epoch' else least(l.first_seen_at, w.noticed_at) end as since
+               from next join connector.link l using (id) left join connector.work w on w.link_id = l.id
+               where l.state in ('open', 'linked', 'frozen', 'excluded', 'left_out') and l.app_key is not null
+                 and not l.released),
            marked as (
-               update connector.link l set lost_since = case
-                   when l.crm_id is null and l.first_seen_at >= $3 and not exists
-                        (select from connector.work w where w.link_id = l.id and w.app_at is not null) then 'epoch'
-                   else least(l.first_seen_at,
-                              (select w.noticed_at from connector.work w where w.link_id = l.id)) end
-               from next where l.id = next.id and l.state in ('open', 'linked', 'frozen', 'excluded', 'left_out')
-                 and l.app_key is not null and not l.released)
+               update connector.link l set lost_since = f.since
+               from found f join connector.connection c on c.connection = $1
+               where l.id = f.id and (f.crm_id is not null or f.since <= coalesce(c.doubted_at, 'infinity')))
            select max(id) from next""",
         connection,
         after,
@@ -150,7 +175,9 @@ async def finish(db: Connection, connection: str) -> None:
     if top > 0:
         await db.execute("select setval('connector.intent_id_seq', $1)", top)
     await db.execute("update connector.restore set until = $2 where connection = $1 and until is null", connection, top)
-    await db.execute("update connector.connection set role = 'original' where connection = $1", connection)
+    await db.execute(
+        "update connector.connection set role = 'original', doubted_at = null where connection = $1", connection
+    )
 
 
 async def marked(db: Connection, connection: str) -> int:

@@ -14,7 +14,6 @@ import asyncpg
 from connector.core.identity import Role
 from connector.store import roles
 from tests.engine.rig import Rig
-from tests.ports import free_port
 
 
 @asynccontextmanager
@@ -40,14 +39,13 @@ async def restore(world: Rig, copy: str) -> None:
 
 @asynccontextmanager
 async def elsewhere(world: Rig, dsn: str, directory: Path) -> AsyncIterator[Rig]:
-    """The same set on a copy of the database, against the same CRM, by a daemon of its own."""
+    """The same set on a copy of the database, against the same CRM, by a daemon of its own with the same environment."""
     directory.mkdir()
     for file in world.directory.iterdir():
         (directory / file.name).write_bytes(file.read_bytes())
-    port = free_port() if world.port is not None else None
-    other = replace(
-        world, dsn=dsn, directory=directory, db=await asyncpg.connect(dsn), port=port, daemon=None, _task=None
-    )
+    public = f"http://127.0.0.1:{world.port}" if world.port is not None else None
+    db = await asyncpg.connect(dsn)
+    other = replace(world, dsn=dsn, directory=directory, db=db, port=None, public=public, daemon=None, _task=None)
     try:
         yield other
     finally:

@@ -95,6 +95,8 @@ class Rig:
     http: aiohttp.ClientSession
     port: int | None = None
     """Where the daemon listens and webhooks come in; None: no webhooks."""
+    public: str | None = None
+    """Where the daemon says that it listens, if that is not so."""
     daemon: Daemon | None = None
     _task: asyncio.Task[None] | None = None
 
@@ -104,7 +106,7 @@ class Rig:
         """Starts a daemon and waits until its connection works (and everything is fetched)."""
         loaded = load_directory(self.directory)
         listen = Address("127.0.0.1", self.port or 0)
-        public = f"http://{listen}" if self.port is not None else None
+        public = f"http://{listen}" if self.port is not None else self.public
         options = Options(self.dsn, listen, listen, "key", public_url=public)
         started = asyncio.Event()
         self.daemon = Daemon(options, [(loaded, Account(self.sandbox.url, self.sandbox.token))], self.clock)

@@ -177,17 +177,43 @@ async def test_a_row_comes_back_under_a_key_that_the_app_makes(database: str, tm
 
 
 async def test_a_schema_that_was_thrown_away(database: str, tmp_path: Path) -> None:
-    """Without any state of ours the CRM still knows which row each record was made for. Fails when all are made again."""
+    """Without any state of ours the CRM still knows which row each record was made for, if a person says so.
+
+    A row that has the key of another since then is not taken for it. Fails when all are made again, and when cid is
+    taken for bob, whose key he has.
+    """
     async with rig(database, tmp_path / "set", FILES, TABLES) as world:
         await world.start()
         await add(world, "ann", "bob")
         await world.quiet()
         await world.stop()
         await world.db.execute("drop schema connector cascade")
-        await world.start()
-        await becomes(world, Role.IN_DOUBT)
+        await world.db.execute("update app.people set first = 'cid', last = 'Other', email = 'cid@x.test' where id = 2")
+        world.clock.leap(10 * MINUTE)
+        await world.start(fetch_all=False)
         await returned(world)
-        assert await _both(world) == ["ann", "bob"]
+        await world.ask("fetch_all", {})
+        await world.quiet()
+        assert await _both(world) == ["ann", "bob", "cid"]
+
+
+async def test_a_new_database_on_an_old_account(database: str, tmp_path: Path) -> None:
+    """Records that a former installation made are like everybody's: rows are entered for them, and sends go on.
+
+    Fails when a new installation is taken for a restored one, and when its numbers are those of the former one.
+    """
+    async with rig(database, tmp_path / "set", FILES, TABLES) as world:
+        await world.start()
+        await add(world, "ann", "bob")
+        await world.quiet()
+        await world.stop()
+        await world.db.execute("drop schema connector cascade; truncate app.people restart identity")
+        await world.start()
+        await world.quiet()
+        await add(world, "cid")
+        await world.quiet()
+        assert await _both(world) == ["ann", "bob", "cid"]
+        assert len({identity.partition("#")[2] for identity in await _identities(world)}) == 3
 
 
 async def test_saying_it_of_a_healthy_database(database: str, tmp_path: Path) -> None:

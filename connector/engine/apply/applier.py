@@ -274,7 +274,7 @@ class Applier:
         """What keeps a CRM half from being taken in, or anything else from being sent."""
         half, record = result.case.link.app_key is None, result.case.crm
         if half and isinstance(record, Record):
-            return self.context.unplaced(record)
+            return self.context.unplaced(record, self.context.gates.lost)
         return self.context.barred(result.case.link.object)
 
     async def _keep_keys(self, db: Connection, batch: Batch) -> None:

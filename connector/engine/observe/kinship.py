@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from connector.core.identity import identity_row
+from connector.core.identity import Lost, identity_row
 from connector.core.model import AppKey, CrmId, Lane, LinkId, Observed, Record
 from connector.core.plan import Kin
 from connector.engine.context import Context
@@ -15,7 +15,7 @@ from connector.store import links
 Original = tuple[str, CrmId]
 
 
-async def find_kin(context: Context, cases: Sequence[Case]) -> Mapping[LinkId, Kin]:
+async def find_kin(context: Context, cases: Sequence[Case], lost: Lost) -> Mapping[LinkId, Kin]:
     """By link, what a record is whose identity names a row that is linked to another record.
 
     The CRM's own copying copies the identity as it is. Another number means another create of ours for the same row,
@@ -27,8 +27,8 @@ async def find_kin(context: Context, cases: Sequence[Case]) -> Mapping[LinkId, K
     originals = await _originals(context, foreign)
     records = await _read(context, set(originals.values()), foreign[0][0].item.lane)
     kin = {link: _kin(link, originals, records, cases) for link in originals}
-    lost = {c.link.id for c, _ in foreign if isinstance(c.crm, Record) and context.gates.lost.covers(c.crm.identity)}
-    return {link: one for link, one in kin.items() if one is Kin.COPY or link not in lost}
+    reused = {case.link.id for case, _ in foreign if isinstance(case.crm, Record) and lost.covers(case.crm.identity)}
+    return {link: one for link, one in kin.items() if one is Kin.COPY or link not in reused}
 
 
 def _named_row(context: Context, case: Case) -> tuple[str, AppKey] | None:

@@ -71,11 +71,12 @@ class Observer:
     async def situations(self, cases: Sequence[Case]) -> None:
         """Gives every case with a mapping its situation."""
         mapped = [case for case in cases if case.mapping is not None]
-        kin = await find_kin(self.context, mapped)
+        lost = self.context.gates.lost  # what is looked up by it and what is concluded from it must not fall apart
+        kin = await find_kin(self.context, mapped, lost)
         async with self.context.database.session() as db:
             lookup = await look_up(self.context, db, mapped)
             await find_candidates(self.context, db, mapped, lookup.refs)
-            halves = await find_halves(self.context, db, mapped)
+            halves = await find_halves(self.context, db, mapped, lost)
         async for case in in_slices(sorted(mapped, key=age)):
             case.situation = situation_of(self.context, case, lookup, halves, kin.get(case.link.id))
             if case.situation.intent_link is not None:

@@ -45,7 +45,7 @@ def situation_of(context: Context, case: Case, lookup: Lookup, halves: Halves, k
         intent_link=maker,
         intents_pending=undecided,
         own_key=_own_key(mapping, case, halves),
-        unplaced=context.unplaced(case.crm) if isinstance(case.crm, Record) else None,
+        unplaced=context.unplaced(case.crm, halves.lost) if isinstance(case.crm, Record) else None,
         linked_in=lookup.linked_in,
         ready=Readiness(
             sends=mapping.name in gates.fetched and context.barred(mapping.object) is None,
@@ -70,7 +70,7 @@ def _maker(context: Context, case: Case, halves: Halves) -> tuple[LinkId | None,
         return None, None
     record, pending = case.crm, halves.pending.get(case.link.object, ())
     if context.has_identity(case.link.object):
-        lost = halves.lost.get((record.object, record.id))
+        lost = halves.makers.get((record.object, record.id))
         number = identity_intent(case.crm.identity) if case.crm.identity is not None else None
         named = (intent.link_id for intent in pending if intent.id == number)
         return (next(named, lost) if number is not None else None), None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 
 import structlog
@@ -21,6 +21,8 @@ AUTO_SHORTEST, AUTO_LONGEST = timedelta(minutes=1), timedelta(hours=1)
 WITHOUT_WEBHOOKS = timedelta(minutes=5)
 LIST_PRICE = 10.0
 DAY = 86_400.0
+Known = Mapping[tuple[str, str], Sweep]
+"""By object and kind: how far each sweep has come."""
 
 
 class Scheduler:
@@ -43,17 +45,19 @@ class Scheduler:
         """Runs what is due. A failing sweep comes back after a pause; nothing it found is lost."""
         async with self.context.database.session() as db:
             known = await sweeps.load(db, self.context.name)
-        done = [await self._tried(name, known) for name in self.context.rules.objects]
+        names = self.context.rules.objects
+        done = [await self._tried(self._recent, name, known) for name in names]
+        done += [await self._tried(self._full, name, known) for name in names]
         if all(done):
             self.failures = 0
             return
         self.failures = min(self.failures + 1, 6)
         await self.context.clock.sleep(2.0**self.failures)
 
-    async def _tried(self, name: str, known: Mapping[tuple[str, str], Sweep]) -> bool:
+    async def _tried(self, sweep: Callable[[str, Known], Awaitable[None]], name: str, known: Known) -> bool:
         """False when what is due of an object could not be done; the others do not wait for it."""
         try:
-            await self._object(name, known)
+            await sweep(name, known)
         except CursorExpiredError:
             async with self.context.change() as db:
                 await sweeps.ask(db, self.context.name, "full", self.context.clock.now())
@@ -65,14 +69,17 @@ class Scheduler:
             return False
         return True
 
-    async def _object(self, name: str, known: Mapping[tuple[str, str], Sweep]) -> None:
-        recent, full = known.get((name, "recent")), known.get((name, "full"))
+    async def _recent(self, name: str, known: Known) -> None:
+        recent = known.get((name, "recent"))
         if self._recent_due(recent):
             await self.sweeper.recent(name, recent)
+        self._age(name, recent)
+
+    async def _full(self, name: str, known: Known) -> None:
+        full = known.get((name, "full"))
         if self._full_due(full):
             await self.sweeper.listed(await self.sweeper.full(name, full))
             await self.sweeper.rows(name, Lane.SWEEP)
-        self._age(name, recent)
 
     def _age(self, name: str, recent: Sweep | None) -> None:
         if recent is not None and recent.finished_at is not None:

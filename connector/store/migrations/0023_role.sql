@@ -5,6 +5,7 @@ alter table connector.connection
     add column role     text not null default 'original'
         check (role in ('original', 'in_doubt', 'copy', 'returning')),
     add column doubt        text,
+    add column doubted_at   timestamptz,
     add column highest_seen bigint not null default 0;
 comment on column connector.connection.place is 'system identifier of the cluster, number of the database, number of this table';
 comment on column connector.connection.highest_seen is 'the highest intent in an identity of the CRM that this database did not give';
