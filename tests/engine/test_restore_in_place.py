@@ -1,5 +1,6 @@
-"""A restore that PostgreSQL itself does not show: the same cluster, its files as they were. Only the CRM, or a process
-that has seen more, can tell.
+"""A restore that PostgreSQL itself does not show: the same cluster, its files as they were.
+
+Only the CRM, or a process that has seen more, can tell.
 """
 
 from __future__ import annotations
