@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import structlog
 
+from connector.app.doors import Doorway
 from connector.app.homes import strangers
 from connector.app.identities import make_identities
 from connector.app.sets import Account, Answers, LoadedSet, load_directory, make_crm, refuse_move, same_client
@@ -30,21 +30,22 @@ from connector.engine.clock import Clock
 from connector.engine.context import Context, Rules
 from connector.engine.doubt import recognise
 from connector.engine.guard import SchemaGuard, release
-from connector.engine.hooks import Address
+from connector.engine.rota import Rota
+from connector.engine.rotation import Address
 from connector.engine.rules import METADATA, PINS, look_again, make_rules, prepare_tables
+from connector.engine.tenure import Tenure
 from connector.obs.metrics import Metrics
 from connector.ports import CRM
-from connector.service.webhooks import Door
 from connector.store import budgets, connections, journal, lease, roles, sweeps
 from connector.store.cipher import Cipher
 from connector.store.connections import ConnectionRow
 from connector.store.db import AWAY, Database, Fence
+from connector.store.resealing import account_name
 
 log = structlog.get_logger()
-TRY_LEASE, TRY_CRM = 0.5, 2.0
+TRY_LEASE, TRY_CRM = 0.1, 2.0
 LAND_WITHIN = 5.0
 RELOAD, SYNC = 1.0, 600.0
-USER = "connector"
 
 
 @dataclass(slots=True)
@@ -55,7 +56,7 @@ class Shared:
     clock: Clock
     metrics: Metrics
     cipher: Cipher
-    owner: str
+    rota: Rota
     public_url: str | None = None
 
 
@@ -68,9 +69,9 @@ class Running:
     account: Account
     crm: CRM
     answers: Answers
+    doorway: Doorway = field(init=False)
     watch_files: bool = True
     context: Context | None = None
-    door: Door | None = None
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the connection works for the first time."""
     looked_at: Mapping[str, str] | None = None
@@ -86,6 +87,10 @@ class Running:
     """Set at shutdown: a session that is cut while its task is cancelled raises its own error instead, and the task must
     end all the same. `Task.cancelling` cannot tell: before Python 3.13 a failed TaskGroup leaves it raised.
     """
+
+    def __post_init__(self) -> None:
+        """The door is closed until `register`."""
+        self.doorway = Doorway(self.loaded.name, self.shared.cipher, lambda: self.crm)
 
     @classmethod
     def make(cls, shared: Shared, loaded: LoadedSet, account: Account, *, watch_files: bool = True) -> Running:
@@ -131,26 +136,29 @@ class Running:
                 await context.flight.landed()
 
     async def _once(self) -> None:
-        row = await self.register()
+        row = await self._row()
         fence, went_back = await self._take()
-        taken_until = self.shared.clock.now()
+        tenure = Tenure(self.shared.rota.database, self.shared.clock, fence)
         try:
-            await self._take_over()
-            role = await recognise(self.shared.database, fence, self.shared.clock.now(), went_back=went_back)
-            rules = await self._prepare(fence, row, role)
-            self.context = Context(
-                self.loaded.name, self.crm, self.shared.database, self.shared.clock, self.shared.metrics, rules, fence,
-                row.salt, failures=self.answers.failures,
-            )  # fmt: skip
-            async with self.shared.database.session() as db:
-                self.context.known_intent = await roles.last_intent(db)
-            self.before = PINS.validate_json(row.pins)
-            await self._sync_clock(self.context)
-            await owner.work(owner.assemble(self.context, self.address), self._follow)
+            await tenure.during(self._own(fence, tenure, row, went_back=went_back))
         finally:
-            until = self.context.tenure.until if self.context is not None else taken_until
-            self.held, self.context = (fence, until), None
-            await self._release(fence, until)
+            self.held, self.context = (fence, tenure.until), None
+            await self._release(fence, tenure.until)
+
+    async def _own(self, fence: Fence, tenure: Tenure, row: ConnectionRow, *, went_back: bool) -> None:
+        """Prepares and works. The lease is renewed from the beginning: a CRM or a table may have us wait for long."""
+        await self._take_over()
+        role = await recognise(self.shared.database, fence, self.shared.clock.now(), went_back=went_back)
+        rules = await self._prepare(fence, row, role)
+        self.context = Context(
+            self.loaded.name, self.crm, self.shared.database, self.shared.clock, self.shared.metrics, rules, fence,
+            row.salt, tenure, failures=self.answers.failures,
+        )  # fmt: skip
+        async with self.shared.database.session() as db:
+            self.context.known_intent = await roles.last_intent(db)
+        self.before = PINS.validate_json(row.pins)
+        await self._sync_clock(self.context)
+        await owner.work(owner.assemble(self.context, self.address, self.shared.cipher), self._follow)
 
     async def _take_over(self) -> None:
         """Goes on from what was spent of the CRM's budget before."""
@@ -173,42 +181,47 @@ class Running:
     async def _take(self) -> tuple[Fence, bool]:
         """The lease, and whether the database has forgotten the one that this process had before."""
         while True:
-            async with self.shared.database.session() as db:
-                forgot = self.held is not None and await lease.went_back(db, *self.held)
-                fence = await lease.acquire(db, self.loaded.name, self.shared.owner, self.shared.clock.now())
+            forgot = self.held is not None and await self._went_back(*self.held)
+            fence = await self._try() if self.shared.rota.may_take(self.loaded.name) else None
             if fence is not None:
                 log.info("lease.taken", connection=self.loaded.name, epoch=fence.epoch)
                 return fence, forgot
             await self.shared.clock.sleep(TRY_LEASE)
 
+    async def _went_back(self, fence: Fence, until: datetime) -> bool:
+        async with self.shared.rota.database.session() as db:
+            return await lease.went_back(db, fence, until)
+
+    async def _try(self) -> Fence | None:
+        async with self.shared.rota.database.session() as db:
+            return await lease.acquire(db, self.loaded.name, self.shared.rota.owner, self.shared.clock.now())
+
     # --- what every replica needs ------------------------------------------------------------------------------------
 
-    async def register(self) -> ConnectionRow:
-        """The connection's row, with webhook credentials; from now on its webhooks can be answered."""
+    async def register(self) -> None:
+        """From now on webhooks can be answered; SecretError when the stored password cannot be read."""
+        await self._row()
+        await self.doorway.prepare(self.shared.database, self.shared.clock.now())
+
+    async def _row(self) -> ConnectionRow:
         spec = self.loaded.spec.connection
         async with self.shared.database.transaction() as db:
-            row = await connections.ensure(db, spec.name, spec.crm)
-            sealed = row.webhook_secret
-            if sealed is None:
-                sealed = self.shared.cipher.encrypt(secrets.token_urlsafe(24), f"webhook:{spec.name}")
-                await connections.save_webhook_secret(db, spec.name, sealed)
-        password = self.shared.cipher.decrypt(bytes(sealed), f"webhook:{spec.name}")
-        self.door = Door(spec.name, ((USER, password),), self.crm.received)
-        return row
+            return await connections.ensure(db, spec.name, spec.crm)
 
     @property
     def address(self) -> Address | None:
         """Where and as whom the CRM delivers; None while it cannot reach us."""
-        if self.shared.public_url is None or self.door is None:
+        door = self.doorway.door
+        if self.shared.public_url is None or door is None:
             return None
-        ((user, password),) = self.door.credentials
+        (user, password), *_older = door.credentials
         return Address(f"{self.shared.public_url}/webhooks/{self.loaded.name}", user, password)
 
     # --- rules -------------------------------------------------------------------------------------------------------
 
     async def _prepare(self, fence: Fence, row: ConnectionRow, role: Role) -> Rules:
         """Rules from the CRM's definitions, or from those last known; tables prepared."""
-        metadata, pins = await self._definitions(row), PINS.validate_json(row.pins)
+        metadata, pins = await self._definitions(fence, row), PINS.validate_json(row.pins)
         await self._catch_up(metadata, pins)
         async with self.shared.database.session() as db:
             version = await connections.applied_version(db, self.loaded.name)
@@ -217,10 +230,10 @@ class Running:
         if not applied:
             refuse_errors(rules)
         if not role.aside and await make_identities(self.crm, self.shared.clock, rules):
-            metadata = await self._definitions(replace(row, metadata=None))
+            metadata = await self._definitions(fence, replace(row, metadata=None))
             rules = await make_rules(self.shared.database, self.loaded.spec, metadata, pins, applied=applied)
         await self._refuse_strangers(self.loaded)
-        await self._apply(fence, rules)
+        rules = await self._apply(fence, rules)
         await self._look_again(fence, row, rules, edited=not applied and version is not None)
         return rules
 
@@ -269,7 +282,7 @@ class Running:
         async with self.shared.database.transaction(fence) as db:
             await look_again(db, before, rules, now)
 
-    async def _definitions(self, row: ConnectionRow) -> Metadata:
+    async def _definitions(self, fence: Fence, row: ConnectionRow) -> Metadata:
         while True:
             try:
                 metadata = await self.crm.metadata(lane=Lane.LIVE)
@@ -282,33 +295,35 @@ class Running:
                 log.warning("crm.away", connection=self.loaded.name, error=error)
                 await self.shared.clock.sleep(TRY_CRM)
                 continue
-            async with self.shared.database.session() as db:
+            async with self.shared.database.transaction(fence) as db:
                 text = METADATA.dump_json(metadata).decode()
                 pages = {name: self.crm.link_url(name, CrmId("")) for name in metadata.fields}
                 facts = {"url": account.url, "company": account.company, "user": account.user, "pages": pages}
                 await connections.save_metadata(db, self.loaded.name, text, facts, self.shared.clock.now())
             return metadata
 
-    async def _apply(self, fence: Fence, rules: Rules) -> None:
+    async def _apply(self, fence: Fence, rules: Rules) -> Rules:
+        """Keeps the set and prepares its tables; the rules that can be worked with now."""
         now = self.shared.clock.now()
         async with self.shared.database.transaction(fence) as db:
-            await connections.save_mappings(db, self.loaded.name, self.loaded.spec.mappings)
+            await connections.save_mappings(db, self.loaded.name, self.loaded.spec.mappings, now)
             await connections.save_set(
                 db,
                 self.loaded.name,
                 version=self.loaded.spec.version,
-                files=self.loaded.files,
+                files=self.loaded.kept,
                 directory=str(self.loaded.directory),
                 now=now,
             )
             sealed = self.shared.cipher.encrypt(
-                f"{self.account.url or ''}\n{self.account.api_token}", f"account:{self.loaded.name}"
+                f"{self.account.url or ''}\n{self.account.api_token}", account_name(self.loaded.name)
             )
             await connections.save_credentials(db, self.loaded.name, sealed)
             await connections.save_pins(db, self.loaded.name, PINS.dump_json(rules.bound.pins).decode())
-        await prepare_tables(self.shared.database, fence, rules, now)
+        prepared = await prepare_tables(self.shared.database, fence, rules, now)
         async with self.shared.database.transaction(fence) as db:
             await journal.make_partitions(db, now)
+        return prepared.rules
 
     # --- while it runs -----------------------------------------------------------------------------------------------
 
@@ -318,11 +333,18 @@ class Running:
         guard, synced = SchemaGuard(context, self.before), self.shared.clock.monotonic()
         while True:
             await self.shared.clock.sleep(RELOAD)
+            await self._share(context)
             await self._reload(context)
             await guard.step()
             if self.shared.clock.monotonic() - synced > SYNC:
                 synced = self.shared.clock.monotonic()
                 await self._sync_clock(context)
+
+    async def _share(self, context: Context) -> None:
+        """Leaves the connection to a replica that owns fewer."""
+        if self.shared.rota.gives(context.name):
+            await self._land(context, LAND_WITHIN)
+            raise NotOwnerError("left to a replica that owns fewer connections")
 
     async def _reload(self, context: Context) -> None:
         """Takes over edited files; a bad file keeps the old set running and says so, once."""
@@ -336,8 +358,7 @@ class Running:
             return
         self.renewed = not same_client(self.loaded, edited)
         self.loaded, self.complaint = edited, ""
-        await self._apply(context.fence, rules)
-        context.rules = rules
+        context.rules = await self._apply(context.fence, rules)
         async with self.shared.database.transaction(context.fence) as db:
             await sweeps.ask(db, context.name, "full", self.shared.clock.now())
             await release(db, context.name, self.shared.clock.now())

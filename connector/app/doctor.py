@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from connector.app.connection import USER
+from connector.app.doors import USER
 from connector.app.homes import strangers
 from connector.app.role import CHOOSE, words_of
 from connector.app.roundtrip import answer_of
@@ -28,7 +28,7 @@ from connector.local.catalogue import Connection, quote_ident
 from connector.local.inspection import Needs
 from connector.obs.metrics import Metrics
 from connector.ports import CRM, Subscription
-from connector.store import connections, roles
+from connector.store import connections, passwords, roles
 from connector.store.cipher import Cipher
 from connector.store.db import Database
 
@@ -211,8 +211,8 @@ class Doctor:
         async with self.database.session() as db:
             if self.cipher is None or not await inspection.migrated(db) or await inspection.schema_grants(db):
                 return None
-            secret = await connections.webhook_secret(db, self.loaded.name)
-        return self.cipher.decrypt(secret, f"webhook:{self.loaded.name}") if secret is not None else None
+            known = await passwords.valid(db, [self.loaded.name], self.clock.now())
+        return next((each.read(self.cipher, self.loaded.name) for each in known[self.loaded.name]), None)
 
 
 def _subscribed(active: Sequence[Subscription], address: str | None, *, auto: bool) -> Finding:

@@ -26,6 +26,7 @@ MODULES: Final = {
     "resume": "pause",
     "schema": "schema",
     "failures": "failures",
+    "conflicts": "conflicts",
     "brake": "brake",
     "database": "database",
 }

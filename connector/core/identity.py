@@ -6,15 +6,17 @@ key beside such a number may be another row's by now.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from connector.core.model import AppKey
 
-HIGHEST = 2**62
-"""Numbers beyond are not ours: somebody has typed them."""
+_NUMBER: Final = re.compile(r"[0-9]{1,18}")
+"""Longer ones are not ours: somebody has typed them."""
 
 
 def identity_text(mapping: str, key: str, intent: int, longest: int | None) -> str:
@@ -30,13 +32,13 @@ def identity_row(text: str | None) -> tuple[str, AppKey] | None:
     """The mapping and the key that an identity names."""
     row, _, number = (text or "").rpartition("#")
     mapping, _, key = row.partition(":")
-    return (mapping, AppKey(key)) if number.isdigit() and key else None
+    return (mapping, AppKey(key)) if _NUMBER.fullmatch(number) and key else None
 
 
 def identity_intent(text: str | None) -> int | None:
     """The intent that an identity names."""
     number = (text or "").rpartition("#")[2]
-    return int(number) if number.isdecimal() and number.isascii() and len(number) < len(str(HIGHEST)) else None
+    return int(number) if _NUMBER.fullmatch(number) else None
 
 
 def highest(identities: Iterable[str | None], mappings: Collection[str]) -> int:

@@ -33,7 +33,7 @@ async def open_gates(context: Context, *, first: bool = False) -> None:
     if gates.turns != turns:
         await open_gates(context, first=first)
         return
-    context.webhook_at = context.webhook_at or row.webhook_at
+    context.hearing.heard_at = context.hearing.heard_at or row.webhook_at
     gates.fetched |= {name for name, done in fetched.items() if done}
     ended = (*PAUSES, *UNPROVEN) if first else _ended(context, row, paused)
     ended += UNPROVEN if (gates.role, gates.lost) != (stand.role, stand.lost) else ()

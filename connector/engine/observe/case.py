@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from connector.core.line import BoundMapping
 from connector.core.match import MatchKey
-from connector.core.model import CrmId, Link, Observed, Row, Side
+from connector.core.model import CrmId, Link, LinkId, Observed, Row, Side
 from connector.core.plan import Candidate, Effect, Situation
 from connector.engine.context import Rules
 from connector.store.intents import Intent
 from connector.store.work import Item
 
+_NUMBER: Final = re.compile(r"[0-9]{1,18}")
 REFUSED, FOREIGN_KEY = "row_refused", "23503"
 RecordKeys = Mapping[str, Mapping[bytes, MatchKey]]
 """The match keys of a record by mapping and keyed hash."""
@@ -40,9 +43,17 @@ class Case:
     candidates: tuple[Candidate, ...] = ()
     peers: bool = False
     contested: bool = False
+    moved: bool = False
+    """The link follows to the record into which its own was merged."""
+    leaning: Sequence[LinkId] = ()
+    """Of a row that stands for a merged record beside the survivor's own: the links of rows that refer to it."""
     adopted: Side | None = None
     confirmed: frozenset[tuple[Side, Effect]] = frozenset()
     """Effects that use up what a person confirmed in `fetch-all`, once they have happened."""
+    braked: frozenset[str] = frozenset()
+    """What the brake stops of it, as `Plan.words` spells it."""
+    let_go: frozenset[tuple[Side, Effect]] = frozenset()
+    """Effects that the brake had stopped and a person released."""
     fresh: bool = True
     """False when the record came from a page: it may not be the ground of a send."""
     new: bool = False
@@ -61,4 +72,4 @@ def age(case: Case) -> tuple[int, str]:
 
 def int_or(crm_id: CrmId) -> tuple[int, str]:
     """Sorts numeric ids as numbers."""
-    return (int(crm_id), "") if crm_id.isdigit() else (0, crm_id)
+    return (int(crm_id), "") if _NUMBER.fullmatch(crm_id) else (0, crm_id)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from connector.core.fingerprint import Likeness
 from connector.core.identity import identity_intent, identity_row
 from connector.core.line import BoundMapping
-from connector.core.model import ABSENT, AppKey, Clocks, Json, LinkId, Record
-from connector.core.plan import Kin, Readiness, Situation
-from connector.core.unseen import unseen
+from connector.core.model import AppKey, Clocks, LinkId, Record
+from connector.core.plan import LEANT_ON, Kin, Readiness, Situation
+from connector.core.unseen import Heard, heard
 from connector.engine.context import Context
 from connector.engine.observe.belonging import heir
 from connector.engine.observe.case import Case
 from connector.engine.observe.halves import Halves, may_have_made
 from connector.engine.observe.lookup import Lookup
 from connector.ports import VersionOrder
+
+LOOKS = 5
+"""So often a row that is to go waits for those that refer to it."""
 
 
 def situation_of(context: Context, case: Case, lookup: Lookup, halves: Halves, kin: Kin | None = None) -> Situation:
@@ -51,9 +53,11 @@ def situation_of(context: Context, case: Case, lookup: Lookup, halves: Halves, k
             sends=mapping.name in gates.fetched and context.barred(mapping.object) is None,
             listed=context.listed(mapping.object) or not mapping.hears,
         ),
-        unseen=_unseen(mapping, case),
-        merging=(case.link.object, case.link.crm_id) in halves.merging,
+        heard=_heard(mapping, case),
+        merging=halves.merging.get((case.link.object, case.link.crm_id)),
         contested=case.contested,
+        leaning=next(iter(case.leaning), None),
+        unmoved=case.item.tries(LEANT_ON) >= LOOKS,
         kin=kin,
         evidence=case.item.evidence,
         heir=heir(case, mapping, lookup),
@@ -113,13 +117,11 @@ def _newer(context: Context, case: Case) -> bool:
     return context.crm.compare(case.crm.version, case.link.version) is VersionOrder.NEWER
 
 
-def _unseen(mapping: BoundMapping, case: Case) -> Mapping[str, Json]:
-    """By line: what our last write put away unseen, as the events of this item tell."""
+def _heard(mapping: BoundMapping, case: Case) -> Heard:
+    """What the events of this item tell of our last writes."""
     if not case.link.sent or not case.item.told:
-        return {}
-    sent = [(line, case.link.sent[line.name]) for line in mapping.lines if line.name in case.link.sent]
-    found = {line.name: unseen(line, one, case.item.told) for line, one in sent}
-    return {name: value for name, value in found.items() if value is not ABSENT}
+        return Heard()
+    return heard({line.name: line for line in mapping.lines}, case.link.sent, case.item.told)
 
 
 def _moment(text: str) -> datetime | None:
