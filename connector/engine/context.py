@@ -263,7 +263,7 @@ def identity_text(mapping: str, key: str, intent: int, longest: int | None) -> s
 
     `longest`: the characters that the field takes.
     """
-    text = f"{mapping}:{key}#{intent}"
+    text = f"{mapping.replace('%', '%25').replace(':', '%3A')}:{key}#{intent}"
     return text if longest is None or len(text) <= longest else f"#{intent}"
 
 
@@ -271,7 +271,8 @@ def identity_row(text: str | None) -> tuple[str, AppKey] | None:
     """The mapping and the key that an identity names."""
     row, _, number = (text or "").rpartition("#")
     mapping, _, key = row.partition(":")
-    return (mapping, AppKey(key)) if _INTENT.fullmatch(number) and key else None
+    name = mapping.replace("%3A", ":").replace("%25", "%")
+    return (name, AppKey(key)) if _INTENT.fullmatch(number) and key else None
 
 
 def identity_intent(text: str | None) -> int | None:
