@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from connector.core.merge import OSCILLATION, REVIEW
+
 _RETRY: Final = "then: connector failures retry"
 _PARKED: Final[Mapping[str, str]] = {
     "ambiguous": f"several fit equally: merge them or make their match keys differ, {_RETRY}",
@@ -25,6 +27,8 @@ _HELD: Final[Mapping[str, str]] = {
     "not_in_enum": "add the label to the column's enum type, or map it under values:",
     "unknown_user": "no user of the CRM has that e-mail: invite the user, or change the value",
     "inactive_user": "activate the user in the CRM, or change the value",
+    REVIEW: "say which value stays: connector conflicts list, connector conflicts resolve",
+    OSCILLATION: "two writers undo each other through the connector: stop one of them, then: connector failures retry",
     "too_long": "shorten it, or set too_long: cut",
     "refused": "the CRM refused the value: correct it; it is sent again when it changes",
     "refused_by_column": "the column takes no such value: correct it, or alter the column",
@@ -41,6 +45,7 @@ _WAITING: Final[Mapping[str, str]] = {
     "observe": "the mapping only observes: change rollout:",
     "parent": "comes by itself with the record it refers to",
     "parent_unavailable": "what it must refer to does not come by itself: see that record with connector explain",
+    "definitions": "comes by itself once the CRM's definitions are read again",
     "unknown_outcome": "comes by itself: nobody knows yet whether the last write happened",
     "forbidden": "the token's user may not do that in the CRM: give the right, or take the mapping out",
     "unauthorised": "give a valid API token",

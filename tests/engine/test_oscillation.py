@@ -59,9 +59,10 @@ async def _shown(world: Rig) -> None:
         _command(world, "explain", "people", "1"),
     )
     assert "oscillation:last_name" in listed.out
-    assert ["people", "oscillation", "1"] in [line.split() for line in status.out.splitlines()]
+    assert ["people", "oscillation", "1"] in [line.split()[:3] for line in status.out.splitlines()]
     assert (waited.code, "1 held" in waited.err) == (0, True)
-    assert "held value last_name: oscillation (connector failures retry)" in explained.out
+    assert "held value last_name: oscillation\n" in explained.out
+    assert "connector failures retry" in explained.out
 
 
 async def test_a_send_line_against_an_automation_is_stopped(database: str, tmp_path: Path) -> None:
