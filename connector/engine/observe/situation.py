@@ -14,12 +14,10 @@ from connector.engine.context import Context, identity_intent
 from connector.engine.observe.belonging import heir
 from connector.engine.observe.case import Case
 from connector.engine.observe.halves import Halves
+from connector.engine.observe.leaning import LOOKS
 from connector.engine.observe.lookup import Lookup
 from connector.ports import VersionOrder
 from connector.store.intents import Intent
-
-LOOKS = 5
-"""So often a row that is to go waits for those that refer to it."""
 
 
 def situation_of(context: Context, case: Case, lookup: Lookup, halves: Halves, kin: Kin | None = None) -> Situation:
