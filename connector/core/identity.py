@@ -24,15 +24,19 @@ def identity_text(mapping: str, key: str, intent: int, longest: int | None) -> s
 
     `longest`: the characters that the field takes.
     """
-    text = f"{mapping}:{key}#{intent}"
+    text = f"{mapping.replace('%', '%25').replace(':', '%3A')}:{key}#{intent}"
     return text if longest is None or len(text) <= longest else f"#{intent}"
 
 
 def identity_row(text: str | None) -> tuple[str, AppKey] | None:
     """The mapping and the key that an identity names."""
     row, _, number = (text or "").rpartition("#")
-    mapping, _, key = row.partition(":")
-    return (mapping, AppKey(key)) if _NUMBER.fullmatch(number) and key else None
+    _, _, key = row.partition(":")
+    return (_mapping(row), AppKey(key)) if _NUMBER.fullmatch(number) and key else None
+
+
+def _mapping(text: str) -> str:
+    return text.partition(":")[0].replace("%3A", ":").replace("%25", "%")
 
 
 def identity_intent(text: str | None) -> int | None:
@@ -46,7 +50,7 @@ def highest(identities: Iterable[str | None], mappings: Collection[str]) -> int:
 
     An identity without a key counts as well; one that names another mapping is another installation's.
     """
-    ours = (text for text in identities if text and (text.startswith("#") or text.partition(":")[0] in mappings))
+    ours = (text for text in identities if text and (text.startswith("#") or _mapping(text) in mappings))
     return max((number for text in ours if (number := identity_intent(text)) is not None), default=0)
 
 

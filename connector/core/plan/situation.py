@@ -95,9 +95,9 @@ class Situation:
     merging: LinkId | None = None
     """The link of a row that will follow to this CRM half, into which its record was merged."""
     leaning: LinkId | None = None
-    """Of a merged record whose row may go: a link whose row refers to that one, and will to the survivor's."""
+    """Of a record that is gone and whose row may go: a link whose row refers to that one, and may to another by now."""
     unmoved: bool = False
-    """Those that lean on it were looked at, and lean on it still."""
+    """Those that lean on it have had their time."""
     contested: bool = False
     """The record was merged into one whose row holds unsent edits, and nobody has settled it."""
     evidence: bool = False

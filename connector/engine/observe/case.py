@@ -10,7 +10,7 @@ from typing import Final
 
 from connector.core.line import BoundMapping
 from connector.core.match import MatchKey
-from connector.core.model import CrmId, Link, LinkId, Observed, Row, Side
+from connector.core.model import CrmId, Gone, Link, LinkId, Observed, Row, Side
 from connector.core.plan import Candidate, Effect, Situation
 from connector.engine.context import Rules
 from connector.store.intents import Intent
@@ -18,6 +18,8 @@ from connector.store.work import Item
 
 _NUMBER: Final = re.compile(r"[0-9]{1,18}")
 REFUSED, FOREIGN_KEY = "row_refused", "23503"
+TAKEN = Gone("merged")
+"""What a record is to the second row on one survivor."""
 RecordKeys = Mapping[str, Mapping[bytes, MatchKey]]
 """The match keys of a record by mapping and keyed hash."""
 
@@ -46,7 +48,7 @@ class Case:
     moved: bool = False
     """The link follows to the record into which its own was merged."""
     leaning: Sequence[LinkId] = ()
-    """Of a row that stands for a merged record beside the survivor's own: the links of rows that refer to it."""
+    """Of a row that goes with its record: the links of rows that refer to it, and may refer to another one by now."""
     adopted: Side | None = None
     confirmed: frozenset[tuple[Side, Effect]] = frozenset()
     """Effects that use up what a person confirmed in `fetch-all`, once they have happened."""

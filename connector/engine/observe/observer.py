@@ -15,6 +15,7 @@ from connector.engine.observe.candidates import find_candidates
 from connector.engine.observe.case import Case, age
 from connector.engine.observe.halves import find_halves
 from connector.engine.observe.kinship import find_kin
+from connector.engine.observe.leaning import find_leaning
 from connector.engine.observe.lookup import look_up
 from connector.engine.observe.situation import situation_of
 from connector.engine.slices import in_slices
@@ -77,6 +78,7 @@ class Observer:
             lookup = await look_up(self.context, db, mapped)
             await find_candidates(self.context, db, mapped, lookup.refs)
             halves = await find_halves(self.context, db, mapped, lost)
+            await find_leaning(self.context, db, mapped)
         async for case in in_slices(sorted(mapped, key=age)):
             case.situation = situation_of(self.context, case, lookup, halves, kin.get(case.link.id))
             if case.situation.intent_link is not None:

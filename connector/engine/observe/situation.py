@@ -14,11 +14,9 @@ from connector.engine.context import Context
 from connector.engine.observe.belonging import heir
 from connector.engine.observe.case import Case
 from connector.engine.observe.halves import Halves, may_have_made
+from connector.engine.observe.leaning import LOOKS
 from connector.engine.observe.lookup import Lookup
 from connector.ports import VersionOrder
-
-LOOKS = 5
-"""So often a row that is to go waits for those that refer to it."""
 
 
 def situation_of(context: Context, case: Case, lookup: Lookup, halves: Halves, kin: Kin | None = None) -> Situation:
