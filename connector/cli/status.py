@@ -182,7 +182,10 @@ def _stands(told: Mapping[str, Any], mapping: Mapping[str, Any]) -> str:
     name = f"{told['connection']}/{mapping['mapping']}"
     paused = f"paused; go on: connector resume {name}" if mapping["paused"] else ""
     blocked = f"{mapping['blocked']}; {advice.for_aside(mapping['blocked'])}" if mapping["blocked"] else ""
-    return "; ".join(filter(None, (paused, blocked)))
+    left = (
+        "not in the set any more; its links are kept for when it comes back" if mapping["left_at"] is not None else ""
+    )
+    return "; ".join(filter(None, (left, paused, blocked)))
 
 
 def _first(mapping: Mapping[str, Any]) -> str:

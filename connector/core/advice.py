@@ -13,6 +13,7 @@ _PARKED: Final[Mapping[str, str]] = {
     "duplicate": "another pair has that match key: change it on one side, or keep this one apart: connector failures discard",
     "missing": "the CRM does not show it: give the token's user sight of it, or accept: connector failures discard",
     "merge_unsent": f"two rows stand for one record: take the edits of this one over, {_RETRY}; or: connector failures discard",
+    "leant_on": f"rows refer to this one, which goes with its merged record: point them elsewhere, {_RETRY}",
     "archived": f"an archived record cannot be changed: take it out of the archive, {_RETRY}; or: connector failures discard",
     "parent_gone": f"what it must refer to was deleted: give it another parent, {_RETRY}",
     "refused": f"the CRM refused the whole record: look at its values, {_RETRY}",

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from connector.core.doubt import unexplained
 from connector.core.model import Lane, Record, Side
-from connector.core.plan import Effect, Plan, Step, plan
-from connector.core.refused import refused_before
+from connector.core.plan import Effect, Plan, Step, park, plan
+from connector.core.refused import REFUSED, refused_before
 from connector.engine.brake import released
 from connector.engine.context import Context
 from connector.engine.observe.case import Case
@@ -30,10 +30,16 @@ def explained(context: Context, case: Case, found: Plan) -> Plan:
 
 
 def swept(case: Case, found: Plan) -> Plan:
-    """A sweep does not send again what was refused when both sides stood as they do now; everybody else does."""
-    if case.item.lane is not Lane.SWEEP or not case.link.refused or not isinstance(case.crm, Record):
+    """A sweep does not send again what was refused when both sides stood as they do now; everybody else does.
+
+    What is parked for it stays parked.
+    """
+    sweeping = case.item.lane is Lane.SWEEP or not case.fresh
+    if not sweeping or not case.link.refused or not isinstance(case.crm, Record):
         return found
-    return refused_before(found, case.link, case.crm)
+    rest = refused_before(found, case.link, case.crm)
+    cause = case.item.cause or ""
+    return replace(park(cause), state=found.state) if rest is not found and cause.startswith(f"{REFUSED}:") else rest
 
 
 def spared(case: Case, found: Plan, stopped: frozenset[tuple[Side, Effect]]) -> Plan:

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from connector.core.errors import ConnectorError
 from connector.core.line import BoundMapping
 from connector.core.model import AppKey, CrmId, Lane, Link, LinkId, LinkState
 from connector.engine.context import Context
@@ -102,6 +103,9 @@ class Sweeper:
                 tasks = [*(task for task in tasks if not task.done()), work_, reached[-1]]
             for task in reached:
                 state = await task
+        except ConnectorError:
+            await asyncio.gather(*tasks, return_exceptions=True)  # what they have claimed would be nobody's
+            raise
         finally:
             for each in tasks:
                 each.cancel()
@@ -157,13 +161,15 @@ class Sweeper:
                 await work.mark(db, self.context.name, marks, self.context.clock.now())
 
     async def _look_for_unseen(self, name: str, since: datetime, lane: Lane) -> None:
+        """Asks by id for what was not met; for a part of it where it did not answer before, since each is a call."""
+        async with self.context.change() as db:
+            await work.look_again_at_some(db, self.context.name, name, ROWS, self.context.clock.now())
         after = LinkId(0)
         while True:
             async with self.context.change() as db:
                 ids = await sweeps.unseen(db, self.context.name, name, since, after=after, limit=ROWS)
                 if ids:
                     await work.ensure(db, self.context.name, ids, lane, self.context.clock.now())
-                    await work.look_again(db, ids, self.context.clock.now())
             if len(ids) < ROWS:
                 return
             after = ids[-1]
