@@ -127,6 +127,8 @@ def _say(desk: Desk, told: Mapping[str, Any]) -> None:
     now = desk.clock.now()
     if told["webhook_at"] is not None:
         print(f"  webhooks: last one {age(told['webhook_at'], now)} ago")
+    if told["webhook_trouble"] is not None:
+        print(f"  webhooks: {told['webhook_trouble']}")
     print()
     first = [
         (m["mapping"], m["object"], m["table"], m["linked"], m["links"], m["frozen"], _first(m), _stands(told, m))

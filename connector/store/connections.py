@@ -103,6 +103,11 @@ async def save_webhook_time(db: Connection, connection: str, at: datetime) -> No
     await db.execute("update connector.connection set last_webhook_at = $2 where connection = $1", connection, at)
 
 
+async def save_webhook_trouble(db: Connection, connection: str, trouble: str | None) -> None:
+    """Keeps what is wrong with the webhooks."""
+    await db.execute("update connector.connection set webhook_trouble = $2 where connection = $1", connection, trouble)
+
+
 async def save_credentials(db: Connection, connection: str, credentials: bytes) -> None:
     """Keeps the encrypted credentials, so that commands need only the database."""
     await db.execute("update connector.connection set credentials = $2 where connection = $1", connection, credentials)

@@ -179,6 +179,7 @@ class ConnectionState:
     directory: str | None
     applied_at: datetime | None
     webhook_at: datetime | None
+    webhook_trouble: str | None
 
 
 async def connection_states(db: Connection, at: datetime) -> Sequence[ConnectionState]:
@@ -187,7 +188,7 @@ async def connection_states(db: Connection, at: datetime) -> Sequence[Connection
         """select c.connection, c.crm, c.state, c.reason, c.advice, c.paused, c.sends_paused,
                   case when l.expires_at > $1 then l.owner end as owner, c.account ->> 'company' as company,
                   c.account ->> 'user' as user, c.account ->> 'url' as url, s.directory, s.applied_at,
-                  c.last_webhook_at as webhook_at
+                  c.last_webhook_at as webhook_at, c.webhook_trouble
            from connector.connection c left join connector.lease l using (connection)
            left join connector.set s using (connection) order by c.connection""",
         at,

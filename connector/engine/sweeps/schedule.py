@@ -111,7 +111,7 @@ class Scheduler:
         if spec.sweep.recent is not None:
             return timedelta(seconds=spec.sweep.recent)
         daily = next((w.limit for w in self.context.crm.budget() if w.name == "daily" and w.limit > 0), None)
-        pushed = self.context.pushed
+        pushed = self.context.pushed and not self.context.hearing.deaf(self.context.clock.now())
         if daily is None:
             return WITHOUT_WEBHOOKS
         price = LIST_PRICE * 2 * len(self.context.rules.objects)
