@@ -126,4 +126,4 @@ def _still_sent(result: Result, *, done: bool) -> Mapping[str, Mapping[str, Sent
 
 
 def _same_state(link: Link, plan: Plan) -> bool:
-    return plan.state is link.state and not plan.held
+    return plan.state is link.state and not (plan.held or link.held or link.conflicts)

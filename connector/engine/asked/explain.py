@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Final
 
 import asyncpg
 
@@ -16,7 +15,7 @@ from connector.core import advice
 from connector.core.brake import said
 from connector.core.errors import ConnectorError
 from connector.core.line import BoundMapping, Line
-from connector.core.merge import OSCILLATION, REVIEW, Decision
+from connector.core.merge import Decision
 from connector.core.model import (
     ABSENT,
     AppKey,
@@ -44,8 +43,6 @@ from connector.store.records import Known, Standing
 from connector.store.work import Item
 
 Json = Mapping[str, object]
-ENDS: Final = {REVIEW: " (connector conflicts resolve)", OSCILLATION: " (connector failures retry)"}
-"""How a person ends what a held value waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +159,7 @@ class Explainer:
             yield "the record is a copy: it keeps the key of the one it was copied from, for the mapping only receives"
         yield from self._aside(name)
         for line, cause in planned.held.items():
-            yield f"held value {line}: {cause}{ENDS.get(cause, '')}"
+            yield f"held value {line}: {cause}"
         refused = found.known.held if found.known is not None else {}
         for line in refused.keys() - planned.held.keys():
             yield f"held value {line}: {refused[line]}, when it was last tried"
