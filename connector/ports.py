@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -148,6 +148,8 @@ class Capabilities:
     writes_per_second: float | None = None
     changed_listing: bool = True
     deleted_listing: bool = False
+    memory: timedelta = timedelta(days=30)
+    """For so long what was deleted is still told of: by listings, and by reads of its id."""
     push: bool = True
     identity: bool = True
     conditional_write: bool = False

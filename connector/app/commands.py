@@ -23,7 +23,7 @@ from connector.engine.rota import Rota
 from connector.obs.metrics import Metrics
 from connector.store import answers, connections, lease
 from connector.store.cipher import Cipher
-from connector.store.db import Connection, Database, pending
+from connector.store.db import Connection, Database, pending, require_known
 from connector.store.resealing import account_name
 
 T = TypeVar("T")
@@ -222,3 +222,4 @@ async def require_schema(db: Connection) -> None:
         raise ConnectorError(
             "schema connector is older than this program", "update it, and the daemon with it: connector migrate"
         )
+    await require_known(db)

@@ -316,7 +316,7 @@ class Running:
         """Keeps the set and prepares its tables; the rules that can be worked with now."""
         now = self.shared.clock.now()
         async with self.shared.database.transaction(fence) as db:
-            await connections.save_mappings(db, self.loaded.name, self.loaded.spec.mappings)
+            await connections.save_mappings(db, self.loaded.name, self.loaded.spec.mappings, now)
             await connections.save_set(
                 db,
                 self.loaded.name,

@@ -127,6 +127,8 @@ def _say(desk: Desk, told: Mapping[str, Any]) -> None:
     now = desk.clock.now()
     if told["webhook_at"] is not None:
         print(f"  webhooks: last one {age(told['webhook_at'], now)} ago")
+    if told["webhook_trouble"] is not None:
+        print(f"  webhooks: {told['webhook_trouble']}")
     print()
     first = [
         (m["mapping"], m["object"], m["table"], m["linked"], m["links"], m["frozen"], _first(m), _stands(told, m))
@@ -182,7 +184,10 @@ def _stands(told: Mapping[str, Any], mapping: Mapping[str, Any]) -> str:
     name = f"{told['connection']}/{mapping['mapping']}"
     paused = f"paused; go on: connector resume {name}" if mapping["paused"] else ""
     blocked = f"{mapping['blocked']}; {advice.for_aside(mapping['blocked'])}" if mapping["blocked"] else ""
-    return "; ".join(filter(None, (paused, blocked)))
+    left = (
+        "not in the set any more; its links are kept for when it comes back" if mapping["left_at"] is not None else ""
+    )
+    return "; ".join(filter(None, (left, paused, blocked)))
 
 
 def _first(mapping: Mapping[str, Any]) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from connector.core.merge import OSCILLATION, REVIEW
+
 _RETRY: Final = "then: connector failures retry"
 _PARKED: Final[Mapping[str, str]] = {
     "ambiguous": f"several fit equally: merge them or make their match keys differ, {_RETRY}",
     "duplicate": "another pair has that match key: change it on one side, or keep this one apart: connector failures discard",
     "missing": "the CRM does not show it: give the token's user sight of it, or accept: connector failures discard",
     "merge_unsent": f"two rows stand for one record: take the edits of this one over, {_RETRY}; or: connector failures discard",
+    "leant_on": f"rows refer to this one, which goes with its merged record: point them elsewhere, {_RETRY}",
     "archived": f"an archived record cannot be changed: take it out of the archive, {_RETRY}; or: connector failures discard",
     "parent_gone": f"what it must refer to was deleted: give it another parent, {_RETRY}",
     "refused": f"the CRM refused the whole record: look at its values, {_RETRY}",
@@ -24,6 +27,8 @@ _HELD: Final[Mapping[str, str]] = {
     "not_in_enum": "add the label to the column's enum type, or map it under values:",
     "unknown_user": "no user of the CRM has that e-mail: invite the user, or change the value",
     "inactive_user": "activate the user in the CRM, or change the value",
+    REVIEW: "say which value stays: connector conflicts list, connector conflicts resolve",
+    OSCILLATION: "two writers undo each other through the connector: stop one of them, then: connector failures retry",
     "too_long": "shorten it, or set too_long: cut",
     "refused": "the CRM refused the value: correct it; it is sent again when it changes",
     "refused_by_column": "the column takes no such value: correct it, or alter the column",
@@ -42,6 +47,7 @@ _WAITING: Final[Mapping[str, str]] = {
     "observe": "the mapping only observes: change rollout:",
     "parent": "comes by itself with the record it refers to",
     "parent_unavailable": "what it must refer to does not come by itself: see that record with connector explain",
+    "definitions": "comes by itself once the CRM's definitions are read again",
     "unknown_outcome": "comes by itself: nobody knows yet whether the last write happened",
     "forbidden": "the token's user may not do that in the CRM: give the right, or take the mapping out",
     "unauthorised": "give a valid API token",

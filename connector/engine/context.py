@@ -27,6 +27,7 @@ from connector.core.model import AppKey, Base, CrmId, Json, LinkId, Record
 from connector.core.schema import Metadata, Table
 from connector.engine.clock import Clock
 from connector.engine.forecast import Forecast
+from connector.engine.hearing import Hearing
 from connector.engine.newcomers import Newcomers
 from connector.engine.tenure import Tenure
 from connector.local.tables import Shape
@@ -168,15 +169,14 @@ class Context:
     clock_offset: float = 0.0
     """Seconds that the CRM's clock is ahead of ours."""
     clock_error: float = 1.0
-    kept: bool = False
-    """The webhook subscription that we keep is in place."""
-    webhook_at: datetime | None = None
-    """When the last webhook came that was folded."""
+    hearing: Hearing = field(default_factory=Hearing)
     forecast: Forecast = field(default_factory=Forecast)
     subscribed: str | None = None
     """The subscription made under the password in force."""
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _changing_since: datetime | None = field(default=None, init=False)
+    definitions_at: datetime | None = None
+    """When the CRM's definitions were last read."""
     schema_moved: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the CRM's definitions changed and must be read anew."""
 
@@ -184,8 +184,9 @@ class Context:
     def pushed(self) -> bool:
         """True while webhooks reach us: by our subscription, or as those tell that a person's brings."""
         if self.rules.spec.connection.webhooks is Webhooks.MANUAL:
-            return self.webhook_at is not None and self.clock.now() - self.webhook_at < HEARD_WITHIN
-        return self.kept
+            heard_at = self.hearing.heard_at
+            return heard_at is not None and self.clock.now() - heard_at < HEARD_WITHIN
+        return self.hearing.kept_since is not None
 
     @asynccontextmanager
     async def change(self, *, durable: bool = True) -> AsyncIterator[Connection]:
@@ -238,6 +239,10 @@ class Context:
     def crm_time(self, at: datetime) -> datetime:
         """A time of our clock by the CRM's."""
         return at + timedelta(seconds=self.clock_offset)
+
+    def our_time(self, at: datetime) -> datetime:
+        """A time of the CRM's clock by ours."""
+        return at - timedelta(seconds=self.clock_offset)
 
     def capabilities(self, name: str) -> Capabilities:
         """What the CRM can do with an object."""

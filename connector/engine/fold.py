@@ -103,7 +103,7 @@ class Folder:
             hints = [replace(hint_from_json(event.hint), id=f"{event.id:019}") for event in events]  # as they came
             for name, group in _by_object(hints).items():
                 await self._fold_object(db, name, group, now)
-        self.context.webhook_at = max(event.received_at for event in events)
+        self.context.hearing.heard_at = max(event.received_at for event in events)
         if any(hint.kind is HintKind.SCHEMA for hint in hints):
             self.context.schema_moved.set()
         return True

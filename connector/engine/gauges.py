@@ -60,7 +60,7 @@ class Gauges:
 
     async def _keep_webhook_time(self) -> None:
         """For commands, which see the database only."""
-        at = self.context.webhook_at
+        at = self.context.hearing.heard_at
         if at is None or at == self._kept:
             return
         async with self.context.database.transaction(self.context.fence) as db:

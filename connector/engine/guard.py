@@ -43,6 +43,7 @@ class SchemaGuard:
         now = context.clock.monotonic()
         self.read_at = self.looked_at = self.prepared_at = now
         self.patience = DEFINITIONS_ASKED
+        context.definitions_at = context.clock.now()
         self.unprepared = self.again = before != context.rules.bound.pins
         self.returned = returned(context.rules, before)
         """Objects of lines that returned and are not compared yet."""
@@ -69,13 +70,14 @@ class SchemaGuard:
         """The CRM's definitions; None when it does not answer, then they are asked for again soon."""
         hinted = self.context.schema_moved.is_set()
         self.context.schema_moved.clear()
-        self.read_at = self.context.clock.monotonic()
+        self.read_at, began = self.context.clock.monotonic(), self.context.clock.now()
         try:
             metadata = await self.context.crm.metadata(lane=Lane.LIVE)
         except ConnectorError as error:
             self.context.failures.note(error)
             self.context.schema_moved.set()
             return None
+        self.context.definitions_at = began
         moved = former_words(metadata, self.context.rules.bound.pins) != self.context.rules.metadata
         self.patience = DEFINITIONS_ASKED if moved or not hinted else min(2 * self.patience, DEFINITIONS_ASIDE)
         return metadata
@@ -87,11 +89,13 @@ class SchemaGuard:
         tables = await described(self.context.database, before.spec)
         if metadata is None and tables == before.tables and not self.again:
             return
-        self.again = False
-        pins = before.bound.pins
+        self.again, pins = False, before.bound.pins
         fresh = joined(before.spec, metadata or before.metadata, tables, pins, applied=True).without(before.locked)
         if (fresh.metadata, fresh.tables, fresh.bound.pins) != (before.metadata, before.tables, pins):
             await self._adopt(fresh, metadata)
+        if metadata is not None:
+            async with self.context.change() as db:
+                await work.rearm(db, self.context.name, "definitions", self.context.clock.now())
 
     async def _adopt(self, fresh: Rules, metadata: Metadata | None) -> None:
         before, self.context.rules = self.context.rules, fresh

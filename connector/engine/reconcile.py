@@ -17,9 +17,8 @@ import structlog
 from connector.core.doubt import doubtful
 from connector.core.errors import ConnectorError
 from connector.core.merge import Decision, Parent, Reason, Verdict, is_conflict
-from connector.core.model import CrmId, Lane, Link, LinkId, LinkState, Record, Side
+from connector.core.model import CrmId, Link, LinkId, LinkState, Record, Side
 from connector.core.plan import Effect, InsertRow, Kin, Plan, Step, plan
-from connector.core.refused import refused_before
 from connector.core.unseen import overtaken
 from connector.engine.apply.admission import open_claimed
 from connector.engine.apply.applier import Applier
@@ -35,16 +34,17 @@ from connector.engine.apply.putback import (
     waiting,
 )
 from connector.engine.apply.result import Result
-from connector.engine.brake import Brake, released
+from connector.engine.brake import Brake
 from connector.engine.context import Context
 from connector.engine.observe.adopt import adopt
 from connector.engine.observe.case import Case, RecordKeys
 from connector.engine.observe.merging import TAKEN, merge
 from connector.engine.observe.observer import Observer
 from connector.engine.observe.oscillation import find_oscillations
+from connector.engine.planning import explained, spared, swept
+from connector.engine.planning import planned as planned_cases
 from connector.engine.send.resolve import Listing, Resolver, Ruling
 from connector.engine.send.sender import Sender
-from connector.engine.slices import in_slices
 from connector.ports import VersionOrder
 from connector.store import notes, work
 from connector.store.group_commit import GroupCommit
@@ -166,14 +166,18 @@ class Reconciler:
     # --- planning ----------------------------------------------------------------------------------------------------
 
     async def _plan(self, cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
-        planned = await self._calmed(await self._dated(await self._folded(await self._follow(await _planned(cases)))))
+        planned = await self._calmed(
+            await self._dated(await self._folded(await self._follow(await planned_cases(cases))))
+        )
         if any(doubtful(found, case.link.base) for case, found in planned):
             self.context.schema_moved.set()
-        return [(case, self._hold_keys(case, _swept(case, found))) for case, found in planned]
+        return [
+            (case, self._hold_keys(case, swept(case, explained(self.context, case, found)))) for case, found in planned
+        ]
 
     async def foresee(self, cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
         """The plans of observed cases as they would be carried out now; nothing is held or written."""
-        return await self._calmed(await self._dated(await self._follow(await _planned(cases))))
+        return await self._calmed(await self._dated(await self._follow(await planned_cases(cases))))
 
     async def _calmed(self, planned: Sequence[tuple[Case, Plan]]) -> list[tuple[Case, Plan]]:
         """Plans again without the writes that would go on with an oscillation."""
@@ -247,7 +251,7 @@ class Reconciler:
     ) -> None:
         acting = [one for one in planned if not (confirmed and page and one[1].record is not None)]
         stopped = await self.brake.stopped(acting, confirmed=confirmed)
-        planned = [(case, _spared(case, found, stopped.get(case.link.id, NONE))) for case, found in planned]
+        planned = [(case, spared(case, found, stopped.get(case.link.id, NONE))) for case, found in planned]
         parents = await call_parents(self.context, planned)
         await call_children(self.context, planned)
         local: list[Result] = []
@@ -341,38 +345,11 @@ async def all_done(*work_: Awaitable[None]) -> None:
             raise outcome
 
 
-def _spared(case: Case, found: Plan, stopped: frozenset[tuple[Side, Effect]]) -> Plan:
-    """The plan without the lines that the brake stops.
-
-    As it was where the record as a whole is stopped: what is made, goes, or is about to be paired.
-    """
-    case.braked = found.words(stopped) - case.item.released
-    if not stopped or case.adopted is not None or case.situation is None:
-        return found
-    case.situation = replace(case.situation, braked=case.braked)
-    rest = _swept(case, plan(case.situation))
-    if case.braked & rest.words(rest.effects):
-        return found
-    case.let_go = released(case, rest)
-    return rest
-
-
-async def _planned(cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
-    return [(case, plan(case.situation)) async for case in in_slices(cases) if case.situation is not None]
-
-
 def _calm(case: Case, found: Plan, lines: frozenset[str] | None) -> tuple[Case, Plan]:
     if not lines or case.situation is None:
         return case, found
     case.situation = replace(case.situation, oscillating=lines)
     return case, plan(case.situation)
-
-
-def _swept(case: Case, found: Plan) -> Plan:
-    """A sweep does not send again what was refused when both sides stood as they do now; everybody else does."""
-    if case.item.lane is not Lane.SWEEP or not case.link.refused or not isinstance(case.crm, Record):
-        return found
-    return refused_before(found, case.link, case.crm)
 
 
 def _leaves_parent(d: Decision) -> bool:

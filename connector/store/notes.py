@@ -14,7 +14,7 @@ from typing import Literal
 import orjson
 from pydantic_core import to_json
 
-from connector.core.model import Lane, LinkId
+from connector.core.model import CrmId, Lane, LinkId
 from connector.store.db import Connection, Fence
 
 Kind = Literal["change", "event"]
@@ -99,6 +99,21 @@ async def drop_oldest(db: Connection, connection: str, kind: Kind) -> None:
             (select id from connector.{kind} where connection = $1 order by id limit 1)""",
         connection,
     )
+
+
+async def told(db: Connection, connection: str, name: str, ids: Sequence[CrmId]) -> frozenset[CrmId]:
+    """Which of these records there is something to do for already: an event to fold, or an item."""
+    rows = await db.fetch(
+        """select n.crm_id from unnest($3::text[]) n(crm_id)
+           where exists (select 1 from connector.event e
+                         where e.connection = $1 and e.object = $2 and e.crm_id = n.crm_id)
+              or exists (select 1 from connector.link l join connector.work w on w.link_id = l.id
+                         where l.connection = $1 and l.object = $2 and l.crm_id = n.crm_id)""",
+        connection,
+        name,
+        ids,
+    )
+    return frozenset(CrmId(row["crm_id"]) for row in rows)
 
 
 async def unfolded(db: Connection, connection: str, claimed: Mapping[LinkId, int]) -> frozenset[LinkId]:

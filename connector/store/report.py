@@ -179,6 +179,7 @@ class ConnectionState:
     directory: str | None
     applied_at: datetime | None
     webhook_at: datetime | None
+    webhook_trouble: str | None
 
 
 async def connection_states(db: Connection, at: datetime) -> Sequence[ConnectionState]:
@@ -187,7 +188,7 @@ async def connection_states(db: Connection, at: datetime) -> Sequence[Connection
         """select c.connection, c.crm, c.state, c.reason, c.advice, c.paused, c.sends_paused,
                   case when l.expires_at > $1 then l.owner end as owner, c.account ->> 'company' as company,
                   c.account ->> 'user' as user, c.account ->> 'url' as url, s.directory, s.applied_at,
-                  c.last_webhook_at as webhook_at
+                  c.last_webhook_at as webhook_at, c.webhook_trouble
            from connector.connection c left join connector.lease l using (connection)
            left join connector.set s using (connection) order by c.connection""",
         at,
@@ -199,7 +200,7 @@ async def connection_states(db: Connection, at: datetime) -> Sequence[Connection
 class MappingState:
     """One mapping with its links; the frozen ones left its filter. `fetched_all_at` None: it only receives until then.
 
-    `blocked`: why nothing of it is worked on for now.
+    `blocked`: why nothing of it is worked on for now. `left_at`: since when it is not in the set any more.
     """
 
     mapping: str
@@ -211,6 +212,7 @@ class MappingState:
     fetched_all_at: datetime | None
     paused: bool
     blocked: str | None
+    left_at: datetime | None
 
 
 async def mapping_states(db: Connection, now: Now) -> Sequence[MappingState]:
@@ -218,7 +220,8 @@ async def mapping_states(db: Connection, now: Now) -> Sequence[MappingState]:
     rows = await db.fetch(
         """select m.mapping, m.object, m.table_schema || '.' || m.table_name as table,
                   count(l.id) filter (where l.state = 'linked') as linked, count(l.id) as links,
-                  count(l.id) filter (where l.state = 'frozen') as frozen, m.fetched_all_at, m.paused, m.blocked
+                  count(l.id) filter (where l.state = 'frozen') as frozen, m.fetched_all_at, m.paused, m.blocked,
+                  m.left_at
            from connector.mapping m
            left join connector.link l on l.connection = m.connection and l.mapping = m.mapping
            where m.connection = $1 group by m.connection, m.mapping order by m.mapping""",

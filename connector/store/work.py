@@ -295,6 +295,20 @@ async def look_again(db: Connection, links: Sequence[LinkId], now: datetime) -> 
     )
 
 
+async def look_again_at_some(db: Connection, connection: str, name: str, most: int, now: datetime) -> None:
+    """The first of it for any `most` records of an object: of very many that hide, each gets its turn in some sweep."""
+    await db.execute(
+        """update connector.work set state = 'due', due_at = $4, attempt = 0 where link_id in (
+               select w.link_id from connector.work w join connector.link l on l.id = w.link_id
+               where w.connection = $1 and l.object = $2 and w.state = 'parked' and w.cause = 'missing'
+               order by random() limit $3)""",
+        connection,
+        name,
+        most,
+        now,
+    )
+
+
 async def wake(db: Connection, parents: Sequence[LinkId], now: datetime) -> None:
     """Makes everything due that waits for these links, and what was parked because of what they have or refer to."""
     await db.execute(

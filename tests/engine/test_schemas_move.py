@@ -227,3 +227,23 @@ async def test_a_table_that_is_locked_at_the_start(world: World) -> None:
     await world.both_say("Ada", row={"last_name": "Locked"}, record={"last_name": "Locked"})
     await world.both_say("Bob", row={"last_name": "Later"}, record={"last_name": "Later"})
     assert not await world.db.fetchval("select count(*) from connector.mapping where blocked is not null")
+
+
+async def test_an_option_is_removed_from_a_record_that_is_edited(world: World) -> None:
+    """Nobody is told that its holders are empty now: the next look at one, for another edit, takes that for no edit.
+
+    A choice that a person empties is emptied in the row at once. Fails when definitions are read after the row is written.
+    """
+    world.rig.clock.leap(DEFINITIONS_ASKED)
+    await world.custom("Bob", "Segment", None)
+    await world.both_say("Bob", row={"segment": None}, record={"Segment": None})
+    world.rig.clock.leap(DEFINITIONS_ASIDE)
+    await world.rig.crm(
+        "DELETE", f"/api/v2/personFields/{world.keys['Segment']}/options", [{"id": world.options["Small"]}]
+    )
+    await world.edit("Ada", last_name="Edited")
+    await world.both_say("Ada", row={"last_name": "Edited", "segment": "small"}, record={"Segment": None})
+    journal = (
+        "select count(*) from connector.journal where lines::text like '%Segment%' and crm_id = $1 and side = 'app'"
+    )
+    assert await world.db.fetchval(journal, str(world.persons["Ada"])) == 0

@@ -22,6 +22,7 @@ from connector.core.plan.actions import (
     UpdateRecord,
     UpdateRow,
     excluded,
+    park,
 )
 from connector.core.plan.halves import app_half, crm_half
 from connector.core.plan.pairs import LEANT_ON, MERGE_UNSENT, pair, released, unsent
@@ -44,6 +45,7 @@ __all__ = [
     "Step",
     "UpdateRecord",
     "UpdateRow",
+    "park",
     "plan",
     "unsent",
 ]

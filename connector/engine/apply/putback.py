@@ -104,6 +104,9 @@ def waiting(context: Context, case: Case, found: Plan, parents: Mapping[Parent, 
         due = now + backoff(case.item.tries(cause), case.link.id, first=PARENT_FIRST, cap=PARENT_CAP)
         parent = next((parents[p] for p in found.parents if p in parents), None)
         return deferral(case, WorkState.WAITING, cause, due, parent)
+    if cause == "definitions":
+        due = now + backoff(case.item.tries(cause), case.link.id, first=OUTCOME_FIRST, cap=PARENT_CAP)
+        return deferral(case, WorkState.WAITING, cause, due)
     if cause == "same_key":
         due = now + backoff(case.item.tries(cause), case.link.id, first=SAME_KEY_FIRST, cap=SAME_KEY_CAP)
         return deferral(case, WorkState.WAITING, cause, due)

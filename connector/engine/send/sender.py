@@ -14,7 +14,7 @@ from connector.core.fingerprint import OVERLAP, UNKNOWN_FOR
 from connector.core.merge import Decision, Verdict
 from connector.core.model import ABSENT, Base, Json, LinkState, OpenConflict, Pair, Record, Side
 from connector.core.plan import CreateRecord, DeleteRecord, Effect, Plan, Step, UpdateRecord, plan
-from connector.core.refused import still_refused, without
+from connector.core.refused import REFUSED, still_refused, without
 from connector.core.unseen import Heard
 from connector.engine.apply.putback import call_parents, deferral, retry, undone, unfinished, waiting, word_of
 from connector.engine.apply.result import Result
@@ -120,11 +120,18 @@ class Sender:
             return replace(undone(case, retry(case.item, error, self.context.clock.now())), settled=[intent])
         rest = without(found, _named_lines(found, error))
         if rest is None:
-            parked = deferral(case, WorkState.PARKED, f"refused:{error.code or 'crm'}".lower())
-            return replace(undone(case, parked), settled=[intent])
+            return self._refused(case, found, error, intent)
         async with self.context.database.transaction(self.context.fence) as db:
             await intents.close(db, [intent])
         return await self._write(case, rest) if rest.record is not None else Result(case, rest)
+
+    def _refused(self, case: Case, found: Plan, error: RefusedError, intent: IntentId) -> Result:
+        """Nobody tells which value is to blame: the record is a person's matter, what it receives comes all the same."""
+        parked = deferral(case, WorkState.PARKED, f"{REFUSED}:{error.code or 'crm'}".lower())
+        rest = without(found, found.sends())
+        if rest is None or rest.record is not None:
+            return replace(undone(case, parked), settled=[intent])
+        return Result(case, rest, deferral=parked, settled=[intent])
 
     def _intent(self, case: Case, found: Plan) -> NewIntent:
         fields = found.record.fields if isinstance(found.record, CreateRecord | UpdateRecord) else {}
