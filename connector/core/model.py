@@ -8,10 +8,12 @@ it; nobody changes one all the same.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, IntEnum, StrEnum
+from hashlib import blake2b
 from typing import Final, Literal, NamedTuple, NewType
 
 AppKey = NewType("AppKey", str)
@@ -172,6 +174,11 @@ class OpenConflict:
     """The CRM does not hold its value any more: our write put it away before anybody had seen it."""
     keep: Side | None = None
     """The side that a person has chosen, for exactly these values."""
+
+    @property
+    def mark(self) -> str:
+        """What tells these two values from others without showing them."""
+        return blake2b(json.dumps([self.app, self.crm], sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 @dataclass(slots=True)

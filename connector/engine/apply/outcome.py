@@ -127,4 +127,5 @@ def _still_sent(result: Result, *, done: bool) -> Mapping[str, Mapping[str, Sent
 
 
 def _same_state(link: Link, plan: Plan) -> bool:
-    return plan.state is link.state and not plan.held and link.lost_since is None
+    held = plan.held or link.held or link.conflicts
+    return plan.state is link.state and not held and link.lost_since is None
