@@ -28,6 +28,7 @@ from connector.engine.gauges import Gauges
 from connector.engine.hooks import Hooks
 from connector.engine.housekeeper import Housekeeper
 from connector.engine.reconcile import Reconciler
+from connector.engine.returning import Return
 from connector.engine.rotation import Address, Rotation
 from connector.engine.sweeps.fetch_all import FetchAll
 from connector.engine.sweeps.schedule import Scheduler
@@ -63,6 +64,7 @@ class Parts:
     bookkeeper: Bookkeeper
     housekeeper: Housekeeper
     fetch_all: FetchAll
+    returning: Return
 
 
 def assemble(context: Context, address: Address | None, cipher: Cipher) -> Parts:
@@ -81,6 +83,7 @@ def assemble(context: Context, address: Address | None, cipher: Cipher) -> Parts
         Bookkeeper(context),
         Housekeeper(context),
         fetch_all,
+        Return(context, sweeper),
     )
 
 
@@ -103,6 +106,7 @@ async def work(parts: Parts, also: Callable[[Context], Awaitable[None]]) -> None
                 parts.gauges,
                 parts.bookkeeper,
                 parts.housekeeper,
+                parts.returning,
             ):
                 group.create_task(part.run())
             group.create_task(_as_coroutine(also(context)))

@@ -70,18 +70,20 @@ class Rota:
         async with self.database.session() as db:
             await replicas.leave(db, self.owner)
 
-    async def take(self, connection: str) -> Fence:
-        """The lease of a connection, once it is free and our turn."""
-        while True:
-            fence = await self._try(connection) if self.may_take(connection) else None
-            if fence is not None:
-                log.info("lease.taken", connection=connection, epoch=fence.epoch)
-                return fence
+    async def turn(self, connection: str) -> None:
+        """Returns when we may take the connection."""
+        while not self.may_take(connection):
             await self._clock.sleep(TRY)
 
-    async def _try(self, connection: str) -> Fence | None:
+    async def take(self, connection: str) -> Fence | None:
+        """The lease of a connection, or, after a moment, None: somebody else was quicker."""
         async with self.database.session() as db:
-            return await lease.acquire(db, connection, self.owner, self._clock.now())
+            fence = await lease.acquire(db, connection, self.owner, self._clock.now())
+        if fence is None:
+            await self._clock.sleep(TRY)
+        else:
+            log.info("lease.taken", connection=connection, epoch=fence.epoch)
+        return fence
 
     def may_take(self, connection: str) -> bool:
         """True when nobody else has the connection and it is our turn, or whose turn it was did not take it."""
