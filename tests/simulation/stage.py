@@ -52,7 +52,7 @@ CALM = {
     "connector.engine.sweeps.schedule.TICK": 5.0,
     "connector.engine.gauges.EVERY": 600.0,
     "connector.engine.rota.LOOK": 2.0,
-    "connector.app.connection.TRY_LEASE": 0.5,
+    "connector.engine.rota.TRY": 0.5,
     "connector.engine.guard.TABLES": 20.0,
     "connector.app.connection.RELOAD": 5.0,
 }
