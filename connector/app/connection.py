@@ -30,7 +30,7 @@ from connector.engine.clock import Clock
 from connector.engine.context import Context, Rules
 from connector.engine.doubt import recognise
 from connector.engine.guard import SchemaGuard, release
-from connector.engine.rota import Rota
+from connector.engine.rota import Held, Rota
 from connector.engine.rotation import Address
 from connector.engine.rules import METADATA, PINS, look_again, make_rules, prepare_tables
 from connector.engine.tenure import Tenure
@@ -81,7 +81,7 @@ class Running:
     """Set when connection.yaml was edited so that the connection begins anew, with another client."""
     before: Pins = field(default_factory=Pins)
     """The pins as this process found them."""
-    held: tuple[Fence, datetime] | None = None
+    held: Held | None = None
     """The lease that this process had last, and until when it ran."""
     ending: bool = False
     """Set at shutdown: a session that is cut while its task is cancelled raises its own error instead, and the task must
@@ -137,7 +137,7 @@ class Running:
 
     async def _once(self) -> None:
         row = await self._row()
-        fence, went_back = await self._take()
+        fence, went_back = await self.shared.rota.take(self.loaded.name, self.held)
         tenure = Tenure(self.shared.rota.database, self.shared.clock, fence)
         try:
             await tenure.during(self._own(fence, tenure, row, went_back=went_back))
@@ -177,20 +177,6 @@ class Running:
             self.held = None
         except (TimeoutError, NotOwnerError, *AWAY):
             log.info("lease.left_to_expire", connection=self.loaded.name)
-
-    async def _take(self) -> tuple[Fence, bool]:
-        """The lease, and whether the database has forgotten the one that this process had before."""
-        rota, name = self.shared.rota, self.loaded.name
-        while True:
-            await rota.turn(name)
-            forgot = self.held is not None and await self._went_back(*self.held)
-            fence = await rota.take(name)
-            if fence is not None:
-                return fence, forgot
-
-    async def _went_back(self, fence: Fence, until: datetime) -> bool:
-        async with self.shared.rota.database.session() as db:
-            return await lease.went_back(db, fence, until)
 
     # --- what every replica needs ------------------------------------------------------------------------------------
 

@@ -18,6 +18,8 @@ PATIENCE = 0.7
 """Seconds after which a free connection is anybody's: whose turn it is may have stopped."""
 REST = 5.0
 """Seconds between two connections that are given away."""
+Held = tuple[Fence, datetime]
+"""A lease, and until when it ran when it was last renewed."""
 
 
 class Rota:
@@ -70,20 +72,20 @@ class Rota:
         async with self.database.session() as db:
             await replicas.leave(db, self.owner)
 
-    async def turn(self, connection: str) -> None:
-        """Returns when we may take the connection."""
-        while not self.may_take(connection):
+    async def take(self, connection: str, before: Held | None) -> tuple[Fence, bool]:
+        """The lease of a connection, once it is free and our turn, and whether the database has forgotten the one `before`."""
+        while True:
+            taken = await self._try(connection, before) if self.may_take(connection) else None
+            if taken is not None:
+                log.info("lease.taken", connection=connection, epoch=taken[0].epoch)
+                return taken
             await self._clock.sleep(TRY)
 
-    async def take(self, connection: str) -> Fence | None:
-        """The lease of a connection, or, after a moment, None: somebody else was quicker."""
+    async def _try(self, connection: str, before: Held | None) -> tuple[Fence, bool] | None:
         async with self.database.session() as db:
+            forgot = before is not None and await lease.went_back(db, *before)
             fence = await lease.acquire(db, connection, self.owner, self._clock.now())
-        if fence is None:
-            await self._clock.sleep(TRY)
-        else:
-            log.info("lease.taken", connection=connection, epoch=fence.epoch)
-        return fence
+        return (fence, forgot) if fence is not None else None
 
     def may_take(self, connection: str) -> bool:
         """True when nobody else has the connection and it is our turn, or whose turn it was did not take it."""
