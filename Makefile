@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint bench kill simulate fmt lock
+.PHONY: help setup run test check lint bench kill simulate fuzz fmt lock
 SHELL := /bin/bash
 
 VENV  := .venv
@@ -40,6 +40,9 @@ kill: setup  ## kill -9 at 50 random moments during 2,000 changes with 5 % API f
 
 simulate: setup  ## edits, deaths and faults in simulated time: SEEDS=5000, SEEDS=900001-900020 or HOURS=8; tells what breaks
 	$(BIN)/python -m tests.simulation $(if $(HOURS),--hours $(HOURS),$(or $(SEEDS),1000)) --shrink
+
+fuzz: setup  ## hostile requests to the webhook endpoint of a whole daemon: REQUESTS=100000 SEED=1; prints its figures
+	$(BIN)/python -m tests.fuzz $(or $(REQUESTS),10000) --seed $(or $(SEED),1)
 
 fmt: setup  ## formats the code and mends what the linter can mend
 	$(BIN)/ruff check --fix-only --quiet connector tests
