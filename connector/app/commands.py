@@ -19,10 +19,11 @@ from connector.app.sets import Account, LoadedSet, load_stored
 from connector.core.errors import ConnectorError
 from connector.core.mapping import MappingSpec
 from connector.engine.clock import Clock, SystemClock
+from connector.engine.rota import Rota
 from connector.obs.metrics import Metrics
 from connector.store import answers, connections, lease
 from connector.store.cipher import Cipher
-from connector.store.db import Connection, Database, pending
+from connector.store.db import Connection, Database, pending, require_known
 from connector.store.resealing import account_name
 
 T = TypeVar("T")
@@ -159,7 +160,8 @@ class Desk:
         if self.cipher is None:
             raise ConnectorError("no daemon runs, and the secret key is not known", NO_KEY)
         account = await stored_account(self.database, self.cipher, connection)
-        shared = Shared(self.database, self.clock, Metrics(version("connector")), self.cipher, _name_of_process())
+        rota = Rota(self.database, self.clock, name_of_process())
+        shared = Shared(self.database, self.clock, Metrics(version("connector")), self.cipher, rota)
         await Running.make(shared, self.connection(connection), account, watch_files=False).run()
 
 
@@ -175,7 +177,8 @@ async def stored_account(database: Database, cipher: Cipher | None, connection: 
     return Account(url or None, token)
 
 
-def _name_of_process() -> str:
+def name_of_process() -> str:
+    """Who a lease says has it."""
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
@@ -219,3 +222,4 @@ async def require_schema(db: Connection) -> None:
         raise ConnectorError(
             "schema connector is older than this program", "update it, and the daemon with it: connector migrate"
         )
+    await require_known(db)

@@ -28,8 +28,10 @@ from connector.engine import owner
 from connector.engine.clock import Clock
 from connector.engine.context import Context, Rules
 from connector.engine.guard import SchemaGuard, release
+from connector.engine.rota import Rota
 from connector.engine.rotation import Address
 from connector.engine.rules import METADATA, PINS, look_again, make_rules, prepare_tables
+from connector.engine.tenure import Tenure
 from connector.obs.metrics import Metrics
 from connector.ports import CRM
 from connector.store import budgets, connections, journal, lease, sweeps
@@ -39,7 +41,7 @@ from connector.store.db import AWAY, Database, Fence
 from connector.store.resealing import account_name
 
 log = structlog.get_logger()
-TRY_LEASE, TRY_CRM = 0.5, 2.0
+TRY_LEASE, TRY_CRM = 0.1, 2.0
 LAND_WITHIN = 5.0
 RELOAD, SYNC = 1.0, 600.0
 
@@ -52,7 +54,7 @@ class Shared:
     clock: Clock
     metrics: Metrics
     cipher: Cipher
-    owner: str
+    rota: Rota
     public_url: str | None = None
 
 
@@ -132,19 +134,24 @@ class Running:
     async def _once(self) -> None:
         row = await self._row()
         fence = await self._take()
+        tenure = Tenure(self.shared.rota.database, self.shared.clock, fence)
         try:
-            await self._take_over()
-            rules = await self._prepare(fence, row)
-            self.context = Context(
-                self.loaded.name, self.crm, self.shared.database, self.shared.clock, self.shared.metrics, rules, fence,
-                row.salt, failures=self.answers.failures,
-            )  # fmt: skip
-            self.before = PINS.validate_json(row.pins)
-            await self._sync_clock(self.context)
-            await owner.work(owner.assemble(self.context, self.address, self.shared.cipher), self._follow)
+            await tenure.during(self._own(fence, tenure, row))
         finally:
             self.context = None
             await self._release(fence)
+
+    async def _own(self, fence: Fence, tenure: Tenure, row: ConnectionRow) -> None:
+        """Prepares and works. The lease is renewed from the beginning: a CRM or a table may have us wait for long."""
+        await self._take_over()
+        rules = await self._prepare(fence, row)
+        self.context = Context(
+            self.loaded.name, self.crm, self.shared.database, self.shared.clock, self.shared.metrics, rules, fence,
+            row.salt, tenure, failures=self.answers.failures,
+        )  # fmt: skip
+        self.before = PINS.validate_json(row.pins)
+        await self._sync_clock(self.context)
+        await owner.work(owner.assemble(self.context, self.address, self.shared.cipher), self._follow)
 
     async def _take_over(self) -> None:
         """Goes on from what was spent of the CRM's budget before."""
@@ -165,12 +172,15 @@ class Running:
 
     async def _take(self) -> Fence:
         while True:
-            async with self.shared.database.session() as db:
-                fence = await lease.acquire(db, self.loaded.name, self.shared.owner, self.shared.clock.now())
+            fence = await self._try() if self.shared.rota.may_take(self.loaded.name) else None
             if fence is not None:
                 log.info("lease.taken", connection=self.loaded.name, epoch=fence.epoch)
                 return fence
             await self.shared.clock.sleep(TRY_LEASE)
+
+    async def _try(self) -> Fence | None:
+        async with self.shared.rota.database.session() as db:
+            return await lease.acquire(db, self.loaded.name, self.shared.rota.owner, self.shared.clock.now())
 
     # --- what every replica needs ------------------------------------------------------------------------------------
 
@@ -197,7 +207,7 @@ class Running:
 
     async def _prepare(self, fence: Fence, row: ConnectionRow) -> Rules:
         """Rules from the CRM's definitions, or from those last known; tables prepared."""
-        metadata, pins = await self._definitions(row), PINS.validate_json(row.pins)
+        metadata, pins = await self._definitions(fence, row), PINS.validate_json(row.pins)
         await self._catch_up(metadata, pins)
         async with self.shared.database.session() as db:
             version = await connections.applied_version(db, self.loaded.name)
@@ -206,10 +216,10 @@ class Running:
         if not applied:
             refuse_errors(rules)
         if await self._identities(rules):
-            metadata = await self._definitions(replace(row, metadata=None))
+            metadata = await self._definitions(fence, replace(row, metadata=None))
             rules = await make_rules(self.shared.database, self.loaded.spec, metadata, pins, applied=applied)
         await self._refuse_strangers(self.loaded)
-        await self._apply(fence, rules)
+        rules = await self._apply(fence, rules)
         await self._look_again(fence, row, rules, edited=not applied and version is not None)
         return rules
 
@@ -258,7 +268,7 @@ class Running:
         async with self.shared.database.transaction(fence) as db:
             await look_again(db, before, rules, now)
 
-    async def _definitions(self, row: ConnectionRow) -> Metadata:
+    async def _definitions(self, fence: Fence, row: ConnectionRow) -> Metadata:
         while True:
             try:
                 metadata = await self.crm.metadata(lane=Lane.LIVE)
@@ -271,7 +281,7 @@ class Running:
                 log.warning("crm.away", connection=self.loaded.name, error=error)
                 await self.shared.clock.sleep(TRY_CRM)
                 continue
-            async with self.shared.database.session() as db:
+            async with self.shared.database.transaction(fence) as db:
                 text = METADATA.dump_json(metadata).decode()
                 pages = {name: self.crm.link_url(name, CrmId("")) for name in metadata.fields}
                 facts = {"url": account.url, "company": account.company, "user": account.user, "pages": pages}
@@ -302,10 +312,11 @@ class Running:
                 log.warning("identity.unknown", connection=self.loaded.name, object=name, error=error)
                 return False
 
-    async def _apply(self, fence: Fence, rules: Rules) -> None:
+    async def _apply(self, fence: Fence, rules: Rules) -> Rules:
+        """Keeps the set and prepares its tables; the rules that can be worked with now."""
         now = self.shared.clock.now()
         async with self.shared.database.transaction(fence) as db:
-            await connections.save_mappings(db, self.loaded.name, self.loaded.spec.mappings)
+            await connections.save_mappings(db, self.loaded.name, self.loaded.spec.mappings, now)
             await connections.save_set(
                 db,
                 self.loaded.name,
@@ -319,9 +330,10 @@ class Running:
             )
             await connections.save_credentials(db, self.loaded.name, sealed)
             await connections.save_pins(db, self.loaded.name, PINS.dump_json(rules.bound.pins).decode())
-        await prepare_tables(self.shared.database, fence, rules, now)
+        prepared = await prepare_tables(self.shared.database, fence, rules, now)
         async with self.shared.database.transaction(fence) as db:
             await journal.make_partitions(db, now)
+        return prepared.rules
 
     # --- while it runs -----------------------------------------------------------------------------------------------
 
@@ -331,11 +343,18 @@ class Running:
         guard, synced = SchemaGuard(context, self.before), self.shared.clock.monotonic()
         while True:
             await self.shared.clock.sleep(RELOAD)
+            await self._share(context)
             await self._reload(context)
             await guard.step()
             if self.shared.clock.monotonic() - synced > SYNC:
                 synced = self.shared.clock.monotonic()
                 await self._sync_clock(context)
+
+    async def _share(self, context: Context) -> None:
+        """Leaves the connection to a replica that owns fewer."""
+        if self.shared.rota.gives(context.name):
+            await self._land(context, LAND_WITHIN)
+            raise NotOwnerError("left to a replica that owns fewer connections")
 
     async def _reload(self, context: Context) -> None:
         """Takes over edited files; a bad file keeps the old set running and says so, once."""
@@ -349,8 +368,7 @@ class Running:
             return
         self.renewed = not same_client(self.loaded, edited)
         self.loaded, self.complaint = edited, ""
-        await self._apply(context.fence, rules)
-        context.rules = rules
+        context.rules = await self._apply(context.fence, rules)
         async with self.shared.database.transaction(context.fence) as db:
             await sweeps.ask(db, context.name, "full", self.shared.clock.now())
             await release(db, context.name, self.shared.clock.now())

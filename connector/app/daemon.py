@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import secrets
 import signal
-import socket
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -20,11 +17,12 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_fixed
 
 from connector.app import doors
-from connector.app.commands import require_schema
+from connector.app.commands import name_of_process, require_schema
 from connector.app.connection import Running, Shared
 from connector.app.doors import Doorway
 from connector.app.sets import Account, LoadedSet
 from connector.engine.clock import Clock, SystemClock
+from connector.engine.rota import Rota
 from connector.obs.metrics import Metrics
 from connector.service.probes import landing_page, metrics_page
 from connector.service.server import Address, Service
@@ -36,6 +34,8 @@ from connector.store.resealing import reseal
 
 log = structlog.get_logger()
 TRY_DATABASE = 1.0
+SESSIONS, SESSIONS_OF_LEASES = 12, 2
+"""Of the database, whatever the number of connections."""
 DRAIN_WITHIN, STOP_WITHIN = 5.0, 2.5
 
 
@@ -64,6 +64,7 @@ class Daemon:
         self.service: Service | None = None
         self.stopping = asyncio.Event()
         self.database: Database | None = None
+        self.rota: Rota | None = None
         self.jobs: list[asyncio.Task[None]] = []
 
     async def run(self, started: Callable[[], None] = lambda: None) -> None:
@@ -72,17 +73,20 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
-        database = self.database = await Database.open(self.options.database_url, size=12)
+        database = self.database = await Database.open(self.options.database_url, size=SESSIONS)
+        leases = await Database.open(self.options.database_url, size=SESSIONS_OF_LEASES)
+        rota = self.rota = Rota(leases, self.clock, name_of_process())
         inbox = Inbox(database, self.metrics, self.clock.now, self._doors, self._gap, stored=self._wake)
         service = self.service = self._service(inbox)
         tasks: list[asyncio.Task[Any]] = [asyncio.create_task(self.stopping.wait(), name="stopping")]
         try:
             await service.start()
-            tasks.append(asyncio.create_task(self._work(database, inbox, started), name="work"))
+            tasks.append(asyncio.create_task(self._work(database, rota, inbox, started), name="work"))
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await self._shut_down(inbox, [*tasks, *self.jobs])
             await database.close()
+            await leases.close()
 
     def stop(self) -> None:
         """Asks for an ordered shutdown."""
@@ -113,15 +117,16 @@ class Daemon:
             grace=2.0,
         )
 
-    async def _work(self, database: Database, inbox: Inbox, started: Callable[[], None]) -> None:
+    async def _work(self, database: Database, rota: Rota, inbox: Inbox, started: Callable[[], None]) -> None:
         """Everything behind the listeners. From `ready` on webhooks can be answered."""
         await self._wait_for(database)
-        await self._make_connections(database)
+        await self._make_connections(database, rota)
         if self.service is not None:
             self.service.ready = True
         async with asyncio.TaskGroup() as group:
             for name, running in self.running.items():
                 group.create_task(running.run(), name=f"connection {name}")
+            group.create_task(rota.run(list(self.running)), name="rota")
             group.create_task(inbox.run(), name="gaps")
             group.create_task(doors.watch(database, self.clock, self._doorways()), name="doors")
             group.create_task(self._announce(started), name="announce")
@@ -145,7 +150,7 @@ class Daemon:
             async with database.session() as db:
                 await require_schema(db)
 
-    async def _make_connections(self, database: Database) -> None:
+    async def _make_connections(self, database: Database, rota: Rota) -> None:
         """The connections whose secrets can be read; SecretError when there is none."""
         cipher = Cipher(self.options.secret_key, self.options.secret_key_old)
         await self._reseal(database, cipher)
@@ -154,7 +159,7 @@ class Daemon:
             self.clock,
             self.metrics,
             cipher,
-            f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
+            rota,
             self.options.public_url,
         )
         refused: SecretError | None = None
@@ -233,6 +238,7 @@ class Daemon:
         log.info("daemon.stopping")
         if self.service is not None:
             await self.service.stop()
+        await self._leave()
         await asyncio.gather(*(running.drain(DRAIN_WITHIN) for running in self.running.values()))
         for task in tasks:
             task.cancel()
@@ -243,6 +249,13 @@ class Daemon:
         for task in tasks:
             if task.done() and not task.cancelled() and (error := task.exception()) is not None:
                 raise unwrapped(error)
+
+    async def _leave(self) -> None:
+        """Tells the other replicas that we go."""
+        if self.rota is not None:
+            with contextlib.suppress(TimeoutError, *AWAY):
+                async with asyncio.timeout(1.0):
+                    await self.rota.leave()
 
 
 def _say(state: RetryCallState) -> None:

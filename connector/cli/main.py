@@ -26,6 +26,7 @@ MODULES: Final = {
     "resume": "pause",
     "schema": "schema",
     "failures": "failures",
+    "conflicts": "conflicts",
     "brake": "brake",
 }
 """Command → the module of this room that has a function or a group of that name."""

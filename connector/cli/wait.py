@@ -140,4 +140,4 @@ def _say(name: str, told: Mapping[str, Any], *, done: bool) -> None:
     if not done:
         note(f"{name}: not done; left: {left or 'nothing'}")
     if person:
-        note(f"{name}: needs a person: {person} (connector status, connector failures list)")
+        note(f"{name}: needs a person: {person} (connector status, connector failures list, connector conflicts list)")

@@ -64,17 +64,20 @@ def resemblance(mapping: BoundMapping, sent: Base, record: Record, sent_at: date
 
 
 def holds_all(mapping: BoundMapping, sent: Base, replaced: Mapping[str, Json], record: Record) -> bool:
-    """True when the record shows every value that was sent, as the CRM spells it. What was there before is no spelling."""
-    lines = [line for line in mapping.every_line if line.name in sent]
-    return all(_arrived(line, sent[line.name].crm, replaced.get(line.name, ABSENT), record) for line in lines)
+    """True when the record shows every value that was sent, as the CRM spells it."""
+    held = [(line, line.converter.read_crm(record.fields)) for line in mapping.every_line if line.name in sent]
+    return all(
+        value is ABSENT or arrived(line, sent[line.name].crm, replaced.get(line.name, ABSENT), value)
+        for line, value in held
+    )
 
 
-def _arrived(line: Line, value: Json, replaced: CrmValue, record: Record) -> bool:
-    if _holds(line, value, record):
+def arrived(line: Line, sent: Json, replaced: CrmValue, held: Json) -> bool:
+    """True when what is held is what was sent, as the CRM spells it. What was there before is no spelling."""
+    if line.converter.same_crm(held, sent):
         return True
-    held = line.converter.read_crm(record.fields)
-    unmoved = held is not ABSENT and replaced is not ABSENT and line.converter.same_crm(held, replaced)
-    return spelt_alike(held, value) and not unmoved
+    unmoved = replaced is not ABSENT and line.converter.same_crm(held, replaced)
+    return spelt_alike(held, sent) and not unmoved
 
 
 def spelt_alike(held: CrmValue, sent: Json) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Final
@@ -27,6 +27,7 @@ from connector.core.model import AppKey, Base, CrmId, Json, LinkId, Record
 from connector.core.schema import Metadata, Table
 from connector.engine.clock import Clock
 from connector.engine.forecast import Forecast
+from connector.engine.hearing import Hearing
 from connector.engine.newcomers import Newcomers
 from connector.engine.tenure import Tenure
 from connector.local.tables import Shape
@@ -53,6 +54,15 @@ class Rules:
     tables: Tables = field(default_factory=dict)
     keyed: Mapping[str, str] = field(default_factory=dict)
     """Object → digest of the rules by which its records are matched."""
+    locked: Mapping[str, BoundMapping] = field(default_factory=dict)
+    """Mappings that are left out of `bound` for as long as their tables are locked: their records wait."""
+
+    def without(self, locked: Collection[str]) -> Rules:
+        """The same rules with just these mappings left out."""
+        every = {**self.bound.mappings, **self.locked}
+        rest = {spec.name: every[spec.name] for spec in self.spec.mappings if spec.name in every.keys() - locked}
+        out = {name: mapping for name, mapping in every.items() if name in locked}
+        return replace(self, bound=replace(self.bound, mappings=rest), locked=out)
 
     def of_object(self, name: str) -> Sequence[BoundMapping]:
         """The mappings of a CRM object in file order."""
@@ -146,39 +156,37 @@ class Context:
     rules: Rules
     fence: Fence
     salt: bytes
-    tenure: Tenure = field(init=False)
+    tenure: Tenure
     gates: Gates = field(default_factory=Gates)
     failures: Failures = field(default_factory=Failures)
     flight: Flight = field(default_factory=Flight)
     pulse: asyncio.Event = field(default_factory=asyncio.Event)
     notes: asyncio.Event = field(default_factory=asyncio.Event)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a person asked for something."""
     keys_in_flight: dict[bytes, LinkId] = field(default_factory=dict)
     newcomers: Newcomers = field(default_factory=Newcomers)
     clock_offset: float = 0.0
     """Seconds that the CRM's clock is ahead of ours."""
     clock_error: float = 1.0
-    kept: bool = False
-    """The webhook subscription that we keep is in place."""
-    webhook_at: datetime | None = None
-    """When the last webhook came that was folded."""
+    hearing: Hearing = field(default_factory=Hearing)
     forecast: Forecast = field(default_factory=Forecast)
     subscribed: str | None = None
     """The subscription made under the password in force."""
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _changing_since: datetime | None = field(default=None, init=False)
+    definitions_at: datetime | None = None
+    """When the CRM's definitions were last read."""
     schema_moved: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the CRM's definitions changed and must be read anew."""
-
-    def __post_init__(self) -> None:
-        """Nothing is known of the lease before it is renewed."""
-        self.tenure = Tenure(self.database, self.clock, self.fence)
 
     @property
     def pushed(self) -> bool:
         """True while webhooks reach us: by our subscription, or as those tell that a person's brings."""
         if self.rules.spec.connection.webhooks is Webhooks.MANUAL:
-            return self.webhook_at is not None and self.clock.now() - self.webhook_at < HEARD_WITHIN
-        return self.kept
+            heard_at = self.hearing.heard_at
+            return heard_at is not None and self.clock.now() - heard_at < HEARD_WITHIN
+        return self.hearing.kept_since is not None
 
     @asynccontextmanager
     async def change(self, *, durable: bool = True) -> AsyncIterator[Connection]:
@@ -231,6 +239,10 @@ class Context:
     def crm_time(self, at: datetime) -> datetime:
         """A time of our clock by the CRM's."""
         return at + timedelta(seconds=self.clock_offset)
+
+    def our_time(self, at: datetime) -> datetime:
+        """A time of the CRM's clock by ours."""
+        return at - timedelta(seconds=self.clock_offset)
 
     def capabilities(self, name: str) -> Capabilities:
         """What the CRM can do with an object."""

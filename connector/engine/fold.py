@@ -40,7 +40,10 @@ class Folder:
         self._sizes: dict[notes.Kind, int] = {}
 
     async def run(self) -> None:
-        """Folds until cancelled: every 20 ms while notes come, every 100 ms else, at once when told."""
+        """Folds until cancelled: every 20 ms while notes come, every 100 ms else, at once when told.
+
+        The same look wakes those who carry out what is due and what people asked for: one question instead of three.
+        """
         busy_until = 0.0
         while True:
             self.context.notes.clear()
@@ -53,12 +56,14 @@ class Folder:
     async def once(self) -> bool:
         """Folds one batch of either kind; False when there was nothing."""
         async with self.context.database.session() as db:
-            changes, events = await notes.waiting(db, self.context.name)
+            found = await notes.waiting(db, self.context.fence, self.context.clock.now())
+        if found.asked:
+            self.context.asked.set()
         folded = [
-            changes and await self._contained("change", self._changes, CHANGES),
-            events and await self._contained("event", self._events, EVENTS),
+            found.changes and await self._contained("change", self._changes, CHANGES),
+            found.events and await self._contained("event", self._events, EVENTS),
         ]
-        if any(folded):
+        if found.due or any(folded):
             self.context.pulse.set()
         return any(folded)
 
@@ -98,7 +103,7 @@ class Folder:
             hints = [replace(hint_from_json(event.hint), id=f"{event.id:019}") for event in events]  # as they came
             for name, group in _by_object(hints).items():
                 await self._fold_object(db, name, group, now)
-        self.context.webhook_at = max(event.received_at for event in events)
+        self.context.hearing.heard_at = max(event.received_at for event in events)
         if any(hint.kind is HintKind.SCHEMA for hint in hints):
             self.context.schema_moved.set()
         return True
@@ -214,10 +219,16 @@ def _marks(hints: Iterable[Hint], known: Mapping[CrmId, Link], latest: datetime)
             {**before.crm_changed, **times},
             evidence=hint.kind in (HintKind.DELETED, HintKind.MERGED)
             or (before.evidence and hint.kind is not HintKind.RESTORED),
-            told={**before.told, **({hint.id: Told(hint.values, hint.previous, hint.at)} if hint.previous else {})},
+            told={**before.told, **_told(hint)},
             crm_version=max(filter(None, (before.crm_version, hint.version if trusted else None)), default=None),
         )
     return list(merged.values())
+
+
+def _told(hint: Hint) -> Mapping[str, Told]:
+    """What an event tells that a later read may not show any more."""
+    died = hint.kind in (HintKind.DELETED, HintKind.RESTORED)
+    return {hint.id: Told(hint.values, hint.previous, hint.at, died=died)} if hint.previous or died else {}
 
 
 def _mapped_alone(rules: Rules, hint: Hint) -> Hint:

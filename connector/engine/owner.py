@@ -38,8 +38,9 @@ from connector.store.cipher import Cipher
 from connector.store.db import AWAY
 
 log = structlog.get_logger()
-HEARTBEAT = 1.0
 GATE = 0.25
+PAUSES = 1.0
+"""Seconds between two looks at what is paused; who pauses has us look at once."""
 PROBE_UNAUTHORISED, PROBE_EXPIRED, PROBE_AWAY = 15.0, 60.0, 15.0
 AWAY_CAUSES = ("unavailable", "noanswer")
 """What items back off for while the CRM is away."""
@@ -88,7 +89,6 @@ async def work(parts: Parts, also: Callable[[Context], Awaitable[None]]) -> None
     lost: BaseException | None = None
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(_heartbeat(context))
             group.create_task(_watch_gates(context))
             group.create_task(_watch_outages(context))
             for part in (
@@ -114,16 +114,13 @@ async def _as_coroutine(running: Awaitable[None]) -> None:
     await running
 
 
-async def _heartbeat(context: Context) -> None:
-    while True:
-        await context.tenure.renew()
-        await context.clock.sleep(HEARTBEAT)
-
-
 async def _watch_gates(context: Context) -> None:
     """Follows pauses, and holds the connection while the CRM refuses our credentials or the account is unpaid."""
+    looked_at = context.clock.monotonic()
     while True:
-        await open_gates(context)
+        if context.clock.monotonic() - looked_at >= PAUSES:
+            await open_gates(context)
+            looked_at = context.clock.monotonic()
         error = context.failures.error
         if isinstance(error, UnauthorisedError | AccountExpiredError) and context.gates.held is None:
             await _hold(context, error)

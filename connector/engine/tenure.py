@@ -7,6 +7,7 @@ first whether he still owns the connection, and sends nothing that the next owne
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from datetime import timedelta
 
 from connector.core.errors import NotOwnerError
@@ -14,14 +15,34 @@ from connector.engine.clock import Clock
 from connector.store import lease
 from connector.store.db import Database, Fence
 
+HEARTBEAT = 1.0
+
 
 class Tenure:
-    """The lease of one connection as its owner last renewed it."""
+    """The lease of one connection as its owner last renewed it; nothing is known of it before the first renewal."""
 
     def __init__(self, database: Database, clock: Clock, fence: Fence) -> None:
         self._database, self._clock, self._fence = database, clock, fence
         self._until = clock.now()
         self._renewing = asyncio.Lock()
+
+    async def during(self, job: Coroutine[None, None, None]) -> None:
+        """Carries out the job and renews the lease as long as it takes. What either raises ends both."""
+        tasks = (asyncio.create_task(job), asyncio.create_task(self._beat()))
+        try:
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task in ended:
+                    task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _beat(self) -> None:
+        while True:
+            await self.renew()
+            await self._clock.sleep(HEARTBEAT)
 
     async def renew(self) -> None:
         """Extends the lease; NotOwnerError when somebody else has it."""

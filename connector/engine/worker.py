@@ -18,7 +18,8 @@ from connector.store.work import Item
 
 IN_FLIGHT = 1000
 BATCH = 200
-IDLE = 0.1
+IDLE = 1.0
+"""Seconds after which the queue is looked at though nobody said that there is something."""
 RUSH, FULL, COLLECT = 100, 100, 0.25
 """From so many arrivals in the last second on, reads collect: so many records, or so many seconds."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -103,6 +103,11 @@ async def save_webhook_time(db: Connection, connection: str, at: datetime) -> No
     await db.execute("update connector.connection set last_webhook_at = $2 where connection = $1", connection, at)
 
 
+async def save_webhook_trouble(db: Connection, connection: str, trouble: str | None) -> None:
+    """Keeps what is wrong with the webhooks."""
+    await db.execute("update connector.connection set webhook_trouble = $2 where connection = $1", connection, trouble)
+
+
 async def save_credentials(db: Connection, connection: str, credentials: bytes) -> None:
     """Keeps the encrypted credentials, so that commands need only the database."""
     await db.execute("update connector.connection set credentials = $2 where connection = $1", connection, credentials)
@@ -175,8 +180,8 @@ async def homes(db: Connection, connection: str) -> Mapping[str, Home]:
     return {r["mapping"]: Home(r["object"], r["table_schema"], r["table_name"], r["key_column"]) for r in rows}
 
 
-async def save_mappings(db: Connection, connection: str, mappings: Sequence[MappingSpec]) -> None:
-    """Registers mappings. A renamed file with the same table, object and key keeps its links."""
+async def save_mappings(db: Connection, connection: str, mappings: Sequence[MappingSpec], now: datetime) -> None:
+    """Registers mappings. A renamed file with the same table, object and key keeps its links, and so does one that left."""
     known = await db.fetch("select * from connector.mapping where connection = $1", connection)
     current = {m.name for m in mappings}
     for spec in mappings:
@@ -187,8 +192,27 @@ async def save_mappings(db: Connection, connection: str, mappings: Sequence[Mapp
         """insert into connector.mapping (connection, mapping, object, table_schema, table_name, key_column)
            values ($1, $2, $3, $4, $5, $6)
            on conflict (connection, mapping) do update set object = excluded.object,
-               table_schema = excluded.table_schema, table_name = excluded.table_name, key_column = excluded.key_column""",
+               table_schema = excluded.table_schema, table_name = excluded.table_name, key_column = excluded.key_column,
+               left_at = null""",
         [(connection, m.name, m.object, m.schema, m.table, m.key) for m in mappings],
+    )
+    await db.execute(
+        """update connector.mapping set left_at = $3
+           where connection = $1 and mapping <> all($2::text[]) and left_at is null""",
+        connection,
+        sorted(current),
+        now,
+    )
+
+
+async def save_blocked(db: Connection, connection: str, mappings: Collection[str], why: str) -> None:
+    """Says of these mappings, and of no others, that nothing of them is worked on for now."""
+    await db.execute(
+        """update connector.mapping set blocked = case when mapping = any($2::text[]) then $3 end
+           where connection = $1 and blocked is distinct from case when mapping = any($2::text[]) then $3 end""",
+        connection,
+        sorted(mappings),
+        why,
     )
 
 

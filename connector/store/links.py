@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 import asyncpg
 from pydantic_core import from_json
 
-from connector.core.model import AppKey, Base, CrmId, Json, Link, LinkId, LinkState, Pair, Sent, Side, Undo
+from connector.core.model import (
+    AppKey,
+    Base,
+    CrmId,
+    Json,
+    Link,
+    LinkId,
+    LinkState,
+    OpenConflict,
+    Pair,
+    Sent,
+    Side,
+    Undo,
+    Write,
+)
 from connector.store.db import Connection
 from connector.store.notes import dump
 
@@ -54,10 +70,11 @@ def link_of(row: asyncpg.Record) -> Link:
         restore=_restore_of(row["restore"]) if row["restore"] != "{}" else {},
         committed_at=row["committed_at"],
         version=row["version"],
-        held=row["held"] != "{}",
+        held=from_json(row["held"]) if row["held"] != "{}" else {},
+        conflicts=_conflicts_of(row["conflicts"]) if row["conflicts"] != "{}" else {},
         died=Side(row["died"]) if row["died"] else None,
         released=row["released"],
-        sent=_sent_of(row["sent"]) if row["sent"] != "{}" else {},
+        sent=_sent_of(row["sent"]) if row["sent"] != "{}" else (),
         refused=from_json(row["refused"]) if row["refused"] != "{}" else {},
     )
 
@@ -66,8 +83,26 @@ def _restore_of(text: str) -> Mapping[str, Undo]:
     return {column: Undo._make(undo) for column, undo in from_json(text).items()}
 
 
-def _sent_of(text: str) -> Mapping[str, Sent]:
-    return {name: Sent(one["seen"], one["sent"]) for name, one in from_json(text).items()}
+def _sent_of(text: str) -> Sequence[Write]:
+    writes = [
+        Write(float(at), {name: Sent._make(one) for name, one in lines.items()})
+        for at, lines in from_json(text).items()
+    ]
+    return sorted(writes, key=lambda write: write.at)
+
+
+def _conflicts_of(text: str) -> Mapping[str, OpenConflict]:
+    return {name: conflict_of(one) for name, one in from_json(text).items()}
+
+
+def conflict_of(one: Mapping[str, Any]) -> OpenConflict:
+    """The conflict that JSON holds."""
+    since, app_at, crm_at = (
+        datetime.fromisoformat(one[name]) if one[name] else None for name in ("since", "app_at", "crm_at")
+    )
+    assert since is not None  # noqa: S101 (every conflict has begun)
+    keep = Side(one["keep"]) if one["keep"] else None
+    return OpenConflict(one["app"], one["crm"], since, app_at, crm_at, one["overwritten"], keep)
 
 
 async def glance(db: Connection, connection: str, name: str, ids: Sequence[CrmId]) -> Mapping[CrmId, Glance]:

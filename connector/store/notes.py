@@ -14,8 +14,8 @@ from typing import Literal
 import orjson
 from pydantic_core import to_json
 
-from connector.core.model import Lane, LinkId
-from connector.store.db import Connection
+from connector.core.model import CrmId, Lane, LinkId
+from connector.store.db import Connection, Fence
 
 Kind = Literal["change", "event"]
 
@@ -49,14 +49,31 @@ async def append_events(db: Connection, events: Sequence[Event]) -> None:
     )
 
 
-async def waiting(db: Connection, connection: str) -> tuple[bool, bool]:
-    """Are there (changes, events) to fold? Asked all the time: by the primary keys, over whatever was deleted."""
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What there is to do for a connection: notes to fold, items that are due, requests of people."""
+
+    changes: bool
+    events: bool
+    due: bool
+    asked: bool
+
+
+async def waiting(db: Connection, fence: Fence, now: datetime) -> Waiting:
+    """One look at everything that is waited for: asked all the time, so by indexes alone."""
     (row,) = await db.fetch(
         """select (select id from connector.change where connection = $1 order by id limit 1) is not null as changes,
-                  (select id from connector.event where connection = $1 order by id limit 1) is not null as events""",
-        connection,
+                  (select id from connector.event where connection = $1 order by id limit 1) is not null as events,
+                  (select link_id from connector.work
+                   where connection = $1 and state in ('due', 'retry', 'waiting') and due_at <= $3
+                     and (claimed_by is null or claimed_by < $2)
+                   order by lane, due_at limit 1) is not null as due,
+                  (select id from connector.request where connection = $1 and state = 'queued' limit 1) is not null as asked""",
+        fence.connection,
+        fence.epoch,
+        now,
     )
-    return row["changes"], row["events"]
+    return Waiting(row["changes"], row["events"], row["due"], row["asked"])
 
 
 async def take_events(db: Connection, connection: str, limit: int) -> Sequence[Event]:
@@ -82,6 +99,21 @@ async def drop_oldest(db: Connection, connection: str, kind: Kind) -> None:
             (select id from connector.{kind} where connection = $1 order by id limit 1)""",
         connection,
     )
+
+
+async def told(db: Connection, connection: str, name: str, ids: Sequence[CrmId]) -> frozenset[CrmId]:
+    """Which of these records there is something to do for already: an event to fold, or an item."""
+    rows = await db.fetch(
+        """select n.crm_id from unnest($3::text[]) n(crm_id)
+           where exists (select 1 from connector.event e
+                         where e.connection = $1 and e.object = $2 and e.crm_id = n.crm_id)
+              or exists (select 1 from connector.link l join connector.work w on w.link_id = l.id
+                         where l.connection = $1 and l.object = $2 and l.crm_id = n.crm_id)""",
+        connection,
+        name,
+        ids,
+    )
+    return frozenset(CrmId(row["crm_id"]) for row in rows)
 
 
 async def unfolded(db: Connection, connection: str, claimed: Mapping[LinkId, int]) -> frozenset[LinkId]:
@@ -170,8 +202,8 @@ order by l.id
 on conflict (link_id) do update set
     generation = w.generation + 1,
     lane = least(w.lane, excluded.lane),
-    state = case when w.state in ('retry', 'braked') then w.state else 'due' end,
-    due_at = case when w.state in ('retry', 'braked') then w.due_at else excluded.due_at end,
+    state = case when w.state = 'retry' then w.state else 'due' end,
+    due_at = case when w.state = 'retry' then w.due_at else excluded.due_at end,
     noticed_at = least(w.noticed_at, excluded.noticed_at),
     app_at = greatest(w.app_at, excluded.app_at),
     app_changed = w.app_changed || excluded.app_changed

@@ -26,6 +26,7 @@ from connector.sandbox.company import Clock as SandboxClock
 from connector.sandbox.server import Sandbox, Settings, running
 from connector.service.server import Address
 from connector.store import connections, report
+from tests.engine import fenced
 from tests.ports import free_port
 
 T = TypeVar("T")
@@ -60,6 +61,10 @@ class FastClock:
     def monotonic(self) -> float:
         """Seconds that never go back."""
         return self.began + (time.monotonic() - self.began) * self.speed + self.leapt
+
+    def words(self) -> list[str]:
+        """What another process makes the same clock of."""
+        return [str(self.speed), self.wall.isoformat(), repr(self.began)]
 
     def leap(self, seconds: float) -> None:
         """Lets so many seconds pass at once; who sleeps meanwhile sleeps on."""
@@ -157,6 +162,10 @@ class Rig:
             await asyncio.gather(self._task, return_exceptions=True)
         self.daemon = self._task = None
 
+    def take_over(self, other: Rig) -> None:
+        """Looks at the daemon of another one from now on."""
+        self.dsn, self.daemon, self._task = other.dsn, other.daemon, other._task
+
     def impatient(self) -> None:
         """From now on the daemon waits a second for an answer, so that one that never comes costs a test no more."""
         assert self.daemon is not None
@@ -250,9 +259,12 @@ async def rig(
     async with running(settings) as sandbox, aiohttp.ClientSession(headers={"x-api-token": sandbox.token}) as http:
         db = await asyncpg.connect(dsn)
         await db.execute(tables)
+        await fenced.watch(dsn, db)
         made = Rig(dsn, directory, clock, sandbox, db, http, free_port() if webhooks else None)
         try:
             yield made
         finally:
             await made.stop()
+            outside = await fenced.unfenced(made.db)
             await made.db.close()
+        assert not outside, f"state was written without the fence: {outside}"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import functools
 import importlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,11 +19,14 @@ import aiohttp
 import asyncpg
 from aiohttp import web
 
+from connector.app import sets
 from connector.app.daemon import Daemon, Options
 from connector.app.sets import Account, load_directory
+from connector.config.loader import Loaded, parse_set
 from connector.engine.apply import applier
 from connector.engine.apply.result import Batch
 from connector.engine.apply.rows import write_rows
+from connector.engine.rota import Rota
 from connector.ports import CRM
 from connector.sandbox import server as sandbox_server
 from connector.sandbox.calls import Request
@@ -40,13 +44,17 @@ EPOCH = datetime(2026, 1, 5, 23, 52, tzinfo=UTC)
 CRM_PLACE, DAEMON_PLACE = ("crm.test", 80), ("daemon.test", 8080)
 CALM = {
     "connector.engine.fold.BUSY": 0.2,
-    "connector.engine.fold.IDLE": 0.5,
+    "connector.engine.fold.IDLE": 1.0,
     "connector.engine.worker.IDLE": 5.0,
     "connector.engine.gates.LOOK": 1.0,
-    "connector.engine.owner.GATE": 2.0,
-    "connector.engine.sweeps.schedule.TICK": 2.0,
+    "connector.engine.owner.GATE": 10.0,
+    "connector.engine.tenure.HEARTBEAT": 2.0,
+    "connector.engine.sweeps.schedule.TICK": 5.0,
     "connector.engine.gauges.EVERY": 600.0,
-    "connector.engine.asked.requests.POLL": 0.5,
+    "connector.engine.rota.LOOK": 2.0,
+    "connector.app.connection.TRY_LEASE": 0.5,
+    "connector.engine.guard.TABLES": 20.0,
+    "connector.app.connection.RELOAD": 5.0,
 }
 """Polls that only cost time in a simulation: an idle minute would be thousands of empty queries."""
 HASTE = {"lock_timeout": "50ms"}
@@ -85,8 +93,8 @@ class MortalDaemon(Daemon):
 
     life: Life
 
-    async def _make_connections(self, database: Database) -> None:
-        await super()._make_connections(database)
+    async def _make_connections(self, database: Database, rota: Rota) -> None:
+        await super()._make_connections(database, rota)
         for running in self.running.values():
             running.crm = cast("CRM", MortalCRM(running.crm, self.life))
 
@@ -240,6 +248,7 @@ def patched(net: Net, turns: Turns) -> Iterator[None]:
         for path, value in CALM.items():
             module, _, name = path.rpartition(".")
             stack.enter_context(patch.object(importlib.import_module(module), name, value))
+        stack.enter_context(patch.object(sets, "parse_set", parsed))
         stack.enter_context(patch.object(Database, "open", classmethod(open_)))
         stack.enter_context(patch.object(Database, "transaction", databases.transaction_of()))
         stack.enter_context(patch.object(aiohttp, "TCPConnector", connector))
@@ -248,6 +257,16 @@ def patched(net: Net, turns: Turns) -> Iterator[None]:
         by_clock = notes._MARK.replace("clock_timestamp()", "public.simulated_now()")
         stack.enter_context(patch.object(notes, "_MARK", by_clock))
         yield
+
+
+def parsed(files: Mapping[str, str], *, name: str, where: str) -> Loaded:
+    """A mapping set, which is what its files say: the same in story after story."""
+    return _parsed(tuple(files.items()))
+
+
+@functools.lru_cache(maxsize=256)
+def _parsed(files: tuple[tuple[str, str], ...]) -> Loaded:
+    return parse_set(dict(files), name="test")
 
 
 def _site(net: Net, runner: web.AppRunner, host: str | None = None, port: int | None = None, **_: Any) -> MemorySite:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from random import Random
@@ -15,10 +15,12 @@ from typing import Any, cast
 
 import asyncpg
 
-from connector.store.db import SPELLING, Connection, Database, Fence, hold
+from connector.store.db import LAZY, SPELLING, Connection, Database, Fence, _nothing_to_reset, hold
 from tests.simulation.life import AFTER_COMMIT, BEFORE_COMMIT, LIFE, Life
 from tests.simulation.loop import Loop
 
+SESSIONS = 5
+"""Of one process at most: each costs its server's start and knows no statement yet, and only one has its turn."""
 MINE: ContextVar[object] = ContextVar("mine", default=None)
 """The turn that the running code has."""
 
@@ -32,7 +34,7 @@ class Turns:
     holder: object = None
     dead: list[int] = field(default_factory=list)
     """Server processes of the dead, whose locks must be gone before anybody goes on."""
-    grave: asyncpg.Connection | None = None
+    grave: Any = None
 
     @contextlib.asynccontextmanager
     async def taken(self) -> AsyncIterator[None]:
@@ -72,6 +74,8 @@ async def real(answer: Awaitable[Any]) -> Any:
         loop.awaited -= 1
 
 
+TYPES: dict[frozenset[int], Any] = {}
+"""Types of the database by their ids, which are alike in every copy of the template."""
 TALKS = frozenset(
     {
         "prepare",
@@ -124,11 +128,17 @@ def _spend(life: Life, commits: bool, moment: str) -> None:  # noqa: FBT001
 
 
 def session_class(turns: Turns) -> type[asyncpg.Connection]:
-    """The connection of asyncpg over `_Protocol`."""
+    """The connection of asyncpg over `_Protocol`. What a type is, it need not ask itself: no story tells of that."""
 
     class Session(asyncpg.Connection):
         def __init__(self, protocol: Any, *args: Any, **kwargs: Any) -> None:
             super().__init__(cast("Any", _Protocol(protocol, turns)), *args, **kwargs)
+
+        async def _introspect_types(self, typeoids: Iterable[int], timeout: float | None) -> Any:  # noqa: ASYNC109 (asyncpg's own shape)
+            wanted = frozenset(typeoids)
+            if wanted not in TYPES:
+                TYPES[wanted] = await real(turns.grave._introspect_types(wanted, timeout))
+            return TYPES[wanted]
 
     return Session
 
@@ -144,10 +154,11 @@ class Databases:
         pool = await asyncpg.create_pool(
             dsn,
             min_size=0,
-            max_size=size,
+            max_size=min(size, SESSIONS),
             server_settings=SPELLING,
             connection_class=session_class(self.turns),
             connect=self.connect,
+            reset=_nothing_to_reset,
             max_inactive_connection_lifetime=0,
         )
         return Database(pool)
@@ -175,10 +186,10 @@ class Databases:
             database: Database, fence: Fence | None = None, *, durable: bool = True
         ) -> AsyncIterator[Connection]:
             async with database.pool.acquire() as connection, self.turns.taken(), connection.transaction():
-                if not durable:
-                    await connection.execute("set local synchronous_commit = off")
                 if fence is not None:
-                    await hold(connection, fence)
+                    await hold(connection, fence, durable=durable)
+                elif not durable:
+                    await connection.execute(f"select {LAZY}")
                 yield connection
 
         return transaction

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from connector.core.merge import Decision, Reason, Verdict, empty
+from connector.core.agreement import empty
+from connector.core.merge import Decision, Reason, Verdict
 from connector.core.model import Gone, Json, LinkState, Record
 from connector.core.plan.actions import CreateRecord, InsertRow, Plan, Step, excluded, park, wait
 from connector.core.plan.constants import constant
@@ -71,8 +72,8 @@ def _of_another_link(s: Situation, record: Record) -> Plan | None:
         return Plan(Step.JOIN, "our_create", LinkState.LINKED, join=s.intent_link)
     if s.intents_pending is not None:
         return replace(wait("open_intents"), behind=s.intents_pending)
-    if s.merging:
-        return wait("merge")
+    if s.merging is not None:
+        return replace(wait("merge"), behind=s.merging)
     return _left_behind(s) if s.left_behind and record_kept_out(s, record) is None else None
 
 

@@ -10,8 +10,10 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Final
 
+from connector.core.errors import ConnectorError, ForbiddenError, RefusedError
 from connector.core.model import CrmId, Json
 from connector.core.schema import FieldType
 from connector.crm.pipedrive.built_in import BUILT_IN
@@ -224,3 +226,16 @@ _TYPED: Final[Mapping[str, Callable[[Body], Json | _Left]]] = {
     "address": _address,
 }
 """Types that translate exactly; a time span lacks the name of its zone and is left out."""
+
+
+def refused(error: RefusedError | ForbiddenError) -> ConnectorError:
+    """Why there is no subscription, in words for a person (REFERENCE §12.1)."""
+    if isinstance(error, ForbiddenError):
+        return ForbiddenError(f"{error.message}: the user of the token may not subscribe to webhooks, an admin may")
+    if "subscription_url" in error.fields:
+        text = "the CRM does not reach CONNECTOR_PUBLIC_URL: it must be public, with a valid certificate, no redirect"
+        return RefusedError(f"{error.message}: {text}", fields=error.fields, code=error.code)
+    if f": {HTTPStatus.UNPROCESSABLE_ENTITY.value}" in error.message:
+        text = "the user of the token has as many subscriptions as it may have: end one that nobody needs"
+        return RefusedError(f"{error.message}: {text}", fields=error.fields, code=error.code)
+    return error

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from connector.core.line import BoundMapping
 from connector.core.match import MatchKey
-from connector.core.model import Link, Observed, Row, Side
+from connector.core.model import Link, LinkId, Observed, Row, Side
 from connector.core.plan import Candidate, Effect, Situation
 from connector.engine.context import Rules
 from connector.store.intents import Intent
@@ -40,9 +40,17 @@ class Case:
     candidates: tuple[Candidate, ...] = ()
     peers: bool = False
     contested: bool = False
+    moved: bool = False
+    """The link follows to the record into which its own was merged."""
+    leaning: Sequence[LinkId] = ()
+    """Of a row that stands for a merged record beside the survivor's own: the links of rows that refer to it."""
     adopted: Side | None = None
     confirmed: frozenset[tuple[Side, Effect]] = frozenset()
     """Effects that use up what a person confirmed in `fetch-all`, once they have happened."""
+    braked: frozenset[str] = frozenset()
+    """What the brake stops of it, as `Plan.words` spells it."""
+    let_go: frozenset[tuple[Side, Effect]] = frozenset()
+    """Effects that the brake had stopped and a person released."""
     fresh: bool = True
     """False when the record came from a page: it may not be the ground of a send."""
     new: bool = False

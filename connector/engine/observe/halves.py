@@ -24,8 +24,8 @@ class Halves:
     """Hashes of match keys → the links whose open creates hold them."""
     unread: frozenset[str]
     """Objects of which a record waits to be read, that may match anything."""
-    merging: frozenset[tuple[str, CrmId | None]]
-    """(object, id) of the CRM halves to which the link of a row will follow."""
+    merging: Mapping[tuple[str, CrmId | None], LinkId]
+    """(object, id) of CRM halves → the link of a row that will follow to them."""
     left_behind: Mapping[tuple[str, CrmId | None], Sequence[Link]]
     """(object, id) of CRM halves → the links that the record left for other mappings, the newest first."""
     elsewhere: Mapping[LinkId, Sequence[Link]]
@@ -64,16 +64,19 @@ async def _unread(context: Context, db: Connection, cases: Sequence[Case]) -> fr
     return await links.unread(db, context.name, names) if names else frozenset()
 
 
-async def _merging(context: Context, db: Connection, cases: Sequence[Case]) -> frozenset[tuple[str, CrmId | None]]:
-    """The CRM halves to which the link of a row will follow."""
+async def _merging(
+    context: Context, db: Connection, cases: Sequence[Case]
+) -> Mapping[tuple[str, CrmId | None], LinkId]:
+    """By (object, id) of CRM halves: the link of a row that will follow to them."""
     halves: dict[str, list[CrmId]] = defaultdict(list)
     for case in cases:
         if case.link.app_key is None and case.link.crm_id is not None:
             halves[case.link.object].append(case.link.crm_id)
-    found: set[tuple[str, CrmId | None]] = set()
+    found: dict[tuple[str, CrmId | None], LinkId] = {}
     for name, ids in halves.items():
-        found |= {(name, key) for key in await aliases.awaited(db, context.name, name, ids)}
-    return frozenset(found)
+        awaited = await aliases.awaited(db, context.name, name, ids)
+        found |= {(name, crm_id): link for crm_id, link in awaited.items()}
+    return found
 
 
 async def _left_behind(

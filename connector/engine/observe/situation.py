@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from connector.core.fingerprint import Likeness
 from connector.core.line import BoundMapping
-from connector.core.model import ABSENT, Clocks, Json, LinkId, Record
-from connector.core.plan import Kin, Readiness, Situation
-from connector.core.unseen import unseen
+from connector.core.model import Clocks, LinkId, Record
+from connector.core.plan import LEANT_ON, Kin, Readiness, Situation
+from connector.core.unseen import Heard, heard
 from connector.engine.context import Context, identity_intent
 from connector.engine.observe.belonging import heir
 from connector.engine.observe.case import Case
@@ -17,6 +17,9 @@ from connector.engine.observe.halves import Halves
 from connector.engine.observe.lookup import Lookup
 from connector.ports import VersionOrder
 from connector.store.intents import Intent
+
+LOOKS = 5
+"""So often a row that is to go waits for those that refer to it."""
 
 
 def situation_of(context: Context, case: Case, lookup: Lookup, halves: Halves, kin: Kin | None = None) -> Situation:
@@ -49,9 +52,11 @@ def situation_of(context: Context, case: Case, lookup: Lookup, halves: Halves, k
             sends=mapping.name in gates.fetched and not gates.sends_paused,
             listed=context.listed(mapping.object) or not mapping.hears,
         ),
-        unseen=_unseen(mapping, case),
-        merging=(case.link.object, case.link.crm_id) in halves.merging,
+        heard=_heard(mapping, case),
+        merging=halves.merging.get((case.link.object, case.link.crm_id)),
         contested=case.contested,
+        leaning=next(iter(case.leaning), None),
+        unmoved=case.item.tries(LEANT_ON) >= LOOKS,
         kin=kin,
         evidence=case.item.evidence,
         heir=heir(case, mapping, lookup),
@@ -98,13 +103,11 @@ def _newer(context: Context, case: Case) -> bool:
     return context.crm.compare(case.crm.version, case.link.version) is VersionOrder.NEWER
 
 
-def _unseen(mapping: BoundMapping, case: Case) -> Mapping[str, Json]:
-    """By line: what our last write put away unseen, as the events of this item tell."""
+def _heard(mapping: BoundMapping, case: Case) -> Heard:
+    """What the events of this item tell of our last writes."""
     if not case.link.sent or not case.item.told:
-        return {}
-    sent = [(line, case.link.sent[line.name]) for line in mapping.lines if line.name in case.link.sent]
-    found = {line.name: unseen(line, one, case.item.told) for line, one in sent}
-    return {name: value for name, value in found.items() if value is not ABSENT}
+        return Heard()
+    return heard({line.name: line for line in mapping.lines}, case.link.sent, case.item.told)
 
 
 def _moment(text: str) -> datetime | None:

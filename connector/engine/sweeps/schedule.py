@@ -15,7 +15,7 @@ from connector.store import sweeps
 from connector.store.sweeps import Sweep
 
 log = structlog.get_logger()
-TICK = 0.25
+TICK = 0.5
 SHARE, SHARE_WITHOUT_WEBHOOKS = 0.1, 0.5
 AUTO_SHORTEST, AUTO_LONGEST = timedelta(minutes=1), timedelta(hours=1)
 WITHOUT_WEBHOOKS = timedelta(minutes=5)
@@ -47,8 +47,7 @@ class Scheduler:
             for name in self.context.rules.objects:
                 await self._object(name, known)
         except CursorExpiredError:
-            async with self.context.change() as db:
-                await sweeps.ask(db, self.context.name, "full", self.context.clock.now())
+            await self._ask_for_full()
         except ConnectorError as error:
             self.context.failures.note(error)
             self.failures = min(self.failures + 1, 6)
@@ -59,12 +58,25 @@ class Scheduler:
 
     async def _object(self, name: str, known: Mapping[tuple[str, str], Sweep]) -> None:
         recent, full = known.get((name, "recent")), known.get((name, "full"))
+        if self._lapsed(name, recent):
+            await self._ask_for_full(name)
         if self._recent_due(recent):
             await self.sweeper.recent(name, recent)
         if self._full_due(full):
             await self.sweeper.listed(await self.sweeper.full(name, full))
             await self.sweeper.rows(name, Lane.SWEEP)
         self._age(name, recent)
+
+    async def _ask_for_full(self, name: str | None = None) -> None:
+        async with self.context.change() as db:
+            objects = None if name is None else [name]
+            await sweeps.ask(db, self.context.name, "full", self.context.clock.now(), objects)
+
+    def _lapsed(self, name: str, recent: Sweep | None) -> bool:
+        """True when nobody has looked for longer than the CRM tells of what was deleted."""
+        if recent is None or recent.started_at is None:
+            return False
+        return self.context.clock.now() - recent.started_at >= self.context.capabilities(name).memory
 
     def _age(self, name: str, recent: Sweep | None) -> None:
         if recent is not None and recent.finished_at is not None:
@@ -99,7 +111,7 @@ class Scheduler:
         if spec.sweep.recent is not None:
             return timedelta(seconds=spec.sweep.recent)
         daily = next((w.limit for w in self.context.crm.budget() if w.name == "daily" and w.limit > 0), None)
-        pushed = self.context.pushed
+        pushed = self.context.pushed and not self.context.hearing.deaf(self.context.clock.now())
         if daily is None:
             return WITHOUT_WEBHOOKS
         price = LIST_PRICE * 2 * len(self.context.rules.objects)
