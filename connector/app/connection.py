@@ -11,7 +11,16 @@ import structlog
 
 from connector.app.doors import Doorway
 from connector.app.homes import strangers
-from connector.app.sets import Account, Answers, LoadedSet, load_directory, make_crm, refuse_move, same_client
+from connector.app.sets import (
+    Account,
+    Answers,
+    LoadedSet,
+    load_directory,
+    make_crm,
+    refuse_errors,
+    refuse_move,
+    same_client,
+)
 from connector.config.loader import read_files
 from connector.core.errors import (
     ConnectorError,
@@ -20,7 +29,6 @@ from connector.core.errors import (
     RateLimitedError,
     UnavailableError,
 )
-from connector.core.mapping import Problem
 from connector.core.model import CrmId, Lane
 from connector.core.pins import Pins
 from connector.core.schema import Metadata
@@ -197,11 +205,7 @@ class Running:
     @property
     def address(self) -> Address | None:
         """Where and as whom the CRM delivers; None while it cannot reach us."""
-        door = self.doorway.door
-        if self.shared.public_url is None or door is None:
-            return None
-        (user, password), *_older = door.credentials
-        return Address(f"{self.shared.public_url}/webhooks/{self.loaded.name}", user, password)
+        return self.doorway.address(self.shared.public_url)
 
     # --- rules -------------------------------------------------------------------------------------------------------
 
@@ -381,7 +385,7 @@ class Running:
         """The rules of edited files; what they name may be younger than the definitions that we know."""
         pins = context.rules.bound.pins
         rules = await make_rules(self.shared.database, edited.spec, context.rules.metadata, pins)
-        if errors_of(rules):
+        if rules.errors:
             with contextlib.suppress(ConnectorError):
                 metadata = await self.crm.metadata(lane=Lane.LIVE)
                 rules = await make_rules(self.shared.database, edited.spec, metadata, pins)
@@ -399,14 +403,3 @@ class Running:
             await context.hear_clock()
         except ConnectorError as error:
             context.failures.note(error)
-
-
-def refuse_errors(rules: Rules) -> None:
-    """MappingSetError when the set does not fit the two schemas."""
-    if errors := errors_of(rules):
-        raise MappingSetError(errors)
-
-
-def errors_of(rules: Rules) -> tuple[Problem, ...]:
-    """What keeps the set from running."""
-    return tuple(problem for problem in rules.bound.problems if not problem.warning)
