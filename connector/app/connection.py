@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from connector.app.doors import Doorway
-from connector.app.homes import strangers
+from connector.app.homes import refuse_strangers
 from connector.app.sets import (
     Account,
     Answers,
@@ -222,16 +222,10 @@ class Running:
         if await self._identities(rules):
             metadata = await self._definitions(fence, replace(row, metadata=None))
             rules = await make_rules(self.shared.database, self.loaded.spec, metadata, pins, applied=applied)
-        await self._refuse_strangers(self.loaded)
+        await refuse_strangers(self.shared.database, self.loaded.spec)
         rules = await self._apply(fence, rules)
         await self._look_again(fence, row, rules, edited=not applied and version is not None)
         return rules
-
-    async def _refuse_strangers(self, loaded: LoadedSet) -> None:
-        async with self.shared.database.session() as db:
-            problems = await strangers(db, loaded.spec)
-        if problems:
-            raise MappingSetError(tuple(problems))
 
     async def _catch_up(self, metadata: Metadata, pins: Pins) -> None:
         """Takes over what was edited while another owned the connection; his files may be newer than those we began with."""
@@ -255,7 +249,7 @@ class Running:
         self.looked_at = files
         edited = await asyncio.to_thread(load_directory, self.loaded.directory)
         refuse_move(self.loaded, edited)
-        await self._refuse_strangers(edited)
+        await refuse_strangers(self.shared.database, edited.spec)
         return edited
 
     async def _look_again(self, fence: Fence, row: ConnectionRow, rules: Rules, *, edited: bool) -> None:
