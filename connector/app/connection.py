@@ -11,9 +11,18 @@ from datetime import datetime
 import structlog
 
 from connector.app.doors import Doorway
-from connector.app.homes import strangers
+from connector.app.homes import refuse_strangers
 from connector.app.identities import make_identities
-from connector.app.sets import Account, Answers, LoadedSet, load_directory, make_crm, refuse_move, same_client
+from connector.app.sets import (
+    Account,
+    Answers,
+    LoadedSet,
+    load_directory,
+    make_crm,
+    refuse_errors,
+    refuse_move,
+    same_client,
+)
 from connector.config.loader import read_files
 from connector.core.errors import (
     ConnectorError,
@@ -21,7 +30,6 @@ from connector.core.errors import (
     NotOwnerError,
 )
 from connector.core.identity import Role
-from connector.core.mapping import Problem
 from connector.core.model import CrmId, Lane
 from connector.core.pins import Pins
 from connector.core.schema import Metadata
@@ -193,11 +201,7 @@ class Running:
     @property
     def address(self) -> Address | None:
         """Where and as whom the CRM delivers; None while it cannot reach us."""
-        door = self.doorway.door
-        if self.shared.public_url is None or door is None:
-            return None
-        (user, password), *_older = door.credentials
-        return Address(f"{self.shared.public_url}/webhooks/{self.loaded.name}", user, password)
+        return self.doorway.address(self.shared.public_url)
 
     # --- rules -------------------------------------------------------------------------------------------------------
 
@@ -214,16 +218,10 @@ class Running:
         if not role.aside and await make_identities(self.crm, self.shared.clock, rules):
             metadata = await self._definitions(fence, replace(row, metadata=None))
             rules = await make_rules(self.shared.database, self.loaded.spec, metadata, pins, applied=applied)
-        await self._refuse_strangers(self.loaded)
+        await refuse_strangers(self.shared.database, self.loaded.spec)
         rules = await self._apply(fence, rules)
         await self._look_again(fence, row, rules, edited=not applied and version is not None)
         return rules
-
-    async def _refuse_strangers(self, loaded: LoadedSet) -> None:
-        async with self.shared.database.session() as db:
-            problems = await strangers(db, loaded.spec)
-        if problems:
-            raise MappingSetError(tuple(problems))
 
     async def _catch_up(self, metadata: Metadata, pins: Pins) -> None:
         """Takes over what was edited while another owned the connection; his files may be newer than those we began with."""
@@ -247,7 +245,7 @@ class Running:
         self.looked_at = files
         edited = await asyncio.to_thread(load_directory, self.loaded.directory)
         refuse_move(self.loaded, edited)
-        await self._refuse_strangers(edited)
+        await refuse_strangers(self.shared.database, edited.spec)
         return edited
 
     async def _look_again(self, fence: Fence, row: ConnectionRow, rules: Rules, *, edited: bool) -> None:
@@ -351,7 +349,7 @@ class Running:
         """The rules of edited files; what they name may be younger than the definitions that we know."""
         pins = context.rules.bound.pins
         rules = await make_rules(self.shared.database, edited.spec, context.rules.metadata, pins)
-        if errors_of(rules):
+        if rules.errors:
             with contextlib.suppress(ConnectorError):
                 metadata = await self.crm.metadata(lane=Lane.LIVE)
                 rules = await make_rules(self.shared.database, edited.spec, metadata, pins)
@@ -369,14 +367,3 @@ class Running:
             await context.hear_clock()
         except ConnectorError as error:
             context.failures.note(error)
-
-
-def refuse_errors(rules: Rules) -> None:
-    """MappingSetError when the set does not fit the two schemas."""
-    if errors := errors_of(rules):
-        raise MappingSetError(errors)
-
-
-def errors_of(rules: Rules) -> tuple[Problem, ...]:
-    """What keeps the set from running."""
-    return tuple(problem for problem in rules.bound.problems if not problem.warning)

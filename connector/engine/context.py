@@ -20,7 +20,7 @@ from connector.core.errors import (
 from connector.core.fingerprint import Resemblance, resemblance
 from connector.core.identity import Lost, Role, identity_intent
 from connector.core.line import Bound, BoundMapping
-from connector.core.mapping import MappingSet, Webhooks
+from connector.core.mapping import MappingSet, Problem, Webhooks
 from connector.core.match import MatchKey
 from connector.core.model import Base, CrmId, Json, LinkId, Record
 from connector.core.schema import Metadata, Table
@@ -76,6 +76,11 @@ class Rules:
         order = ("organization", "person", "deal", "activity", "note")
         found = {mapping.object for mapping in self.bound.mappings.values()}
         return [name for name in order if name in found] + sorted(found.difference(order))
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """What keeps the set from running."""
+        return tuple(problem for problem in self.bound.problems if not problem.warning)
 
     def heard(self, name: str) -> bool:
         """True when records of the object are of interest before they are linked."""
