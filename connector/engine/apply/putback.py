@@ -88,9 +88,9 @@ def unsent(found: Plan) -> bool:
 
 
 def blocked_send(context: Context, case: Case) -> str:
-    """The gate that keeps a case from sending: its mapping's first fetch-all, else a person's pause."""
+    """The gate that keeps a case from sending: its mapping's first fetch-all, else one of the connection's."""
     name = case.mapping.name if case.mapping is not None else case.link.mapping
-    return "sends_paused" if name in context.gates.fetched else "first_fetch_all"
+    return context.barred(case.link.object) or "first_look" if name in context.gates.fetched else "first_fetch_all"
 
 
 def waiting(context: Context, case: Case, found: Plan, parents: Mapping[Parent, LinkId]) -> Deferral:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from connector.core.line import BoundMapping
 from connector.core.match import MatchKey
-from connector.core.model import Gone, Link, LinkId, Observed, Row, Side
+from connector.core.model import CrmId, Gone, Link, LinkId, Observed, Row, Side
 from connector.core.plan import Candidate, Effect, Situation
 from connector.engine.context import Rules
 from connector.store.intents import Intent
 from connector.store.work import Item
 
+_NUMBER: Final = re.compile(r"[0-9]{1,18}")
 REFUSED, FOREIGN_KEY = "row_refused", "23503"
 TAKEN = Gone("merged")
 """What a record is to the second row on one survivor."""
@@ -62,3 +65,13 @@ class Case:
 def key_refused(item: Item) -> bool:
     """True when a foreign key refused the row at the last look."""
     return (item.cause or "").startswith(f"{REFUSED}:{FOREIGN_KEY}")
+
+
+def age(case: Case) -> tuple[int, str]:
+    """Sorts the CRM's records by their ids, as they were made."""
+    return int_or(case.link.crm_id) if case.link.crm_id is not None else (0, "")
+
+
+def int_or(crm_id: CrmId) -> tuple[int, str]:
+    """Sorts numeric ids as numbers."""
+    return (int(crm_id), "") if _NUMBER.fullmatch(crm_id) else (0, crm_id)
