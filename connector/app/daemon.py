@@ -218,7 +218,7 @@ class Daemon:
             states[name] = {
                 "owner": context is not None,
                 "mappings": len(context.rules.bound.mappings) if context is not None else 0,
-                "state": (context.gates.held or ("paused" if context.gates.paused else "ok")) if context else "standby",
+                "state": context.gates.state if context is not None else "standby",
                 "crm": type(failure).__name__.removesuffix("Error").lower() if failure is not None else "ok",
                 "last_crm_answer": last.isoformat() if last is not None else None,
             }

@@ -34,6 +34,8 @@ _HELD: Final[Mapping[str, str]] = {
     "refused_by_column": "the column takes no such value: correct it, or alter the column",
     "parent_unavailable": "what it refers to cannot come: see what blocks that record with connector explain",
     "parent_gone": "what it refers to was deleted: choose another, or restore it",
+    "review": "say whose value stays: connector conflicts list, connector conflicts resolve",
+    "oscillation": f"two writers undo each other through this line: stop or change one of them, {_RETRY}",
     "template_failed": "mend the template for values like these",
 }
 _WAITING: Final[Mapping[str, str]] = {

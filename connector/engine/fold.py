@@ -11,13 +11,15 @@ from typing import Final
 
 import structlog
 
+from connector.core.identity import identity_intent
 from connector.core.model import CrmId, Lane, Link, LinkId
 from connector.core.schema import FieldType
 from connector.core.unseen import Told
 from connector.engine.containment import contained
-from connector.engine.context import Context, Rules, identity_intent
+from connector.engine.context import Context, Rules
+from connector.engine.doubt import look
 from connector.engine.echo import is_echo
-from connector.engine.observe.observer import int_or
+from connector.engine.observe.case import int_or
 from connector.ports import Hint, HintKind, VersionOrder
 from connector.store import aliases, intents, link_writes, links, match_keys, notes, references, sweeps, work
 from connector.store.db import Connection
@@ -101,6 +103,7 @@ class Folder:
             if not events:
                 return False
             hints = [replace(hint_from_json(event.hint), id=f"{event.id:019}") for event in events]  # as they came
+            await look(self.context, db, [hint.identity for hint in hints])
             for name, group in _by_object(hints).items():
                 await self._fold_object(db, name, group, now)
         self.context.hearing.heard_at = max(event.received_at for event in events)

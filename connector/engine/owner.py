@@ -27,6 +27,7 @@ from connector.engine.gates import open_gates
 from connector.engine.gauges import Gauges
 from connector.engine.hooks import Hooks
 from connector.engine.reconcile import Reconciler
+from connector.engine.returning import Return
 from connector.engine.rotation import Address, Rotation
 from connector.engine.sweeps.fetch_all import FetchAll
 from connector.engine.sweeps.schedule import Scheduler
@@ -61,6 +62,7 @@ class Parts:
     gauges: Gauges
     bookkeeper: Bookkeeper
     fetch_all: FetchAll
+    returning: Return
 
 
 def assemble(context: Context, address: Address | None, cipher: Cipher) -> Parts:
@@ -78,6 +80,7 @@ def assemble(context: Context, address: Address | None, cipher: Cipher) -> Parts
         Gauges(context),
         Bookkeeper(context),
         fetch_all,
+        Return(context, sweeper),
     )
 
 
@@ -99,6 +102,7 @@ async def work(parts: Parts, also: Callable[[Context], Awaitable[None]]) -> None
                 parts.hooks,
                 parts.gauges,
                 parts.bookkeeper,
+                parts.returning,
             ):
                 group.create_task(part.run())
             group.create_task(_as_coroutine(also(context)))

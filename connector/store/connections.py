@@ -41,6 +41,12 @@ async def ensure(db: Connection, connection: str, crm: str) -> ConnectionRow:
     return await get(db, connection)
 
 
+async def known(db: Connection, connection: str) -> bool:
+    """True once the connection was run."""
+    query = "select exists (select from connector.connection where connection = $1)"
+    return bool(await db.fetchval(query, connection))
+
+
 async def get(db: Connection, connection: str) -> ConnectionRow:
     """The connection's row."""
     r = await db.fetchrow("select * from connector.connection where connection = $1", connection)

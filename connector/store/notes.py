@@ -135,6 +135,17 @@ async def unfolded(db: Connection, connection: str, claimed: Mapping[LinkId, int
     return frozenset(LinkId(row["id"]) for row in rows)
 
 
+async def last_change(db: Connection, connection: str) -> int:
+    """The number of the newest note of a change, 0 where there is none."""
+    return int(await db.fetchval("select coalesce(max(id), 0) from connector.change where connection = $1", connection))
+
+
+async def unfolded_until(db: Connection, connection: str, last: int) -> bool:
+    """True while a note of a change up to this number is not folded."""
+    query = "select exists (select from connector.change where connection = $1 and id <= $2)"
+    return bool(await db.fetchval(query, connection, last))
+
+
 @dataclass(frozen=True, slots=True)
 class Folded:
     """What a fold of changes did: notes consumed, work items marked, mappings whose table was truncated."""

@@ -178,6 +178,16 @@ async def running(db: Connection, links: Sequence[LinkId]) -> frozenset[LinkId]:
     return frozenset(LinkId(row["link_id"]) for row in rows)
 
 
+async def unsettled(db: Connection, links: Sequence[LinkId]) -> frozenset[LinkId]:
+    """Which of these links have work that goes on by itself, and does not wait for such in its turn."""
+    rows = await db.fetch(
+        """select link_id from connector.work where link_id = any($1::bigint[])
+             and (state in ('due', 'retry') or (state = 'waiting' and cause <> 'leant_on'))""",
+        list(links),
+    )
+    return frozenset(LinkId(row["link_id"]) for row in rows)
+
+
 def item_of(row: asyncpg.Record) -> Item:
     """A row of `connector.work` as a value."""
     return Item(

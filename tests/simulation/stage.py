@@ -57,8 +57,8 @@ CALM = {
     "connector.app.connection.RELOAD": 5.0,
 }
 """Polls that only cost time in a simulation: an idle minute would be thousands of empty queries."""
-HASTE = {"lock_timeout": "50ms"}
-"""People give up on a locked row: whoever holds it waits for its turn, and time stands."""
+HASTE = {"lock_timeout": "50ms", "search_path": "app, public"}
+"""People say their tables without a schema, and give up on a locked row: whoever holds it waits for its turn, and time stands."""
 CLOCK = """
 create table public.simulated (at timestamptz not null);
 insert into public.simulated values ('2026-01-05 23:52+00');
