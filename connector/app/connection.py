@@ -38,20 +38,20 @@ from connector.engine.clock import Clock
 from connector.engine.context import Context, Rules
 from connector.engine.doubt import recognise
 from connector.engine.guard import SchemaGuard, release
-from connector.engine.rota import Rota
+from connector.engine.rota import Held, Rota
 from connector.engine.rotation import Address
 from connector.engine.rules import METADATA, PINS, look_again, make_rules, prepare_tables
 from connector.engine.tenure import Tenure
 from connector.obs.metrics import Metrics
 from connector.ports import CRM
-from connector.store import budgets, connections, journal, lease, roles, sweeps
+from connector.store import budgets, connections, lease, roles, sweeps
 from connector.store.cipher import Cipher
 from connector.store.connections import ConnectionRow
 from connector.store.db import AWAY, Database, Fence
 from connector.store.resealing import account_name
 
 log = structlog.get_logger()
-TRY_LEASE, TRY_CRM = 0.1, 2.0
+BEGIN_ANEW, TRY_CRM = 0.5, 2.0
 LAND_WITHIN = 5.0
 RELOAD, SYNC = 1.0, 600.0
 
@@ -89,7 +89,7 @@ class Running:
     """Set when connection.yaml was edited so that the connection begins anew, with another client."""
     before: Pins = field(default_factory=Pins)
     """The pins as this process found them."""
-    held: tuple[Fence, datetime] | None = None
+    held: Held | None = None
     """The lease that this process had last, and until when it ran."""
     ending: bool = False
     """Set at shutdown: a session that is cut while its task is cancelled raises its own error instead, and the task must
@@ -121,7 +121,7 @@ class Running:
                     if self.renewed:
                         await self._renew()
                     else:
-                        await self.shared.clock.sleep(TRY_LEASE)
+                        await self.shared.clock.sleep(BEGIN_ANEW)
         finally:
             await self.crm.close()
 
@@ -145,7 +145,7 @@ class Running:
 
     async def _once(self) -> None:
         row = await self._row()
-        fence, went_back = await self._take()
+        fence, went_back = await self.shared.rota.take(self.loaded.name, self.held)
         tenure = Tenure(self.shared.rota.database, self.shared.clock, fence)
         try:
             await tenure.during(self._own(fence, tenure, row, went_back=went_back))
@@ -185,24 +185,6 @@ class Running:
             self.held = None
         except (TimeoutError, NotOwnerError, *AWAY):
             log.info("lease.left_to_expire", connection=self.loaded.name)
-
-    async def _take(self) -> tuple[Fence, bool]:
-        """The lease, and whether the database has forgotten the one that this process had before."""
-        while True:
-            forgot = self.held is not None and await self._went_back(*self.held)
-            fence = await self._try() if self.shared.rota.may_take(self.loaded.name) else None
-            if fence is not None:
-                log.info("lease.taken", connection=self.loaded.name, epoch=fence.epoch)
-                return fence, forgot
-            await self.shared.clock.sleep(TRY_LEASE)
-
-    async def _went_back(self, fence: Fence, until: datetime) -> bool:
-        async with self.shared.rota.database.session() as db:
-            return await lease.went_back(db, fence, until)
-
-    async def _try(self) -> Fence | None:
-        async with self.shared.rota.database.session() as db:
-            return await lease.acquire(db, self.loaded.name, self.shared.rota.owner, self.shared.clock.now())
 
     # --- what every replica needs ------------------------------------------------------------------------------------
 
@@ -319,8 +301,6 @@ class Running:
             await connections.save_credentials(db, self.loaded.name, sealed)
             await connections.save_pins(db, self.loaded.name, PINS.dump_json(rules.bound.pins).decode())
         prepared = await prepare_tables(self.shared.database, fence, rules, now)
-        async with self.shared.database.transaction(fence) as db:
-            await journal.make_partitions(db, now)
         return prepared.rules
 
     # --- while it runs -----------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from connector.engine.fold import Folder
 from connector.engine.gates import open_gates
 from connector.engine.gauges import Gauges
 from connector.engine.hooks import Hooks
+from connector.engine.housekeeper import Housekeeper
 from connector.engine.reconcile import Reconciler
 from connector.engine.returning import Return
 from connector.engine.rotation import Address, Rotation
@@ -61,6 +62,7 @@ class Parts:
     hooks: Hooks
     gauges: Gauges
     bookkeeper: Bookkeeper
+    housekeeper: Housekeeper
     fetch_all: FetchAll
     returning: Return
 
@@ -79,6 +81,7 @@ def assemble(context: Context, address: Address | None, cipher: Cipher) -> Parts
         Hooks(context, address, Rotation(context, cipher)),
         Gauges(context),
         Bookkeeper(context),
+        Housekeeper(context),
         fetch_all,
         Return(context, sweeper),
     )
@@ -102,6 +105,7 @@ async def work(parts: Parts, also: Callable[[Context], Awaitable[None]]) -> None
                 parts.hooks,
                 parts.gauges,
                 parts.bookkeeper,
+                parts.housekeeper,
                 parts.returning,
             ):
                 group.create_task(part.run())

@@ -310,3 +310,12 @@ async def answer(db: Connection, request: int, result: Mapping[str, Any], now: d
         dump(dict(result)),
         now,
     )
+
+
+async def forget_requests(db: Connection, connection: str, before: datetime) -> None:
+    """Removes requests that ended before this time."""
+    await db.execute(
+        "delete from connector.request where connection = $1 and state in ('done', 'failed') and finished_at < $2",
+        connection,
+        before,
+    )
