@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint bench kill replicas soak simulate fmt lock
+.PHONY: help setup run test check lint bench kill replicas soak simulate fuzz fmt lock
 SHELL := /bin/bash
 
 VENV  := .venv
@@ -44,8 +44,11 @@ replicas: setup  ## three replicas, 20 connections: 50 kills of random replicas 
 soak: setup  ## steady load with faults for MINUTES=30, an open transaction in the middle third; figures in tests/soak/REPORT.md
 	$(BIN)/python -m tests.soak $(or $(MINUTES),30)
 
-simulate: setup  ## edits, deaths and faults in simulated time: SEEDS=5000, SEEDS=900001-900020 or HOURS=8; tells what breaks
-	$(BIN)/python -m tests.simulation $(if $(HOURS),--hours $(HOURS),$(or $(SEEDS),1000)) --shrink
+simulate: setup  ## edits, deaths and faults in simulated time: SEEDS=5000, SEEDS=900001-900020, HOURS=8 or PLANTED=1; REPORT=1 adds to the report
+	$(BIN)/python -m tests.simulation $(if $(PLANTED),--planted,$(if $(HOURS),--hours $(HOURS),$(or $(SEEDS),1000)) --shrink) $(if $(REPORT),--report)
+
+fuzz: setup  ## hostile requests to the webhook endpoint of a whole daemon: REQUESTS=100000 SEED=1; prints its figures
+	$(BIN)/python -m tests.fuzz $(or $(REQUESTS),10000) --seed $(or $(SEED),1)
 
 fmt: setup  ## formats the code and mends what the linter can mend
 	$(BIN)/ruff check --fix-only --quiet connector tests

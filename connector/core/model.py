@@ -209,6 +209,8 @@ class Link:
     """Our last writes of which no event has told yet what they put away, the newest last."""
     refused: Mapping[str, Json] = field(default_factory=dict)
     """By line: what both sides held when the CRM refused the value."""
+    lost_since: datetime | None = None
+    """What was written for it since then was lost by a restore, and is not found out yet."""
 
     @property
     def half(self) -> bool:

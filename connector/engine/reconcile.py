@@ -37,8 +37,8 @@ from connector.engine.apply.result import Result
 from connector.engine.brake import Brake
 from connector.engine.context import Context
 from connector.engine.observe.adopt import adopt
-from connector.engine.observe.case import Case, RecordKeys
-from connector.engine.observe.merging import TAKEN, merge
+from connector.engine.observe.case import TAKEN, Case, RecordKeys
+from connector.engine.observe.merging import merge
 from connector.engine.observe.observer import Observer
 from connector.engine.observe.oscillation import find_oscillations
 from connector.engine.planning import explained, spared, swept

@@ -36,6 +36,7 @@ from connector.service.server import Address
 from connector.store import notes
 from connector.store.db import Connection, Database
 from tests.simulation.life import LIFE, Life, MortalCRM
+from tests.simulation.loop import Loop
 from tests.simulation.turns import Databases, Turns, real, session_class
 from tests.simulation.wire import MemoryConnector, MemorySite, Net
 
@@ -52,16 +53,16 @@ CALM = {
     "connector.engine.sweeps.schedule.TICK": 5.0,
     "connector.engine.gauges.EVERY": 600.0,
     "connector.engine.rota.LOOK": 2.0,
-    "connector.app.connection.TRY_LEASE": 0.5,
+    "connector.engine.rota.TRY": 0.5,
     "connector.engine.guard.TABLES": 20.0,
     "connector.app.connection.RELOAD": 5.0,
 }
 """Polls that only cost time in a simulation: an idle minute would be thousands of empty queries."""
-HASTE = {"lock_timeout": "50ms"}
-"""People give up on a locked row: whoever holds it waits for its turn, and time stands."""
+HASTE = {"lock_timeout": "50ms", "search_path": "app, public"}
+"""People say their tables without a schema, and give up on a locked row: whoever holds it waits for its turn, and time stands."""
 CLOCK = """
-create table public.simulated (at timestamptz not null);
-insert into public.simulated values ('2026-01-05 23:52+00');
+create table public.simulated (at timestamptz not null, true_at timestamptz not null);
+insert into public.simulated values ('2026-01-05 23:52+00', '2026-01-05 23:52+00');
 create function public.simulated_now() returns timestamptz language sql volatile security definer
 return (select at from public.simulated);
 alter table connector.change alter column at set default public.simulated_now();
@@ -106,6 +107,7 @@ class Process:
     life: Life
     daemon: MortalDaemon
     task: asyncio.Task[None]
+    clock: SimClock
 
 
 @dataclass(slots=True)
@@ -124,6 +126,7 @@ class Stage:
     skew: float = 0.0
     processes: dict[str, Process] = field(default_factory=dict)
     births: int = 0
+    deaths: int = 0
 
     # --- time --------------------------------------------------------------------------------------------------------
 
@@ -144,13 +147,14 @@ class Stage:
         address = Address(*DAEMON_PLACE)
         options = Options(self.dsn, address, address, "key", public_url=f"http://{address}", watch_files=True)
         account = Account("http://crm.test", self.sandbox.token)
-        daemon = MortalDaemon(options, [(load_directory(self.directory), account)], SimClock(self.skew))
+        clock = SimClock(self.skew)
+        daemon = MortalDaemon(options, [(load_directory(self.directory), account)], clock)
         daemon.life = life
         context = contextvars.copy_context()
         context.run(LIFE.set, life)
         task = asyncio.get_running_loop().create_task(daemon.run(), name=life.name, context=context)
         life.bury.append(lambda: self._disconnect(life))
-        process = self.processes[name] = Process(life, daemon, task)
+        process = self.processes[name] = Process(life, daemon, task, clock)
         return process
 
     async def kill(self, name: str) -> None:
@@ -158,11 +162,34 @@ class Stage:
         process = self.processes.pop(name, None)
         if process is None:
             return
+        self.deaths += 1
         process.life.end()
+        self.wake(process)
         process.task.cancel()
         await asyncio.wait({process.task})
         if not process.task.cancelled():
             process.task.exception()
+
+    async def stop(self, process: Process) -> None:
+        """Stops a process as SIGSTOP does, between two of its transactions: one under way would hold up everybody."""
+        async with self.turns.taken():
+            self._loop().stop_process(process.life)
+
+    def wake(self, process: Process) -> None:
+        """Lets a stopped process go on."""
+        self._loop().wake_process(process.life)
+        self.turns.queue.recall()
+
+    def _loop(self) -> Loop:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, Loop)
+        return loop
+
+    def set_clocks(self, daemon: float, app: float) -> None:
+        """The clocks of the living, and of those who come, jump; so does the database's."""
+        self.skew, self.app_skew = daemon, app
+        for process in self.processes.values():
+            process.clock.skew = daemon
 
     def _disconnect(self, life: Life) -> None:
         for session in life.sessions:
@@ -199,8 +226,8 @@ class Stage:
 
 async def tell_time(db: Any, skew: float) -> None:
     """Sets the clock of the database, which may be ahead of the CRM's."""
-    at = EPOCH + timedelta(seconds=asyncio.get_running_loop().time() + skew)
-    await db.execute("update public.simulated set at = $1", at)
+    at = EPOCH + timedelta(seconds=asyncio.get_running_loop().time())
+    await db.execute("update public.simulated set at = $1, true_at = $2", at + timedelta(seconds=skew), at)
 
 
 def told_time(made: Stage) -> contextlib.ExitStack:

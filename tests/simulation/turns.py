@@ -26,11 +26,52 @@ MINE: ContextVar[object] = ContextVar("mine", default=None)
 
 
 @dataclass(slots=True)
+class Queue:
+    """A lock that passes over who is stopped: he keeps his place."""
+
+    taken: bool = False
+    waiting: list[tuple[asyncio.Future[None], Life | None]] = field(default_factory=list)
+
+    async def __aenter__(self) -> None:
+        if not self.taken:
+            self.taken = True
+            return
+        place = asyncio.get_running_loop().create_future(), LIFE.get()
+        self.waiting.append(place)
+        try:
+            await place[0]
+        except asyncio.CancelledError:
+            if place in self.waiting:
+                self.waiting.remove(place)
+            else:
+                self.call()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self.call()
+
+    def call(self) -> None:
+        """Lets the next one in who can come."""
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, Loop)
+        found = next((place for place in self.waiting if place[1] not in loop.asleep), None)
+        self.taken = found is not None
+        if found is not None:
+            self.waiting.remove(found)
+            found[0].set_result(None)
+
+    def recall(self) -> None:
+        """Somebody woke who may have waited."""
+        if not self.taken:
+            self.call()
+
+
+@dataclass(slots=True)
 class Turns:
     """Whose turn it is to talk to the database."""
 
     chance: Random
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    queue: Queue = field(default_factory=Queue)
     holder: object = None
     dead: list[int] = field(default_factory=list)
     """Server processes of the dead, whose locks must be gone before anybody goes on."""
@@ -43,7 +84,7 @@ class Turns:
             yield
             return
         await asyncio.sleep(self.chance.choice((0.0002, 0.0005, 0.001, 0.003, 0.01)))
-        async with self.lock:
+        async with self.queue:
             await self._clear()
             token = self.holder = object()
             mark = MINE.set(token)
