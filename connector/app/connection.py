@@ -181,20 +181,16 @@ class Running:
     async def _take(self) -> tuple[Fence, bool]:
         """The lease, and whether the database has forgotten the one that this process had before."""
         while True:
-            forgot = self.held is not None and await self._went_back(*self.held)
-            fence = await self._try() if self.shared.rota.may_take(self.loaded.name) else None
+            fence, forgot = await self._try() if self.shared.rota.may_take(self.loaded.name) else (None, False)
             if fence is not None:
                 log.info("lease.taken", connection=self.loaded.name, epoch=fence.epoch)
                 return fence, forgot
             await self.shared.clock.sleep(TRY_LEASE)
 
-    async def _went_back(self, fence: Fence, until: datetime) -> bool:
+    async def _try(self) -> tuple[Fence | None, bool]:
         async with self.shared.rota.database.session() as db:
-            return await lease.went_back(db, fence, until)
-
-    async def _try(self) -> Fence | None:
-        async with self.shared.rota.database.session() as db:
-            return await lease.acquire(db, self.loaded.name, self.shared.rota.owner, self.shared.clock.now())
+            forgot = self.held is not None and await lease.went_back(db, *self.held)
+            return await lease.acquire(db, self.loaded.name, self.shared.rota.owner, self.shared.clock.now()), forgot
 
     # --- what every replica needs ------------------------------------------------------------------------------------
 
