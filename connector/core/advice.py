@@ -43,6 +43,8 @@ _WAITING: Final[Mapping[str, str]] = {
     "first_listing": "comes by itself once the object was listed",
     "paused": "go on: connector resume",
     "sends_paused": "go on: connector resume --sends",
+    "database": "say which database this is: connector database show",
+    "first_look": "comes by itself once the CRM was looked at",
     "quarantined": "comes by itself once the lines set aside are back",
     "observe": "the mapping only observes: change rollout:",
     "parent": "comes by itself with the record it refers to",
