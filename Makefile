@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint bench kill replicas soak simulate fmt lock
+.PHONY: help setup run test check lint bench kill replicas soak simulate fuzz fmt lock
 SHELL := /bin/bash
 
 VENV  := .venv
@@ -46,6 +46,9 @@ soak: setup  ## steady load with faults for MINUTES=30, an open transaction in t
 
 simulate: setup  ## edits, deaths and faults in simulated time: SEEDS=5000, SEEDS=900001-900020, HOURS=8 or PLANTED=1; REPORT=1 adds to the report
 	$(BIN)/python -m tests.simulation $(if $(PLANTED),--planted,$(if $(HOURS),--hours $(HOURS),$(or $(SEEDS),1000)) --shrink) $(if $(REPORT),--report)
+
+fuzz: setup  ## hostile requests to the webhook endpoint of a whole daemon: REQUESTS=100000 SEED=1; prints its figures
+	$(BIN)/python -m tests.fuzz $(or $(REQUESTS),10000) --seed $(or $(SEED),1)
 
 fmt: setup  ## formats the code and mends what the linter can mend
 	$(BIN)/ruff check --fix-only --quiet connector tests

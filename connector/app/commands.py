@@ -201,7 +201,9 @@ async def opened(database_url: str, secret_key: str | None, secret_key_old: str 
             await require_schema(db)
             stored = await connections.sets(db)
         sets = {name: load_stored(files, directory) for name, files, directory in stored}
-        yield Desk(database, SystemClock(), sets, cipher_of(secret_key, secret_key_old))
+        clock = SystemClock()
+        await clock.follow(database)
+        yield Desk(database, clock, sets, cipher_of(secret_key, secret_key_old))
     finally:
         await database.close()
 

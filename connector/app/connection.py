@@ -6,21 +6,30 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 import structlog
 
 from connector.app.doors import Doorway
-from connector.app.homes import strangers
-from connector.app.sets import Account, Answers, LoadedSet, load_directory, make_crm, refuse_move, same_client
+from connector.app.homes import refuse_strangers
+from connector.app.identities import make_identities
+from connector.app.sets import (
+    Account,
+    Answers,
+    LoadedSet,
+    load_directory,
+    make_crm,
+    refuse_errors,
+    refuse_move,
+    same_client,
+)
 from connector.config.loader import read_files
 from connector.core.errors import (
     ConnectorError,
     MappingSetError,
     NotOwnerError,
-    RateLimitedError,
-    UnavailableError,
 )
-from connector.core.mapping import Problem
+from connector.core.identity import Role
 from connector.core.model import CrmId, Lane
 from connector.core.pins import Pins
 from connector.core.schema import Metadata
@@ -28,20 +37,21 @@ from connector.engine import owner
 from connector.engine.clock import Clock
 from connector.engine.context import Context, Rules
 from connector.engine.guard import SchemaGuard, release
-from connector.engine.rota import Rota
+from connector.engine.recognition import recognise
+from connector.engine.rota import Held, Rota
 from connector.engine.rotation import Address
 from connector.engine.rules import METADATA, PINS, look_again, make_rules, prepare_tables
 from connector.engine.tenure import Tenure
 from connector.obs.metrics import Metrics
 from connector.ports import CRM
-from connector.store import budgets, connections, journal, lease, sweeps
+from connector.store import budgets, connections, lease, roles, sweeps
 from connector.store.cipher import Cipher
 from connector.store.connections import ConnectionRow
 from connector.store.db import AWAY, Database, Fence
 from connector.store.resealing import account_name
 
 log = structlog.get_logger()
-TRY_LEASE, TRY_CRM = 0.1, 2.0
+BEGIN_ANEW, TRY_CRM = 0.5, 2.0
 LAND_WITHIN = 5.0
 RELOAD, SYNC = 1.0, 600.0
 
@@ -79,6 +89,8 @@ class Running:
     """Set when connection.yaml was edited so that the connection begins anew, with another client."""
     before: Pins = field(default_factory=Pins)
     """The pins as this process found them."""
+    held: Held | None = None
+    """The lease that this process had last, and until when it ran."""
     ending: bool = False
     """Set at shutdown: a session that is cut while its task is cancelled raises its own error instead, and the task must
     end all the same. `Task.cancelling` cannot tell: before Python 3.13 a failed TaskGroup leaves it raised.
@@ -109,7 +121,7 @@ class Running:
                     if self.renewed:
                         await self._renew()
                     else:
-                        await self.shared.clock.sleep(TRY_LEASE)
+                        await self.shared.clock.sleep(BEGIN_ANEW)
         finally:
             await self.crm.close()
 
@@ -133,22 +145,25 @@ class Running:
 
     async def _once(self) -> None:
         row = await self._row()
-        fence = await self._take()
+        fence, went_back = await self.shared.rota.take(self.loaded.name, self.held)
         tenure = Tenure(self.shared.rota.database, self.shared.clock, fence)
         try:
-            await tenure.during(self._own(fence, tenure, row))
+            await tenure.during(self._own(fence, tenure, row, went_back=went_back))
         finally:
-            self.context = None
-            await self._release(fence)
+            self.held, self.context = (fence, tenure.until), None
+            await self._release(fence, tenure.until)
 
-    async def _own(self, fence: Fence, tenure: Tenure, row: ConnectionRow) -> None:
+    async def _own(self, fence: Fence, tenure: Tenure, row: ConnectionRow, *, went_back: bool) -> None:
         """Prepares and works. The lease is renewed from the beginning: a CRM or a table may have us wait for long."""
         await self._take_over()
-        rules = await self._prepare(fence, row)
+        role = await recognise(self.shared.database, fence, self.shared.clock.now(), went_back=went_back)
+        rules = await self._prepare(fence, row, role)
         self.context = Context(
             self.loaded.name, self.crm, self.shared.database, self.shared.clock, self.shared.metrics, rules, fence,
             row.salt, tenure, failures=self.answers.failures,
         )  # fmt: skip
+        async with self.shared.database.session() as db:
+            self.context.known_intent = await roles.last_intent(db)
         self.before = PINS.validate_json(row.pins)
         await self._sync_clock(self.context)
         await owner.work(owner.assemble(self.context, self.address, self.shared.cipher), self._follow)
@@ -160,27 +175,16 @@ class Running:
         if spending is not None:
             self.crm.resume(spending)
 
-    async def _release(self, fence: Fence) -> None:
+    async def _release(self, fence: Fence, until: datetime) -> None:
         try:
             async with asyncio.timeout(2), self.shared.database.transaction(fence) as db:
                 spending = self.crm.spending()
                 if spending is not None:
                     await budgets.save(db, self.loaded.name, spending, self.shared.clock.now())
-                await lease.release(db, fence)
+                await lease.release(db, fence, until)
+            self.held = None
         except (TimeoutError, NotOwnerError, *AWAY):
             log.info("lease.left_to_expire", connection=self.loaded.name)
-
-    async def _take(self) -> Fence:
-        while True:
-            fence = await self._try() if self.shared.rota.may_take(self.loaded.name) else None
-            if fence is not None:
-                log.info("lease.taken", connection=self.loaded.name, epoch=fence.epoch)
-                return fence
-            await self.shared.clock.sleep(TRY_LEASE)
-
-    async def _try(self) -> Fence | None:
-        async with self.shared.rota.database.session() as db:
-            return await lease.acquire(db, self.loaded.name, self.shared.rota.owner, self.shared.clock.now())
 
     # --- what every replica needs ------------------------------------------------------------------------------------
 
@@ -197,15 +201,11 @@ class Running:
     @property
     def address(self) -> Address | None:
         """Where and as whom the CRM delivers; None while it cannot reach us."""
-        door = self.doorway.door
-        if self.shared.public_url is None or door is None:
-            return None
-        (user, password), *_older = door.credentials
-        return Address(f"{self.shared.public_url}/webhooks/{self.loaded.name}", user, password)
+        return self.doorway.address(self.shared.public_url)
 
     # --- rules -------------------------------------------------------------------------------------------------------
 
-    async def _prepare(self, fence: Fence, row: ConnectionRow) -> Rules:
+    async def _prepare(self, fence: Fence, row: ConnectionRow, role: Role) -> Rules:
         """Rules from the CRM's definitions, or from those last known; tables prepared."""
         metadata, pins = await self._definitions(fence, row), PINS.validate_json(row.pins)
         await self._catch_up(metadata, pins)
@@ -215,19 +215,13 @@ class Running:
         rules = await make_rules(self.shared.database, self.loaded.spec, metadata, pins, applied=applied)
         if not applied:
             refuse_errors(rules)
-        if await self._identities(rules):
+        if not role.aside and await make_identities(self.crm, self.shared.clock, rules):
             metadata = await self._definitions(fence, replace(row, metadata=None))
             rules = await make_rules(self.shared.database, self.loaded.spec, metadata, pins, applied=applied)
-        await self._refuse_strangers(self.loaded)
+        await refuse_strangers(self.shared.database, self.loaded.spec)
         rules = await self._apply(fence, rules)
         await self._look_again(fence, row, rules, edited=not applied and version is not None)
         return rules
-
-    async def _refuse_strangers(self, loaded: LoadedSet) -> None:
-        async with self.shared.database.session() as db:
-            problems = await strangers(db, loaded.spec)
-        if problems:
-            raise MappingSetError(tuple(problems))
 
     async def _catch_up(self, metadata: Metadata, pins: Pins) -> None:
         """Takes over what was edited while another owned the connection; his files may be newer than those we began with."""
@@ -251,7 +245,7 @@ class Running:
         self.looked_at = files
         edited = await asyncio.to_thread(load_directory, self.loaded.directory)
         refuse_move(self.loaded, edited)
-        await self._refuse_strangers(edited)
+        await refuse_strangers(self.shared.database, edited.spec)
         return edited
 
     async def _look_again(self, fence: Fence, row: ConnectionRow, rules: Rules, *, edited: bool) -> None:
@@ -288,30 +282,6 @@ class Running:
                 await connections.save_metadata(db, self.loaded.name, text, facts, self.shared.clock.now())
             return metadata
 
-    async def _identities(self, rules: Rules) -> bool:
-        """Makes the identity field of every object that is created exist, where rights allow; True when one was made."""
-        spec = self.loaded.spec.connection
-        if spec.identity_field is None:
-            return False
-        made = False
-        for name in rules.objects:
-            sends = any(m.direction.sends and not m.observed for m in rules.of_object(name))
-            if sends and self.crm.capabilities(name).identity and name not in rules.metadata.identity:
-                made |= await self._identity(name, spec.identity_field)
-        return made
-
-    async def _identity(self, name: str, field_name: str) -> bool:
-        """Asks until the CRM says: creates with and without our key must not mix."""
-        while True:
-            try:
-                return await self.crm.ensure_identity(name, field_name, lane=Lane.LIVE)
-            except (UnavailableError, RateLimitedError) as error:
-                log.warning("crm.away", connection=self.loaded.name, error=error)
-                await self.shared.clock.sleep(TRY_CRM)
-            except ConnectorError as error:
-                log.warning("identity.unknown", connection=self.loaded.name, object=name, error=error)
-                return False
-
     async def _apply(self, fence: Fence, rules: Rules) -> Rules:
         """Keeps the set and prepares its tables; the rules that can be worked with now."""
         now = self.shared.clock.now()
@@ -331,8 +301,6 @@ class Running:
             await connections.save_credentials(db, self.loaded.name, sealed)
             await connections.save_pins(db, self.loaded.name, PINS.dump_json(rules.bound.pins).decode())
         prepared = await prepare_tables(self.shared.database, fence, rules, now)
-        async with self.shared.database.transaction(fence) as db:
-            await journal.make_partitions(db, now)
         return prepared.rules
 
     # --- while it runs -----------------------------------------------------------------------------------------------
@@ -381,7 +349,7 @@ class Running:
         """The rules of edited files; what they name may be younger than the definitions that we know."""
         pins = context.rules.bound.pins
         rules = await make_rules(self.shared.database, edited.spec, context.rules.metadata, pins)
-        if errors_of(rules):
+        if rules.errors:
             with contextlib.suppress(ConnectorError):
                 metadata = await self.crm.metadata(lane=Lane.LIVE)
                 rules = await make_rules(self.shared.database, edited.spec, metadata, pins)
@@ -399,14 +367,3 @@ class Running:
             await context.hear_clock()
         except ConnectorError as error:
             context.failures.note(error)
-
-
-def refuse_errors(rules: Rules) -> None:
-    """MappingSetError when the set does not fit the two schemas."""
-    if errors := errors_of(rules):
-        raise MappingSetError(errors)
-
-
-def errors_of(rules: Rules) -> tuple[Problem, ...]:
-    """What keeps the set from running."""
-    return tuple(problem for problem in rules.bound.problems if not problem.warning)

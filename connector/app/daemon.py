@@ -34,6 +34,8 @@ from connector.store.resealing import reseal
 
 log = structlog.get_logger()
 TRY_DATABASE = 1.0
+FOLLOW = 60.0
+"""Seconds between two looks at the database's clock."""
 SESSIONS, SESSIONS_OF_LEASES = 12, 2
 """Of the database, whatever the number of connections."""
 DRAIN_WITHIN, STOP_WITHIN = 5.0, 2.5
@@ -73,6 +75,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
+        self.metrics.tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
         database = self.database = await Database.open(self.options.database_url, size=SESSIONS)
         leases = await Database.open(self.options.database_url, size=SESSIONS_OF_LEASES)
         rota = self.rota = Rota(leases, self.clock, name_of_process())
@@ -127,6 +130,7 @@ class Daemon:
             for name, running in self.running.items():
                 group.create_task(running.run(), name=f"connection {name}")
             group.create_task(rota.run(list(self.running)), name="rota")
+            group.create_task(self._keep_time(database), name="time")
             group.create_task(inbox.run(), name="gaps")
             group.create_task(doors.watch(database, self.clock, self._doorways()), name="doors")
             group.create_task(self._announce(started), name="announce")
@@ -149,6 +153,18 @@ class Daemon:
         else:
             async with database.session() as db:
                 await require_schema(db)
+        await self._follow(database)
+
+    async def _keep_time(self, database: Database) -> None:
+        while True:
+            await self.clock.sleep(FOLLOW)
+            with contextlib.suppress(*AWAY):
+                await self._follow(database)
+
+    async def _follow(self, database: Database) -> None:
+        """All replicas go by the database's clock; a clock that was given goes as it likes."""
+        if isinstance(self.clock, SystemClock):
+            await self.clock.follow(database)
 
     async def _make_connections(self, database: Database, rota: Rota) -> None:
         """The connections whose secrets can be read; SecretError when there is none."""
@@ -218,7 +234,7 @@ class Daemon:
             states[name] = {
                 "owner": context is not None,
                 "mappings": len(context.rules.bound.mappings) if context is not None else 0,
-                "state": (context.gates.held or ("paused" if context.gates.paused else "ok")) if context else "standby",
+                "state": context.gates.state if context is not None else "standby",
                 "crm": type(failure).__name__.removesuffix("Error").lower() if failure is not None else "ok",
                 "last_crm_answer": last.isoformat() if last is not None else None,
             }

@@ -11,6 +11,7 @@ import asyncpg
 import structlog
 
 from connector.engine.clock import Clock
+from connector.engine.rotation import Address
 from connector.ports import CRM, Hint
 from connector.service.webhooks import Door
 from connector.store import passwords
@@ -48,6 +49,13 @@ class Doorway:
             return
         pairs = tuple((USER, each.read(self.cipher, self.connection)) for each in valid)
         self._sealed, self.door = sealed, Door(self.connection, pairs, self._received, self._known)
+
+    def address(self, public_url: str | None) -> Address | None:
+        """Where and as whom the CRM delivers; None while it cannot reach us."""
+        if public_url is None or self.door is None:
+            return None
+        (user, password), *_older = self.door.credentials
+        return Address(f"{public_url}/webhooks/{self.connection}", user, password)
 
     def _received(self, headers: Mapping[str, str], body: bytes) -> Sequence[Hint]:
         return self.crm().received(headers, body)

@@ -25,6 +25,6 @@ async def prepare(desk: Desk, connection: str) -> str:
         rules = (await prepare_tables(desk.database, fence, rules, desk.clock.now())).rules
     finally:
         async with desk.database.session() as db:
-            await lease.release(db, fence)
+            await lease.release(db, fence, desk.clock.now())
     locked = f"; left out, since their tables are locked: {', '.join(rules.locked)}" if rules.locked else ""
     return f"triggers of {len(rules.bound.mappings)} mappings are in place{locked}"

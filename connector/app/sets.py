@@ -16,7 +16,7 @@ from connector.crm.clock import Clock as CrmClock
 from connector.crm.pipedrive.adapter import PipedriveCRM
 from connector.crm.pipedrive.urls import addresses
 from connector.engine.clock import Clock
-from connector.engine.context import Failures
+from connector.engine.context import Failures, Rules
 from connector.obs.metrics import Metrics
 from connector.ports import CRM
 
@@ -137,3 +137,9 @@ def same_client(old: LoadedSet, new: LoadedSet) -> bool:
     was, becomes = old.spec.connection, new.spec.connection
     made_with = ("access", "budget", "identity_field", "webhooks")
     return all(getattr(was, key) == getattr(becomes, key) for key in made_with)
+
+
+def refuse_errors(rules: Rules) -> None:
+    """MappingSetError when the set does not fit the two schemas."""
+    if rules.errors:
+        raise MappingSetError(rules.errors)

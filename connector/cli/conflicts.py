@@ -157,7 +157,7 @@ def _chosen(found: Sequence[Asked], key: str | None, crm: str | None, lines: Seq
 
 async def _settle(desk: Desk, connection: str, chosen: Sequence[Asked], keep: Side) -> Mapping[str, Any]:
     """Asks, and watches; `open` are those that stand as before: another value came, or something keeps the write back."""
-    shown = [[each.link, each.line, each.conflict.app, each.conflict.crm] for each in chosen]
+    shown = [[each.link, each.line, each.conflict.mark] for each in chosen]
     await desk.ask(connection, "resolve", {"keep": keep, "shown": shown})
     links = sorted({LinkId(each.link) for each in chosen})
     outcomes = await settled(desk, links)

@@ -28,6 +28,7 @@ MODULES: Final = {
     "failures": "failures",
     "conflicts": "conflicts",
     "brake": "brake",
+    "database": "database",
 }
 """Command → the module of this room that has a function or a group of that name."""
 

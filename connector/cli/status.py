@@ -9,12 +9,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from connector.app.commands import Desk
+from connector.app.role import words_of
 from connector.cli.place import AsJson, Data, at_desk
 from connector.cli.talk import age, note, say_json, span, table
 from connector.core import advice
 from connector.core.brake import SIDES
 from connector.core.errors import ConnectorError
-from connector.store import brakes, budgets, report, sweeps
+from connector.core.identity import Role
+from connector.store import brakes, budgets, report, roles, sweeps
 from connector.store.db import Connection
 from connector.store.report import ConnectionState, Now
 
@@ -46,7 +48,9 @@ async def _status(desk: Desk, *, as_json: bool) -> None:
 async def _told(desk: Desk, state: ConnectionState) -> dict[str, Any]:
     async with desk.database.session() as db:
         told = asdict(state) | await _counts(db, Now(state.connection, desk.clock.now()))
-    return told | {"budget": await _budget(desk, state)}
+        stand = await roles.load(db, state.connection)
+    database = {"role": stand.role.value, **asdict(words_of(stand))}
+    return told | {"database": database, "budget": await _budget(desk, state)}
 
 
 async def _counts(db: Connection, now: Now) -> dict[str, Any]:
@@ -117,7 +121,8 @@ async def _noted(desk: Desk, connection: str) -> Sequence[Mapping[str, object]] 
 
 def _say(desk: Desk, told: Mapping[str, Any]) -> None:
     print(f"{told['connection']}: {_state(told)}")
-    for line in filter(None, (told["advice"], *_pauses(told))):
+    database = told["database"]
+    for line in filter(None, (told["advice"], database["why"], database["advice"], *_pauses(told))):
         print(f"  {line}")
     print(f"  owner: {told['owner'] or 'no daemon runs'}")
     if told["url"]:
@@ -167,10 +172,13 @@ def _window(window: Mapping[str, Any], now: datetime) -> str:
 
 
 def _state(told: Mapping[str, Any]) -> str:
-    words = [told["state"]] if told["state"] != "ok" or not (told["paused"] or told["sends_paused"]) else []
+    role = told["database"]["role"]
+    stopped = told["paused"] or told["sends_paused"] or role != Role.ORIGINAL
+    words = [told["state"]] if told["state"] != "ok" or not stopped else []
     words += [told["reason"]] if told["reason"] else []
     words += ["paused"] if told["paused"] else []
     words += ["sends paused"] if told["sends_paused"] else []
+    words += [f"database {role.replace('_', ' ')}"] if role != Role.ORIGINAL else []
     return ", ".join(words)
 
 

@@ -34,6 +34,8 @@ _HELD: Final[Mapping[str, str]] = {
     "refused_by_column": "the column takes no such value: correct it, or alter the column",
     "parent_unavailable": "what it refers to cannot come: see what blocks that record with connector explain",
     "parent_gone": "what it refers to was deleted: choose another, or restore it",
+    "review": "say whose value stays: connector conflicts list, connector conflicts resolve",
+    "oscillation": f"two writers undo each other through this line: stop or change one of them, {_RETRY}",
     "template_failed": "mend the template for values like these",
 }
 _WAITING: Final[Mapping[str, str]] = {
@@ -41,6 +43,8 @@ _WAITING: Final[Mapping[str, str]] = {
     "first_listing": "comes by itself once the object was listed",
     "paused": "go on: connector resume",
     "sends_paused": "go on: connector resume --sends",
+    "database": "say which database this is: connector database show",
+    "first_look": "comes by itself once the CRM was looked at",
     "quarantined": "comes by itself once the lines set aside are back",
     "observe": "the mapping only observes: change rollout:",
     "parent": "comes by itself with the record it refers to",

@@ -14,9 +14,10 @@ from decimal import Decimal, InvalidOperation
 from enum import IntEnum
 from typing import Final
 
+from connector.core.agreement import agrees, empty
 from connector.core.convert.html import plain
-from connector.core.line import BoundMapping, Line
-from connector.core.model import ABSENT, Base, CrmValue, Json, Record
+from connector.core.line import BoundMapping, Line, Refs
+from connector.core.model import ABSENT, Base, CrmValue, Json, Record, Row
 from connector.core.schema import FieldType
 
 UNKNOWN_FOR: Final = timedelta(seconds=60)
@@ -61,6 +62,18 @@ def resemblance(mapping: BoundMapping, sent: Base, record: Record, sent_at: date
     if own and 2 * len(fitting) >= len(lines) and _edited_since(record, sent_at):
         return Resemblance(Likeness.EDITED, exact - len(lines), exact)
     return Resemblance()
+
+
+def alike(mapping: BoundMapping, row: Row, record: Record) -> bool:
+    """True when a row and a record say the same in half of the lines that both fill; references aside."""
+    values = [
+        (line, line.converter.read_app(row.columns), line.converter.read_crm(record.fields))
+        for line in mapping.lines
+        if line.link is None
+    ]
+    filled = [one for one in values if not empty(one[1]) and not empty(one[2])]
+    same = sum(agrees(line, app, crm, Refs()) for line, app, crm in filled)
+    return bool(filled) and 2 * same >= len(filled)
 
 
 def holds_all(mapping: BoundMapping, sent: Base, replaced: Mapping[str, Json], record: Record) -> bool:

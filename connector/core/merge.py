@@ -7,7 +7,7 @@ Pure and total: every line gets exactly one `Decision` with its reason.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -56,6 +56,7 @@ class Reason(StrEnum):
     PARENT_UNAVAILABLE = "parent_unavailable"
     PARENT_GONE = "parent_gone"
     BRAKED = "braked"
+    RESTORED = "restored"
 
 
 CONFLICTS = frozenset(
@@ -128,6 +129,8 @@ class Grounds:
     """False while the row does not pass `only.send`, and where the mapping sends nothing yet."""
     receivable: bool = True
     """False while the record does not pass `only.receive`."""
+    lost: bool = False
+    """True while nobody knows what was written since the app's database was backed up that it was restored from."""
 
 
 @dataclass(slots=True)
@@ -151,9 +154,29 @@ def decide(line: Line, given: Inputs) -> Decision:
     if given.crm is ABSENT and (base is None or line.direction is Direction.RECEIVE):
         return Decision(line, Verdict.NOTHING, Reason.NOT_IN_PAYLOAD, given.app, given.crm)
     decision = _three_way(line, given, base) if base is not None else _without_base(line, given)
+    if given.grounds.lost and decision.verdict is Verdict.SEND:
+        decision = _unless_stale(decision, given, base)
     if barred(decision, given.grounds):
         return Decision(line, Verdict.NOTHING, Reason.NOT_ELIGIBLE, given.app, given.crm)
     return decision
+
+
+def _unless_stale(d: Decision, given: Inputs, base: Pair | None) -> Decision:
+    """After a restore the app may hold what it held long ago: what the CRM has of since then stays, unless it is older.
+
+    Whatever the line's rule says: it speaks of what both sides hold now, and the app may have held the same.
+    """
+    line = d.line
+    if given.crm is ABSENT or (empty(given.crm) if base is None else line.converter.same_crm(given.crm, base.crm)):
+        return d
+    edited = base is None or not line.converter.same_app(given.app, base.app)
+    by_time = replace(line, conflict=Conflict.LAST_UPDATED)
+    winner, reason = winner_of(by_time, given.grounds.clocks, first_sight=base is None)
+    if edited and winner is Side.APP and reason is Reason.CONFLICT_LATER:
+        return d
+    if line.direction.receives:
+        return receive(line, given, reason if edited else Reason.RESTORED, loser=Side.APP if edited else None)
+    return _agree(line, given, Reason.RESTORED)
 
 
 def _without_base(line: Line, given: Inputs) -> Decision:

@@ -8,10 +8,12 @@ it; nobody changes one all the same.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, IntEnum, StrEnum
+from hashlib import blake2b
 from typing import Final, Literal, NamedTuple, NewType
 
 AppKey = NewType("AppKey", str)
@@ -173,6 +175,11 @@ class OpenConflict:
     keep: Side | None = None
     """The side that a person has chosen, for exactly these values."""
 
+    @property
+    def mark(self) -> str:
+        """What tells these two values from others without showing them."""
+        return blake2b(json.dumps([self.app, self.crm], sort_keys=True).encode(), digest_size=16).hexdigest()
+
 
 @dataclass(slots=True)
 class Link:
@@ -202,6 +209,8 @@ class Link:
     """Our last writes of which no event has told yet what they put away, the newest last."""
     refused: Mapping[str, Json] = field(default_factory=dict)
     """By line: what both sides held when the CRM refused the value."""
+    lost_since: datetime | None = None
+    """What was written for it since then was lost by a restore, and is not found out yet."""
 
     @property
     def half(self) -> bool:

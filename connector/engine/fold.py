@@ -7,17 +7,21 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 import structlog
 
+from connector.core.identity import identity_intent
 from connector.core.model import CrmId, Lane, Link, LinkId
 from connector.core.schema import FieldType
 from connector.core.unseen import Told
 from connector.engine.containment import contained
-from connector.engine.context import Context, Rules, identity_intent
+from connector.engine.context import Context, Rules
 from connector.engine.echo import is_echo
-from connector.engine.observe.observer import int_or
+from connector.engine.low_water import LowWater, since
+from connector.engine.observe.case import int_or
+from connector.engine.recognition import look
 from connector.ports import Hint, HintKind, VersionOrder
 from connector.store import aliases, intents, link_writes, links, match_keys, notes, references, sweeps, work
 from connector.store.db import Connection
@@ -38,6 +42,7 @@ class Folder:
     def __init__(self, context: Context) -> None:
         self.context = context
         self._sizes: dict[notes.Kind, int] = {}
+        self._low = {"change": LowWater(), "event": LowWater()}
 
     async def run(self) -> None:
         """Folds until cancelled: every 20 ms while notes come, every 100 ms else, at once when told.
@@ -55,17 +60,24 @@ class Folder:
 
     async def once(self) -> bool:
         """Folds one batch of either kind; False when there was nothing."""
-        async with self.context.database.session() as db:
-            found = await notes.waiting(db, self.context.fence, self.context.clock.now())
+        found = await self._look()
+        change, event = found.change, found.event
         if found.asked:
             self.context.asked.set()
         folded = [
-            found.changes and await self._contained("change", self._changes, CHANGES),
-            found.events and await self._contained("event", self._events, EVENTS),
+            change is not None and await self._contained("change", partial(self._changes, change), CHANGES),
+            event is not None and await self._contained("event", partial(self._events, event), EVENTS),
         ]
         if found.due or any(folded):
             self.context.pulse.set()
         return any(folded)
+
+    async def _look(self) -> notes.Waiting:
+        now, moment = self.context.clock.now(), self.context.clock.monotonic()
+        changes, events = (low.bottom(moment) for low in self._low.values())
+        bottom = notes.Bottom(changes, events, since(now, whole=not changes))
+        async with self.context.database.session() as db:
+            return await notes.waiting(db, self.context.fence, now, bottom)
 
     async def _contained(self, kind: notes.Kind, fold: Callable[[int], Awaitable[bool]], most: int) -> bool:
         """Notes that cannot be folded together are tried in ever smaller batches, until the one to blame stands alone."""
@@ -86,23 +98,26 @@ class Folder:
             await notes.drop_oldest(db, self.context.name, kind)
             await sweeps.ask(db, self.context.name, SWEEP_INSTEAD[kind], self.context.clock.now())
 
-    async def _changes(self, limit: int) -> bool:
+    async def _changes(self, first: int, limit: int) -> bool:
         async with self.context.change(durable=False) as db:
             now = self.context.clock.now()
-            folded = await notes.fold_changes(db, self.context.name, now, limit)
+            folded = await notes.fold_changes(db, self.context.name, now, limit, first)
             if folded.truncated:
                 await sweeps.ask(db, self.context.name, "full", now)
+        self._low["change"].consumed(folded.last)
         return folded.notes > 0
 
-    async def _events(self, limit: int) -> bool:
+    async def _events(self, first: int, limit: int) -> bool:
         async with self.context.change(durable=False) as db:
             now = self.context.clock.now()
-            events = await notes.take_events(db, self.context.name, limit)
+            events = await notes.take_events(db, self.context.name, limit, first)
             if not events:
                 return False
             hints = [replace(hint_from_json(event.hint), id=f"{event.id:019}") for event in events]  # as they came
+            await look(self.context, db, [hint.identity for hint in hints])
             for name, group in _by_object(hints).items():
                 await self._fold_object(db, name, group, now)
+        self._low["event"].consumed(events[-1].id)
         self.context.hearing.heard_at = max(event.received_at for event in events)
         if any(hint.kind is HintKind.SCHEMA for hint in hints):
             self.context.schema_moved.set()

@@ -69,9 +69,8 @@ class Gauges:
 
     def _state(self) -> None:
         gates, gauge = self.context.gates, self.context.metrics.connection_state
-        now = gates.held or ("paused" if gates.paused else "ok")
-        for state in ("ok", "paused", "unauthorised", "account_expired"):
-            gauge.labels(self.context.name, state).set(int(state == now))
+        for state in ("ok", "paused", "unauthorised", "account_expired", "in_doubt", "copy", "returning"):
+            gauge.labels(self.context.name, state).set(int(state == gates.state))
 
     def _budget(self) -> None:
         context, metrics = self.context, self.context.metrics

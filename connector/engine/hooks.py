@@ -18,6 +18,8 @@ from connector.store import connections, sweeps
 log = structlog.get_logger()
 CHECK = 900.0
 RETRY, REFUSED = 15.0, 900.0
+ASIDE = 1.0
+"""Seconds between two looks for whether the subscriptions are ours to change: a copy leaves them to the original."""
 ANEW = 3600.0
 """Seconds between two subscriptions that are made because nothing comes: it may be our address that is not reached."""
 MISSED = (
@@ -42,6 +44,10 @@ class Hooks:
             await self._end(self.address)
             return
         while True:
+            if self.context.gates.role.aside:
+                self.context.hearing.lose()
+                await self.context.clock.sleep(ASIDE)
+                continue
             self.context.hearing.doubt.clear()
             pause = RETRY if self.context.gates.closed else await self._kept(self.address)
             await self._doubted(pause)
@@ -59,6 +65,8 @@ class Hooks:
 
     async def _end(self, address: Address) -> None:
         """Takes back what was subscribed before webhooks were switched off."""
+        while self.context.gates.role.aside:
+            await self.context.clock.sleep(ASIDE)
         while True:
             try:
                 for left in await self._ours(address):

@@ -26,7 +26,9 @@ from connector.engine.fold import Folder
 from connector.engine.gates import open_gates
 from connector.engine.gauges import Gauges
 from connector.engine.hooks import Hooks
+from connector.engine.housekeeper import Housekeeper
 from connector.engine.reconcile import Reconciler
+from connector.engine.returning import Return
 from connector.engine.rotation import Address, Rotation
 from connector.engine.sweeps.fetch_all import FetchAll
 from connector.engine.sweeps.schedule import Scheduler
@@ -60,7 +62,9 @@ class Parts:
     hooks: Hooks
     gauges: Gauges
     bookkeeper: Bookkeeper
+    housekeeper: Housekeeper
     fetch_all: FetchAll
+    returning: Return
 
 
 def assemble(context: Context, address: Address | None, cipher: Cipher) -> Parts:
@@ -77,7 +81,9 @@ def assemble(context: Context, address: Address | None, cipher: Cipher) -> Parts
         Hooks(context, address, Rotation(context, cipher)),
         Gauges(context),
         Bookkeeper(context),
+        Housekeeper(context),
         fetch_all,
+        Return(context, sweeper),
     )
 
 
@@ -99,6 +105,8 @@ async def work(parts: Parts, also: Callable[[Context], Awaitable[None]]) -> None
                 parts.hooks,
                 parts.gauges,
                 parts.bookkeeper,
+                parts.housekeeper,
+                parts.returning,
             ):
                 group.create_task(part.run())
             group.create_task(_as_coroutine(also(context)))

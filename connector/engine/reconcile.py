@@ -14,11 +14,11 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from connector.core.doubt import doubtful
 from connector.core.errors import ConnectorError
 from connector.core.merge import Decision, Parent, Reason, Verdict, is_conflict
 from connector.core.model import CrmId, Link, LinkId, LinkState, Record, Side
 from connector.core.plan import Effect, InsertRow, Kin, Plan, Step, plan
+from connector.core.schema_doubt import doubtful
 from connector.core.unseen import overtaken
 from connector.engine.apply.admission import open_claimed
 from connector.engine.apply.applier import Applier
@@ -37,8 +37,8 @@ from connector.engine.apply.result import Result
 from connector.engine.brake import Brake
 from connector.engine.context import Context
 from connector.engine.observe.adopt import adopt
-from connector.engine.observe.case import Case, RecordKeys
-from connector.engine.observe.merging import TAKEN, merge
+from connector.engine.observe.case import TAKEN, Case, RecordKeys
+from connector.engine.observe.merging import merge
 from connector.engine.observe.observer import Observer
 from connector.engine.observe.oscillation import find_oscillations
 from connector.engine.planning import explained, spared, swept

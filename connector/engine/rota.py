@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import structlog
 
 from connector.core.rota import assigned, to_give
 from connector.engine.clock import Clock
-from connector.store import replicas
-from connector.store.db import AWAY, Database
+from connector.store import lease, replicas
+from connector.store.db import AWAY, Database, Fence
 
 log = structlog.get_logger()
-LOOK = 0.4
+LOOK, TRY = 0.4, 0.1
 PATIENCE = 0.7
 """Seconds after which a free connection is anybody's: whose turn it is may have stopped."""
 REST = 5.0
 """Seconds between two connections that are given away."""
+Held = tuple[Fence, datetime]
+"""A lease, and until when it ran when it was last renewed."""
 
 
 class Rota:
@@ -28,7 +31,8 @@ class Rota:
     def __init__(self, database: Database, clock: Clock, owner: str) -> None:
         self.owner = owner
         self.database, self._clock = database, clock
-        self._began, self._gave_at = clock.now(), clock.monotonic()
+        self._began: datetime | None = None
+        self._gave_at = clock.monotonic()
         self._left = False
         self._turns: Mapping[str, str] = {}
         self._free_since: Mapping[str, float] = {}
@@ -50,6 +54,7 @@ class Rota:
         if self._left:
             return
         now, moment = self._clock.now(), self._clock.monotonic()
+        self._began = self._began or now
         async with self.database.session() as db:
             roll = await replicas.call(db, self.owner, connections, self._began, now)
         mine = {name for name, owner in roll.owners.items() if owner == self.owner}
@@ -66,6 +71,21 @@ class Rota:
         self._left = True
         async with self.database.session() as db:
             await replicas.leave(db, self.owner)
+
+    async def take(self, connection: str, before: Held | None) -> tuple[Fence, bool]:
+        """The lease of a connection, once it is free and our turn, and whether the database has forgotten the one `before`."""
+        while True:
+            taken = await self._try(connection, before) if self.may_take(connection) else None
+            if taken is not None:
+                log.info("lease.taken", connection=connection, epoch=taken[0].epoch)
+                return taken
+            await self._clock.sleep(TRY)
+
+    async def _try(self, connection: str, before: Held | None) -> tuple[Fence, bool] | None:
+        async with self.database.session() as db:
+            forgot = before is not None and await lease.went_back(db, *before)
+            fence = await lease.acquire(db, connection, self.owner, self._clock.now())
+        return (fence, forgot) if fence is not None else None
 
     def may_take(self, connection: str) -> bool:
         """True when nobody else has the connection and it is our turn, or whose turn it was did not take it."""

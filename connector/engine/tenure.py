@@ -23,7 +23,8 @@ class Tenure:
 
     def __init__(self, database: Database, clock: Clock, fence: Fence) -> None:
         self._database, self._clock, self._fence = database, clock, fence
-        self._until = clock.now()
+        self.until = clock.now()
+        """When the lease ends as far as this process knows."""
         self._renewing = asyncio.Lock()
 
     async def during(self, job: Coroutine[None, None, None]) -> None:
@@ -48,12 +49,12 @@ class Tenure:
         """Extends the lease; NotOwnerError when somebody else has it."""
         async with self._database.session() as db:
             now = self._clock.now()
-            if not await lease.renew(db, self._fence, now):
+            if not await lease.renew(db, self._fence, now, self.until):
                 raise NotOwnerError(f"connection {self._fence.connection}: the lease was lost")
-        self._until = now + lease.TERM
+        self.until = now + lease.TERM
 
     async def secure(self, seconds: float) -> None:
         """Renews the lease where it would not last for so long. NotOwnerError as in `renew`."""
         async with self._renewing:
-            if self._clock.now() + timedelta(seconds=seconds) > self._until:
+            if self._clock.now() + timedelta(seconds=seconds) > self.until:
                 await self.renew()

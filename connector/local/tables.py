@@ -27,6 +27,8 @@ _INTEGER: Final = re.compile(r"-?[0-9]{1,19}")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 MISFITS: Final = (asyncpg.DataError, asyncpg.CheckViolationError)
 """What PostgreSQL says to a value that a type cannot hold; the second is also a domain's own check."""
+_CONSTRAINTS: Final = "23"
+"""The class of SQLSTATEs for violated constraints."""
 _BITS: Final = {"smallint": 15, "integer": 31}
 
 
@@ -324,6 +326,10 @@ async def delete(db: Connection, shape: Shape, keys: Iterable[AppKey]) -> None:
 
 
 def refusal(error: asyncpg.PostgresError) -> RowRefusedError:
-    """What a person may know of an error: its code and the names in it, never values."""
+    """What a person may know of an error: its code and the names in it, never values.
+
+    Only a violated constraint is named by PostgreSQL itself; a trigger of the application may name anything.
+    """
+    code = str(getattr(error, "sqlstate", "") or "unknown")
     name = getattr(error, "constraint_name", None) or getattr(error, "column_name", None) or ""
-    return RowRefusedError(str(getattr(error, "sqlstate", "") or "unknown"), str(name))
+    return RowRefusedError(code, str(name) if code.startswith(_CONSTRAINTS) else "")

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import asyncpg
 from pydantic_core import from_json
 
-from connector.core.model import Json, LinkId, OpenConflict, Side
+from connector.core.model import LinkId, OpenConflict, Side
 from connector.store.db import Connection
 from connector.store.links import conflict_of
 from connector.store.notes import dump
 
-Shown = Mapping[str, tuple[Json, Json]]
-"""By line: the app's and the CRM's value that a person was shown."""
+Shown = Mapping[str, str]
+"""By line: the mark of the values that a person was shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ async def choose(db: Connection, shown: Mapping[LinkId, Shown], keep: Side) -> M
     after: dict[LinkId, str] = {}
     for row in rows:
         link, held = LinkId(row["id"]), from_json(row["conflicts"])
-        same = [line for line, (app, crm) in shown[link].items() if _is(held.get(line), app, crm)]
+        same = [line for line, mark in shown[link].items() if line in held and conflict_of(held[line]).mark == mark]
         if same:
             chosen[link] = same
             after[link] = dump(held | {line: held[line] | {"keep": keep} for line in same})
@@ -70,7 +70,3 @@ async def choose(db: Connection, shown: Mapping[LinkId, Shown], keep: Side) -> M
         list(after.values()),
     )
     return chosen
-
-
-def _is(held: Mapping[str, Json] | None, app: Json, crm: Json) -> bool:
-    return held is not None and (held["app"], held["crm"]) == (app, crm)

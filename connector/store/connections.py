@@ -41,6 +41,12 @@ async def ensure(db: Connection, connection: str, crm: str) -> ConnectionRow:
     return await get(db, connection)
 
 
+async def known(db: Connection, connection: str) -> bool:
+    """True once the connection was run."""
+    query = "select exists (select from connector.connection where connection = $1)"
+    return bool(await db.fetchval(query, connection))
+
+
 async def get(db: Connection, connection: str) -> ConnectionRow:
     """The connection's row."""
     r = await db.fetchrow("select * from connector.connection where connection = $1", connection)
@@ -303,4 +309,13 @@ async def answer(db: Connection, request: int, result: Mapping[str, Any], now: d
         "failed" if failed else "done",
         dump(dict(result)),
         now,
+    )
+
+
+async def forget_requests(db: Connection, connection: str, before: datetime) -> None:
+    """Removes requests that ended before this time."""
+    await db.execute(
+        "delete from connector.request where connection = $1 and state in ('done', 'failed') and finished_at < $2",
+        connection,
+        before,
     )

@@ -37,6 +37,8 @@ class LinkWrite:
     refused: Mapping[str, Json] = field(default_factory=dict)
     conflicts: Mapping[str, OpenConflict] | None = None
     """None: as they are on record."""
+    found_out: bool = False
+    """What a restore had lost of it is known now."""
 
 
 async def open_app(
@@ -114,11 +116,12 @@ async def save(db: Connection, writes: Sequence[LinkWrite], now: datetime) -> No
     await db.execute(
         """update connector.link l set mapping = n.mapping, app_key = n.app_key, crm_id = n.crm_id, state = n.state,
                base = n.base, restore = n.restore, held = n.held, died = n.died, cause = n.cause, version = n.version,
+               lost_since = case when not n.found_out then l.lost_since end,
                sent = n.sent, released = n.released, refused = n.refused, committed_at = $2,
                conflicts = coalesce(n.conflicts, l.conflicts)
            from json_to_recordset($1::json) n(id bigint, mapping text, app_key text, crm_id text, state text, base json,
                 restore jsonb, held jsonb, died text, cause text, version text, sent jsonb, released bool, refused jsonb,
-                conflicts jsonb)
+                conflicts jsonb, found_out bool)
            where l.id = n.id""",
         dump(writes),
         now,

@@ -43,6 +43,7 @@ class Glance:
     state: LinkState
     held: bool
     version: str | None
+    lost: bool
     agreed: Mapping[str, Sequence[Json]]
 
 
@@ -76,6 +77,7 @@ def link_of(row: asyncpg.Record) -> Link:
         released=row["released"],
         sent=_sent_of(row["sent"]) if row["sent"] != "{}" else (),
         refused=from_json(row["refused"]) if row["refused"] != "{}" else {},
+        lost_since=row["lost_since"],
     )
 
 
@@ -108,15 +110,16 @@ def conflict_of(one: Mapping[str, Any]) -> OpenConflict:
 async def glance(db: Connection, connection: str, name: str, ids: Sequence[CrmId]) -> Mapping[CrmId, Glance]:
     """The links of CRM records, as far as telling needs whether anything has changed."""
     rows = await db.fetch(
-        """select crm_id, id, mapping, app_key, state, held <> '{}', version, base from connector.link
+        """select crm_id, id, mapping, app_key, state, held <> '{}', version, lost_since is not null, base
+           from connector.link
            where connection = $1 and object = $2 and crm_id = any($3::text[]) and not released""",
         connection,
         name,
         list(ids),
     )
     return {
-        CrmId(crm_id): Glance(id_, mapping, app_key, LinkState(state), held, version, from_json(base))
-        for crm_id, id_, mapping, app_key, state, held, version, base in rows
+        CrmId(crm_id): Glance(id_, mapping, app_key, LinkState(state), held, version, lost, from_json(base))
+        for crm_id, id_, mapping, app_key, state, held, version, lost, base in rows
     }
 
 
@@ -215,6 +218,18 @@ async def unread(db: Connection, connection: str, names: Sequence[str]) -> froze
         list(names),
     )
     return frozenset(row["object"] for row in rows)
+
+
+async def oldest_lost(db: Connection, connection: str, names: Sequence[str]) -> Mapping[str, Link]:
+    """By object: the half of a row that a lost create may have completed, of which nothing is known for longest."""
+    rows = await db.fetch(
+        """select distinct on (object) * from connector.link
+           where connection = $1 and object = any($2::text[]) and lost_since is not null and crm_id is null
+             and state = 'open' order by object, lost_since, id""",
+        connection,
+        list(names),
+    )
+    return {row["object"]: link_of(row) for row in rows}
 
 
 async def held(db: Connection, connection: str) -> Sequence[LinkId]:

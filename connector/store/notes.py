@@ -50,40 +50,54 @@ async def append_events(db: Connection, events: Sequence[Event]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """What there is to do for a connection: notes to fold, items that are due, requests of people."""
+class Bottom:
+    """From where to look: behind which numbers of notes, and at items that became due after this time."""
 
-    changes: bool
-    events: bool
+    changes: int
+    events: int
+    due: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What there is to do for a connection: the first notes to fold, whether items are due, requests of people."""
+
+    change: int | None
+    event: int | None
     due: bool
     asked: bool
 
 
-async def waiting(db: Connection, fence: Fence, now: datetime) -> Waiting:
+async def waiting(db: Connection, fence: Fence, now: datetime, bottom: Bottom) -> Waiting:
     """One look at everything that is waited for: asked all the time, so by indexes alone."""
     (row,) = await db.fetch(
-        """select (select id from connector.change where connection = $1 order by id limit 1) is not null as changes,
-                  (select id from connector.event where connection = $1 order by id limit 1) is not null as events,
+        """select (select id from connector.change where connection = $1 and id > $4 order by id limit 1) as change,
+                  (select id from connector.event where connection = $1 and id > $5 order by id limit 1) as event,
                   (select link_id from connector.work
-                   where connection = $1 and state in ('due', 'retry', 'waiting') and due_at <= $3
+                   where connection = $1 and state in ('due', 'retry', 'waiting') and due_at <= $3 and due_at > $6
                      and (claimed_by is null or claimed_by < $2)
                    order by lane, due_at limit 1) is not null as due,
                   (select id from connector.request where connection = $1 and state = 'queued' limit 1) is not null as asked""",
         fence.connection,
         fence.epoch,
         now,
+        bottom.changes,
+        bottom.events,
+        bottom.due,
     )
-    return Waiting(row["changes"], row["events"], row["due"], row["asked"])
+    return Waiting(row["change"], row["event"], row["due"], row["asked"])
 
 
-async def take_events(db: Connection, connection: str, limit: int) -> Sequence[Event]:
-    """Removes and returns the oldest events; they are folded in the same transaction or come back."""
+async def take_events(db: Connection, connection: str, limit: int, first: int = 0) -> Sequence[Event]:
+    """Removes and returns the oldest events from number `first` on; they are folded in the same transaction or come back."""
     rows = await db.fetch(
         """delete from connector.event where id in
-             (select id from connector.event where connection = $1 order by id limit $2 for update skip locked)
+             (select id from connector.event where connection = $1 and id >= $3 order by id limit $2
+              for update skip locked)
            returning *""",
         connection,
         limit,
+        first,
     )
     found = [
         Event(r["connection"], r["event_id"], r["object"], r["crm_id"], r["kind"], r["hint"], r["received_at"], r["id"])
@@ -135,34 +149,47 @@ async def unfolded(db: Connection, connection: str, claimed: Mapping[LinkId, int
     return frozenset(LinkId(row["id"]) for row in rows)
 
 
+async def last_change(db: Connection, connection: str) -> int:
+    """The number of the newest note of a change, 0 where there is none."""
+    return int(await db.fetchval("select coalesce(max(id), 0) from connector.change where connection = $1", connection))
+
+
+async def unfolded_until(db: Connection, connection: str, last: int) -> bool:
+    """True while a note of a change up to this number is not folded."""
+    query = "select exists (select from connector.change where connection = $1 and id <= $2)"
+    return bool(await db.fetchval(query, connection, last))
+
+
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """What a fold of changes did: notes consumed, work items marked, mappings whose table was truncated."""
+    """What a fold of changes did: notes consumed and the last of them, work items marked, mappings that were truncated."""
 
     notes: int
+    last: int
     marked: int
     truncated: Sequence[str]
 
 
-async def fold_changes(db: Connection, connection: str, now: datetime, limit: int) -> Folded:
-    """Turns capture notes into half-open links and work, inside the database whatever their number.
+async def fold_changes(db: Connection, connection: str, now: datetime, limit: int, first: int = 0) -> Folded:
+    """Turns capture notes from number `first` on into half-open links and work, in the database whatever their number.
 
     `now` is the daemon's clock at this moment: the database's own, which dated the notes, may go otherwise.
     """
     taken = await db.fetch(
         """select id, op::text as op, mapping from connector.change
-           where connection = $1 order by id limit $2 for update skip locked""",
+           where connection = $1 and id >= $3 order by id limit $2 for update skip locked""",
         connection,
         limit,
+        first,
     )
     if not taken:
-        return Folded(0, 0, ())
+        return Folded(0, 0, 0, ())
     ids = [r["id"] for r in taken]
     await db.execute(_OPEN_LINKS, ids, now)
     await db.execute(_REOPEN_LEFT_OUT, ids)
     marked = await db.execute(_MARK, ids, now, int(Lane.LIVE))
     await db.execute("delete from connector.change where id = any($1::bigint[])", ids)
-    return Folded(len(ids), int(marked.split()[-1]), sorted({r["mapping"] for r in taken if r["op"] == "T"}))
+    return Folded(len(ids), ids[-1], int(marked.split()[-1]), sorted({r["mapping"] for r in taken if r["op"] == "T"}))
 
 
 _OPEN_LINKS = """

@@ -82,7 +82,7 @@ with recursive stuck as (
     select w.link_id from connector.work w where w.connection = $1
       and (w.state in ('parked', 'braked')
            or (w.state = 'waiting'
-               and w.cause in ('first_fetch_all', 'parent_unavailable', 'quarantined', 'observe'))
+               and w.cause in ('first_fetch_all', 'parent_unavailable', 'quarantined', 'observe', 'database'))
            or (w.state = 'waiting' and w.cause = 'first_listing' and not exists (
                select 1 from connector.sweep s join connector.link l on l.id = w.link_id
                where s.connection = w.connection and s.object = l.object and s.kind = 'full')))

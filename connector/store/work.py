@@ -119,7 +119,8 @@ with owned as materialized (select {LAZY} from connector.lease where connection 
 update connector.work w set claimed_by = $2, state = 'due'
 from (select link_id from connector.work
       where exists (select 1 from owned)
-        and connection = $1 and state in ('due', 'retry', 'waiting') and due_at <= $3 and lane = any($5::smallint[])
+        and connection = $1 and state in ('due', 'retry', 'waiting') and due_at <= $3 and due_at > $6
+        and lane = any($5::smallint[])
         and (claimed_by is null or claimed_by < $2)
       order by lane, due_at limit $4 for update skip locked) d
 where w.link_id = d.link_id
@@ -127,12 +128,14 @@ returning w.*
 """
 
 
-async def claim(db: Connection, fence: Fence, now: datetime, limit: int, lanes: Sequence[Lane]) -> Sequence[Item]:
-    """Takes up to `limit` due items, urgent lanes first; none when another process owns the connection by now.
+async def claim(
+    db: Connection, fence: Fence, now: datetime, limit: int, lanes: Sequence[Lane], *, since: datetime
+) -> Sequence[Item]:
+    """Takes up to `limit` items that became due after `since`, urgent lanes first; none when another process owns them.
 
     One statement that is its own transaction and holds the fence itself: it is on the way of every change.
     """
-    rows = await db.fetch(_CLAIM, fence.connection, fence.epoch, now, limit, [int(lane) for lane in lanes])
+    rows = await db.fetch(_CLAIM, fence.connection, fence.epoch, now, limit, [int(lane) for lane in lanes], since)
     return [item_of(row) for row in sorted(rows, key=lambda r: (r["lane"], r["due_at"]))]
 
 
@@ -174,6 +177,16 @@ async def running(db: Connection, links: Sequence[LinkId]) -> frozenset[LinkId]:
     """Which of these links are being worked on."""
     rows = await db.fetch(
         "select link_id from connector.work where link_id = any($1::bigint[]) and claimed_by is not null", list(links)
+    )
+    return frozenset(LinkId(row["link_id"]) for row in rows)
+
+
+async def unsettled(db: Connection, links: Sequence[LinkId]) -> frozenset[LinkId]:
+    """Which of these links have work that goes on by itself, and does not wait for such in its turn."""
+    rows = await db.fetch(
+        """select link_id from connector.work where link_id = any($1::bigint[])
+             and (state in ('due', 'retry') or (state = 'waiting' and cause <> 'leant_on'))""",
+        list(links),
     )
     return frozenset(LinkId(row["link_id"]) for row in rows)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,8 @@ def _couple(case: Mapping[str, Any]) -> Couple:
     base = case.get("base")
     couple = couple if base is None else couple.based({column: base["app"]}, {key: base["crm"]})
     couple = couple if base is None or "rule" not in base else _of_rule(couple, base["rule"])
+    if case.get("restored"):
+        couple = replace(couple, link=replace(couple.link, lost_since=datetime(2026, 1, 1, tzinfo=UTC)))
     couple = _asked(couple, **case["open"]) if "open" in case else couple
     couple = _swinging(couple) if "oscillating" in case else couple
     away, dead = _parents(case, "unreachable"), _parents(case, "dead")

@@ -13,12 +13,13 @@ from connector.store.db import Database, migrate
 OPEN = ("event", "request", "lease", "replica", "migration")
 """What any process may write: what receivers and people leave, and who owns what."""
 PARTLY = {
-    "connection": "delete or update of state, reason, advice, account, metadata, pins, credentials, last_webhook_at,"
+    "connection": "delete or update of state, reason, advice, account, metadata, pins, last_webhook_at,"
     " webhook_trouble",
     "webhook_password": "update of made_at, ends_at or delete",
     "sweep": "insert or update of since, cursor, started_at, finished_at, seen, keys or delete",
 }
-"""A connection is registered with its first password by any replica, which may seal anew; any receiver may ask for a sweep."""
+"""A connection is registered with its first password by any replica, which may seal credentials and passwords anew: the
+same secrets under another key. Any receiver may ask for a sweep."""
 WATCH = """
 create table public.unfenced (place text not null, statement text not null);
 create function public.look_for_fence() returns trigger language plpgsql security definer as $$

@@ -100,6 +100,8 @@ class Rig:
     http: aiohttp.ClientSession
     port: int | None = None
     """Where the daemon listens and webhooks come in; None: no webhooks."""
+    public: str | None = None
+    """Where the daemon says that it listens, if that is not so."""
     keys: tuple[str, str | None] = ("key", None)
     """The secret key of the next start, and the one before it."""
     daemon: Daemon | None = None
@@ -111,7 +113,7 @@ class Rig:
         """Starts a daemon and waits until its connection works (and everything is fetched)."""
         loaded = load_directory(self.directory)
         listen = Address("127.0.0.1", self.port or 0)
-        public = f"http://{listen}" if self.port is not None else None
+        public = f"http://{listen}" if self.port is not None else self.public
         options = Options(self.dsn, listen, listen, *self.keys, public_url=public)
         started = asyncio.Event()
         self.daemon = Daemon(options, [(loaded, Account(self.sandbox.url, self.sandbox.token))], self.clock)

@@ -230,3 +230,21 @@ async def _goes_by(world: Rig) -> None:
 
 async def _is_free(world: Rig) -> bool:
     return not await held(world)
+
+
+async def test_a_value_that_is_taken_back_is_held_no_more(database: str, tmp_path: Path) -> None:
+    """The row says again what was agreed on: nothing is to be written, and nobody is to look at it.
+
+    Fails when only a write ends a held value.
+    """
+    mapping = CONTACT.replace("crm: Tier", "crm: Tier, values: {gold: Gold}")
+    async with rig(database, tmp_path / "set", {"contact.yaml": mapping, "company.yaml": COMPANY}, TABLES) as world:
+        await tier_field(world, "Gold")
+        await world.start()
+        await world.db.execute("insert into app.contacts (name, tier) values ('Ada', 'gold')")
+        await world.quiet()
+        await world.db.execute("update app.contacts set tier = 'tin'")
+        await world.until(lambda: held(world))
+        await world.db.execute("update app.contacts set tier = 'gold'")
+        await world.idle()
+        assert await held(world) == {}

@@ -109,7 +109,7 @@ async def test_silence_is_noticed_by_what_sweeps_find(database: str, tmp_path: P
 
         await world.until(another)
         found = _context(world).metrics.sweep_found.labels("test", "person")
-        assert found._value.get() == 1
+        assert found._value.get() >= 1  # the sweep that was due by then may meet the record at the same time
         await world.control("POST", "webhooks", {"drop": 0.0})
         world.clock.leap(4000)
         _context(world).hearing.doubt.set()

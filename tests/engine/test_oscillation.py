@@ -52,16 +52,15 @@ async def test_two_automations_that_undo_each_other_are_stopped(database: str, t
 
 async def _shown(world: Rig) -> None:
     """What an operator reads of it."""
-    listed, status, waited, explained = await asyncio.gather(
-        _command(world, "failures", "list"),
-        _command(world, "status"),
-        _command(world, "wait", "--timeout", "20"),
-        _command(world, "explain", "people", "1"),
+    listed, status = await _command(world, "failures", "list"), await _command(world, "status")
+    waited, explained = (
+        await _command(world, "wait", "--timeout", "20"),
+        await _command(world, "explain", "people", "1"),
     )
     assert "oscillation:last_name" in listed.out
-    assert ["people", "oscillation", "1"] in [line.split()[:3] for line in status.out.splitlines()]
+    assert any(line.split()[:3] == ["people", "oscillation", "1"] for line in status.out.splitlines())
     assert (waited.code, "1 held" in waited.err) == (0, True)
-    assert "held value last_name: oscillation\n" in explained.out
+    assert "held value last_name: oscillation" in explained.out
     assert "connector failures retry" in explained.out
 
 

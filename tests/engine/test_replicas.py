@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
@@ -14,8 +15,10 @@ import asyncpg
 from connector.app.daemon import Daemon, Options
 from connector.app.sets import Account, load_directory
 from connector.core.rota import SETTLED
+from connector.engine.clock import SystemClock
 from connector.service.server import Address
 from connector.store import lease
+from connector.store.db import Database
 from tests.engine.accidents.people import TABLES, people
 from tests.engine.rig import PATIENCE, Rig, rig
 from tests.ports import free_port
@@ -112,8 +115,24 @@ async def test_connections_that_begin_together_share_the_journal(database: str, 
             _copy(directories[0], directory)
         async with another(world, *directories) as daemon:
             await world.until(lambda: _owns(daemon, 6))
-            parts = "select count(*) from pg_inherits where inhparent = 'connector.journal'::regclass"
-            assert await world.db.fetchval(parts) == 3
+            parts = "select count(*) = 3 from pg_inherits where inhparent = 'connector.journal'::regclass"
+            await world.until(lambda: world.db.fetchval(parts))
+
+
+async def test_replicas_go_by_the_databases_clock(database: str) -> None:
+    """Two machines whose clocks are an hour apart date leases alike.
+
+    Fails when a process believes its own machine: whose clock is ahead would take every lease from the others.
+    """
+    ahead, behind = SystemClock(), SystemClock()
+    ahead._behind, behind._behind = timedelta(minutes=30), -timedelta(minutes=30)
+    pool = await Database.connect(database, size=1)
+    try:
+        for clock in (ahead, behind):
+            await clock.follow(pool)
+    finally:
+        await pool.close()
+    assert abs(ahead.now() - behind.now()) < timedelta(minutes=1)
 
 
 def _copy(original: Path, copy: Path) -> None:

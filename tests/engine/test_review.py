@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from connector.store import conflicts
 from tests.engine.accidents.people import FIELDS, TABLES, add, channel, edit, fault, people, persons, requests, rows
 from tests.engine.rig import Rig, rig
 
@@ -51,6 +52,17 @@ async def test_an_edit_of_one_side_keeps_it_open(database: str, tmp_path: Path) 
         assert await _open(world) == [("+44 0", "+44 newer", False)]
         assert await _since(world) == since
         await world.db.execute("update app.people set phone = '+44 newer'")
+        await world.quiet()
+        assert await _open(world) == []
+        assert await world.db.fetchval("select held_values from connector.link_status") == "{}"
+
+
+async def test_both_sides_take_their_edits_back(database: str, tmp_path: Path) -> None:
+    """There is nothing left to ask, although nothing is written. Fails when only a write ends a conflict."""
+    async with rig(database, tmp_path / "set", REVIEWED, TABLES) as world:
+        await _conflict(world)
+        await edit(world, 1, phones=channel("+44 0"))
+        await world.db.execute("update app.people set phone = '+44 0'")
         await world.quiet()
         assert await _open(world) == []
         assert await world.db.fetchval("select held_values from connector.link_status") == "{}"
@@ -146,8 +158,8 @@ async def _overwrite(world: Rig) -> None:
 
 async def _choose(world: Rig, keep: str, *, wait: bool = True) -> None:
     """A person chooses, of what he is shown."""
-    (found,) = await world.db.fetch("select id, conflicts from connector.link where conflicts <> '{}'")
-    shown = [[found["id"], line, one["app"], one["crm"]] for line, one in json.loads(found["conflicts"]).items()]
+    found = await conflicts.asked(world.db, "test")  # type: ignore[arg-type]
+    shown = [[each.link, each.line, each.conflict.mark] for each in found]
     await world.ask("resolve", {"keep": keep, "shown": shown})
     if wait:
         await world.idle()

@@ -18,7 +18,17 @@ grant create on database "{database}" to {role}; grant usage on schema app to {r
 grant select, insert, delete, trigger on app.contacts to {role};
 grant update (name, email, tier, score, crm_id) on app.contacts to {role};
 grant all on all sequences in schema app to {role};
+alter schema connector owner to {role};
+do $$ declare change text; begin
+  for change in
+    select format('alter table connector.%I owner to {role}', relname) from pg_class
+    where relnamespace = 'connector'::regnamespace and relkind in ('r', 'p', 'v')
+    union all select format('alter routine %s owner to {role}', oid::regprocedure) from pg_proc
+    where pronamespace = 'connector'::regnamespace
+  loop execute change; end loop;
+end $$;
 """
+"""The schema was made by the test's own role, and becomes that of the daemon's."""
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from unittest.mock import patch
 
 import pytest
 
+from connector.core.identity import identity_intent, identity_row
 from connector.core.model import CrmId
 from connector.crm.pipedrive.webhooks import hint
-from connector.engine.context import identity_intent, identity_row
 from connector.engine.fold import Folder
-from connector.engine.observe.observer import int_or
+from connector.engine.observe.case import int_or
 from connector.ports import Hint, HintKind, NotUnderstoodError
 from connector.store.hints import hint_json
 from tests.engine.business import FILES, TABLES

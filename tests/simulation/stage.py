@@ -53,13 +53,13 @@ CALM = {
     "connector.engine.sweeps.schedule.TICK": 5.0,
     "connector.engine.gauges.EVERY": 600.0,
     "connector.engine.rota.LOOK": 2.0,
-    "connector.app.connection.TRY_LEASE": 0.5,
+    "connector.engine.rota.TRY": 0.5,
     "connector.engine.guard.TABLES": 20.0,
     "connector.app.connection.RELOAD": 5.0,
 }
 """Polls that only cost time in a simulation: an idle minute would be thousands of empty queries."""
-HASTE = {"lock_timeout": "50ms", "search_path": "app"}
-"""People give up on a locked row: whoever holds it waits for its turn, and time stands."""
+HASTE = {"lock_timeout": "50ms", "search_path": "app, public"}
+"""People say their tables without a schema, and give up on a locked row: whoever holds it waits for its turn, and time stands."""
 CLOCK = """
 create table public.simulated (at timestamptz not null, true_at timestamptz not null);
 insert into public.simulated values ('2026-01-05 23:52+00', '2026-01-05 23:52+00');
@@ -234,9 +234,9 @@ def told_time(made: Stage) -> contextlib.ExitStack:
     """Has the database's clock follow also where the daemon compares it with its own, and where it writes rows."""
     fold = notes.fold_changes
 
-    async def folded(db: Connection, connection: str, now: datetime, limit: int) -> notes.Folded:
+    async def folded(db: Connection, connection: str, now: datetime, limit: int, first: int = 0) -> notes.Folded:
         await tell_time(db, made.app_skew)
-        return await fold(db, connection, now, limit)
+        return await fold(db, connection, now, limit, first)
 
     async def written(db: Connection, batch: Batch) -> None:
         if any(result.plan is not None and result.plan.row is not None for result in batch.results):

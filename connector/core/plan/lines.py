@@ -19,7 +19,8 @@ def decide_lines(
 ) -> tuple[Decision, ...]:
     """The decision about each of these lines."""
     refs = replace(s.refs, now=s.now) if s.mapping.constants else s.refs
-    grounds = Grounds(s.clocks, refs, s.unreachable, s.dead, sendable=sendable)
+    lost = s.link.lost_since is not None
+    grounds = Grounds(s.clocks, refs, s.unreachable, s.dead, sendable=sendable, lost=lost)
     stopped = bool(s.oscillating or s.link.held or s.link.conflicts)
     rule = partial(_stopped, s) if stopped else decide
     return tuple(rule(line, _inputs(s, line, record, grounds)) for line in lines)

@@ -32,7 +32,7 @@ MERGE_UNSENT: Final = "merge_unsent"
 """Parked: two rows came to stand for one record, and both hold edits that the CRM has not got."""
 
 LEANT_ON: Final = "leant_on"
-"""Waits, at last parked: rows refer to the one that is to go, whose record was merged; PostgreSQL would see to them."""
+"""Waits, at last parked: rows refer to the one that is to go, and may refer to another by now; they come first."""
 
 
 def pair(s: Situation) -> Plan:

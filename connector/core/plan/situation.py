@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from connector.core.line import BoundMapping, Refs
 from connector.core.merge import Parent
-from connector.core.model import Clocks, Json, Link, LinkId, Observed, Row, Undo
+from connector.core.model import AppKey, Clocks, Json, Link, LinkId, Observed, Row, Undo
 from connector.core.schema import Metadata
 from connector.core.unseen import Heard
 
@@ -81,6 +81,10 @@ class Situation:
     """The link whose open create intent made this CRM half (by identity or fingerprint)."""
     intents_pending: LinkId | None = None
     """The link of an open create intent that may have made this CRM half, and nobody can tell yet."""
+    own_key: AppKey | None = None
+    """The key of the row that the CRM half was made for and that a restore took away, where no other row can have it."""
+    unplaced: str | None = None
+    """The gate for which a CRM half waits: it may have been created by what this database has lost."""
     linked_in: Callable[[str, Json], bool] = lambda _mapping, _value: False
     ready: Readiness = field(default_factory=Readiness)
     heard: Heard = field(default_factory=Heard)
@@ -91,9 +95,9 @@ class Situation:
     merging: LinkId | None = None
     """The link of a row that will follow to this CRM half, into which its record was merged."""
     leaning: LinkId | None = None
-    """Of a merged record whose row may go: a link whose row refers to that one, and will to the survivor's."""
+    """Of a record that is gone and whose row may go: a link whose row refers to that one, and may to another by now."""
     unmoved: bool = False
-    """Those that lean on it were looked at, and lean on it still."""
+    """Those that lean on it have had their time."""
     contested: bool = False
     """The record was merged into one whose row holds unsent edits, and nobody has settled it."""
     evidence: bool = False

@@ -40,8 +40,8 @@ _NUMBERED: Final = frozenset(
 )
 _RENAMED: Final[Mapping[str, Mapping[str, str]]] = {"activity": {"busy_flag": "busy"}}
 """object → key in a delivery → key of records."""
-_ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
-"""Numbers, and the UUIDs of leads; ids become parts of addresses and keys of indexes."""
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""Numbers, and what leads have; ids become parts of addresses and keys of indexes."""
 _MILLISECONDS: Final = 1e11
 """A unix time beyond this is in milliseconds."""
 

@@ -261,8 +261,8 @@ class Applier:
         match cause:
             case "first_fetch_all":
                 return name in gates.fetched
-            case "sends_paused":
-                return not gates.sends_paused
+            case "sends_paused" | "database" | "first_look":
+                return self._gate(result) != cause
             case "first_listing":
                 return self.context.listed(result.case.link.object)
             case "quarantined" | "observe":
@@ -271,6 +271,13 @@ class Applier:
             case "paused":
                 return name not in gates.paused_mappings
         return False
+
+    def _gate(self, result: Result) -> str | None:
+        """What keeps a CRM half from being taken in, or anything else from being sent."""
+        half, record = result.case.link.app_key is None, result.case.crm
+        if half and isinstance(record, Record):
+            return self.context.unplaced(record, self.context.gates.lost)
+        return self.context.barred(result.case.link.object)
 
     async def _keep_keys(self, db: Connection, batch: Batch) -> None:
         """Keeps the match keys of the records that were read, for objects that are also created.

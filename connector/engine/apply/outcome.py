@@ -56,6 +56,7 @@ def link_write(result: Result) -> LinkWrite:
         link.released or (plan is not None and done and plan.releases),
         attempts(plan, record) if plan is not None and record is not None else {},
         _conflicts(result, held) if done else None,
+        link.lost_since is not None,
     )
 
 
@@ -126,4 +127,5 @@ def _still_sent(result: Result, *, done: bool) -> Mapping[str, Mapping[str, Sent
 
 
 def _same_state(link: Link, plan: Plan) -> bool:
-    return plan.state is link.state and not plan.held
+    held = plan.held or link.held or link.conflicts
+    return plan.state is link.state and not held and link.lost_since is None

@@ -88,9 +88,9 @@ def unsent(found: Plan) -> bool:
 
 
 def blocked_send(context: Context, case: Case) -> str:
-    """The gate that keeps a case from sending: its mapping's first fetch-all, else a person's pause."""
+    """The gate that keeps a case from sending: its mapping's first fetch-all, else one of the connection's."""
     name = case.mapping.name if case.mapping is not None else case.link.mapping
-    return "sends_paused" if name in context.gates.fetched else "first_fetch_all"
+    return context.barred(case.link.object) or "first_look" if name in context.gates.fetched else "first_fetch_all"
 
 
 def waiting(context: Context, case: Case, found: Plan, parents: Mapping[Parent, LinkId]) -> Deferral:
@@ -130,7 +130,8 @@ async def call_parents(context: Context, planned: Sequence[tuple[Case, Plan]]) -
 
 async def call_children(context: Context, planned: Sequence[tuple[Case, Plan]]) -> None:
     """Has those looked at whose rows refer to one that is to go: the CRM tells to whom they refer now."""
-    leaning = {link for case, found in planned if found.cause == LEANT_ON for link in case.leaning}
+    first = [case for case, found in planned if found.cause == LEANT_ON and case.item.tries(LEANT_ON) == 0]
+    leaning = {link for case in first for link in case.leaning}
     if leaning:
         async with context.change() as db:
             marks = [work.Mark(link, Lane.LIVE) for link in leaning]

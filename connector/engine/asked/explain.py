@@ -14,6 +14,7 @@ import asyncpg
 from connector.core import advice
 from connector.core.brake import said
 from connector.core.errors import ConnectorError
+from connector.core.identity import Role
 from connector.core.line import BoundMapping, Line
 from connector.core.merge import Decision
 from connector.core.model import (
@@ -170,6 +171,8 @@ class Explainer:
             yield f"the connection is held: {gates.held}"
         if gates.paused or name in gates.paused_mappings:
             yield f"the {'connection' if gates.paused else 'mapping'} is paused"
+        if gates.role is not Role.ORIGINAL:
+            yield f"the database is {gates.role.value.replace('_', ' ')}: see `connector database show`"
         if case.mapping is not None and case.mapping.observed:
             yield "the mapping only observes (rollout: observe)"
 

@@ -13,7 +13,7 @@ import structlog
 
 from connector.core.errors import ConnectorError, NotOwnerError
 from connector.core.merge import OSCILLATION
-from connector.core.model import AppKey, CrmId, Json, Lane, LinkId, Side
+from connector.core.model import AppKey, CrmId, Lane, LinkId, Side
 from connector.engine.asked.discard import Discarder
 from connector.engine.asked.explain import Explainer
 from connector.engine.context import Context
@@ -212,9 +212,9 @@ class Requests:
 
     async def _resolve(self, request: Request) -> Result:
         """Notes which side a person keeps of conflicts that he was shown, and makes their records due."""
-        shown: dict[LinkId, dict[str, tuple[Json, Json]]] = defaultdict(dict)
-        for link, line, app, crm in request.args["shown"]:
-            shown[LinkId(link)][line] = app, crm
+        shown: dict[LinkId, dict[str, str]] = defaultdict(dict)
+        for link, line, mark in request.args["shown"]:
+            shown[LinkId(link)][line] = mark
         async with self.context.change() as db:
             chosen = await conflicts.choose(db, shown, Side(request.args["keep"]))
             marks = [Mark(link, Lane.MANUAL) for link in shown]

@@ -145,11 +145,11 @@ def _resolved(
     by_app: dict[tuple[str, AppKey], CrmId] = {}
     by_crm: dict[tuple[str, CrmId], AppKey] = {}
     unreachable, dead = set(never), set[Parent]()
-    members: set[tuple[str, str]] = set()
+    members: set[tuple[str, str]] = set(merged)
     for ref in found:
         gone = _gone_sides(mappings.get(ref.mapping), ref)
         if ref.app_key is not None and ref.crm_id is not None:
-            if not ref.released:
+            if not (ref.released or ref.apart):
                 members |= {(ref.mapping, ref.app_key), (ref.mapping, ref.crm_id)}
             if Side.CRM not in gone:
                 by_app[ref.mapping, ref.app_key] = ref.crm_id

@@ -7,17 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from connector.core.match import MatchKey
-from connector.core.model import AppKey, CrmId, Gone, Lane, Link, LinkId, LinkState, Side
-from connector.core.plan import LEANT_ON, MERGE_UNSENT, unsent
+from connector.core.model import AppKey, CrmId, Lane, Link, LinkId, LinkState, Side
+from connector.core.plan import MERGE_UNSENT, unsent
 from connector.engine.context import Context
-from connector.engine.observe.case import Case
+from connector.engine.observe.case import TAKEN, Case
 from connector.engine.observe.observer import Observer
 from connector.local import tables
 from connector.store import links
-from connector.store.db import Connection
 
-TAKEN = Gone("merged")
-"""What a record is to the second row on one survivor."""
 MERGED = -1
 """In the place of the number of a match rule: the key is the id of a survivor."""
 Moving = Sequence[tuple[Case, CrmId]]
@@ -31,7 +28,6 @@ async def merge(observer: Observer, moving: Moving) -> None:
     for case, _ in taken:
         case.crm = TAKEN
     await _contest(observer.context, taken)
-    await _find_leaning(observer.context, [case for case, _ in taken])
     for case, survivor in free:
         _follow(observer.context, case, survivor)
     await observer.read_crm([case for case, _ in free], {}, None)
@@ -83,31 +79,3 @@ def _by_mapping(taken: Iterable[tuple[Case, Link]]) -> Mapping[str, list[tuple[C
         if owner.mapping is not None and owner.mapping in case.rules.shapes:
             groups[owner.mapping].append((case, owner))
     return groups
-
-
-async def _find_leaning(context: Context, cases: Sequence[Case]) -> None:
-    """Tells each case of the links whose rows refer to its row, and can be told by the CRM to whom they refer now.
-
-    Once it is parked for them, until a person says go on.
-    """
-    cases = [case for case in cases if case.item.cause != LEANT_ON or case.item.lane is not Lane.MANUAL]
-    async with context.database.session() as db:
-        for name in sorted({case.mapping.name for case in cases if case.mapping is not None}):
-            group = {case.link.app_key: case for case in cases if case.mapping and case.mapping.name == name}
-            for key, link in await _leaning(context, db, name, [key for key in group if key is not None]):
-                group[key].leaning = [*group[key].leaning, link]
-
-
-async def _leaning(
-    context: Context, db: Connection, target: str, keys: Sequence[AppKey]
-) -> Sequence[tuple[AppKey, LinkId]]:
-    """(row of the target, link of a row that refers to it)."""
-    found: list[tuple[AppKey, LinkId]] = []
-    for mapping in context.rules.bound.mappings.values():
-        lines = [line for line in mapping.lines if line.link == target and line.direction.receives]
-        for line in () if mapping.observed else lines:
-            rows = await tables.referring(db, context.rules.shapes[mapping.name], line.columns[0], keys)
-            known = await links.by_app(db, context.name, mapping.name, list(rows))
-            alive = (link for link in known.values() if link.state is LinkState.LINKED and link.crm_id is not None)
-            found += [(rows[link.app_key], link.id) for link in alive if link.app_key is not None]
-    return found

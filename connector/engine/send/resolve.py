@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from connector.core.fingerprint import OVERLAP, UNKNOWN_FOR, Likeness, Resemblance, arrived, holds_all, spelt_alike
+from connector.core.identity import identity_intent, identity_row
 from connector.core.line import BoundMapping, Line
 from connector.core.model import ABSENT, Base, Gone, Json, LinkState, Pair, Record, Sent, Side, Write
 from connector.core.unseen import Told, values_told
-from connector.engine.context import Context, identity_intent
-from connector.engine.observe.case import Case
-from connector.engine.observe.observer import int_or
+from connector.engine.context import Context
+from connector.engine.observe.case import Case, int_or
+from connector.engine.observe.halves import may_have_made
 from connector.ports import Page
 from connector.store import intents, links
 from connector.store.intents import Intent
@@ -121,7 +122,7 @@ class Resolver:
         if listing.began < intent.sent_at + UNKNOWN_FOR:
             return self._wait(intent)
         if self.context.has_identity(intent.object):
-            named = [r for r in listing.records if identity_intent(r.identity) == intent.id]
+            named = [r for r in listing.records if self._names(r, intent, case)]
             found: Record | Riddle | None = min(named, key=lambda r: int_or(r.id), default=None)
         else:
             found = await self._by_fingerprint(intent, listing)
@@ -133,6 +134,13 @@ class Resolver:
             case.link = replace(case.link, base=found_base(case, intent.base, found))
             return replace(settled, applied=[*settled.applied, intent])
         return settled
+
+    def _names(self, record: Record, intent: Intent, case: Case) -> bool:
+        """True when the record's identity names the intent; or its row, by a create that a restore has lost."""
+        if identity_intent(record.identity) == intent.id:
+            return True
+        lost = self.context.gates.lost.covers(record.identity) and may_have_made(self.context, case.link, record)
+        return lost and identity_row(record.identity) == (case.link.mapping, case.link.app_key)
 
     async def _list(self, intent: Intent, case: Case) -> Listing:
         """By listing, not by search: the search index lags behind writes. By the CRM's clock as it goes now."""

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from connector.core.errors import ConnectorError, RefusedError, UnavailableError
 from connector.core.fingerprint import OVERLAP, UNKNOWN_FOR
+from connector.core.identity import identity_text
 from connector.core.merge import Decision, Verdict
 from connector.core.model import ABSENT, Base, Json, LinkState, OpenConflict, Pair, Record, Side
 from connector.core.plan import CreateRecord, DeleteRecord, Effect, Plan, Step, UpdateRecord, plan
@@ -18,7 +19,7 @@ from connector.core.refused import REFUSED, still_refused, without
 from connector.core.unseen import Heard
 from connector.engine.apply.putback import call_parents, deferral, retry, undone, unfinished, waiting, word_of
 from connector.engine.apply.result import Result
-from connector.engine.context import Context, identity_text
+from connector.engine.context import Context
 from connector.engine.observe.case import Case
 from connector.engine.send.resolve import stored_base, written
 from connector.ports import WRITE_SECONDS, Create, Delete, Done, Failed, Operation, Outcome, Unknown, Update
@@ -49,6 +50,8 @@ class Sender:
             return undone(case, retry(case.item, error, self.context.clock.now()))
 
     async def _write(self, case: Case, found: Plan) -> Result:
+        if self._made_already(case, found):
+            return await self._doubt(case, found)
         operation = _operation(case, found)
         await self.context.crm.admit(operation, lane=case.item.lane)
         began = self.context.clock.now()
@@ -63,6 +66,16 @@ class Sender:
             operation = replace(operation, identity=text) if not isinstance(operation, Delete) else operation
         (outcome,) = await self.context.crm.write([operation], lane=case.item.lane)
         return await self._answered(case, found, outcome, intent, began)
+
+    def _made_already(self, case: Case, found: Plan) -> bool:
+        """True where a restore may have lost a create of ours, and no identity in a listing has told of it."""
+        bare = not self.context.has_identity(case.link.object) or (case.mapping is not None and not case.mapping.hears)
+        return bare and case.link.lost_since is not None and isinstance(found.record, CreateRecord)
+
+    async def _doubt(self, case: Case, found: Plan) -> Result:
+        """The create counts as sent when the row was noticed, and its outcome as unknown: it is found out like any."""
+        await self.book.submit(replace(self._intent(case, found), sent_at=case.link.lost_since))
+        return undone(case, deferral(case, WorkState.WAITING, "unknown_outcome", self.context.clock.now()))
 
     async def _answered(self, case: Case, found: Plan, outcome: Outcome, intent: IntentId, began: datetime) -> Result:
         match outcome:

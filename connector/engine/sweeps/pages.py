@@ -12,6 +12,7 @@ from connector.engine.context import Context
 from connector.engine.gates import opened
 from connector.engine.hearing import LATE
 from connector.engine.observe.case import RecordKeys
+from connector.engine.recognition import look, unknown
 from connector.engine.reconcile import Listed, Reconciler
 from connector.engine.sweeps.glance import unsettled
 from connector.store import link_writes, links, match_keys, notes, work
@@ -41,6 +42,7 @@ class Pages:
         if not records:
             return Worked(0)
         await opened(self.context)
+        await self._look_at([record.identity for record in records])
         known, rest, untold = await self._look(name, records, began)
         listed = await self._meet(name, known, rest, began)
         listed.confirmed = confirmed
@@ -51,6 +53,12 @@ class Pages:
         finally:
             self.context.newcomers.leave(name, {n: link.crm_id for n, link in listed.new.items() if link.crm_id})
         return Worked(len(items), untold)
+
+    async def _look_at(self, identities: Sequence[str | None]) -> None:
+        """Before anything is made of them: do these records tell of what this database does not know?"""
+        if unknown(self.context, identities):
+            async with self.context.change() as db:
+                await look(self.context, db, identities)
 
     async def _look(
         self, name: str, records: Sequence[Record], began: datetime

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 
 import structlog
 
-from connector.core.errors import ConnectorError, CursorExpiredError
+from connector.core.errors import ConnectorError, CursorExpiredError, ForbiddenError, RefusedError
 from connector.core.model import Lane
 from connector.engine.context import Context
 from connector.engine.sweeps.sweeper import Sweeper
@@ -21,6 +21,8 @@ AUTO_SHORTEST, AUTO_LONGEST = timedelta(minutes=1), timedelta(hours=1)
 WITHOUT_WEBHOOKS = timedelta(minutes=5)
 LIST_PRICE = 10.0
 DAY = 86_400.0
+Known = Mapping[tuple[str, str], Sweep]
+"""By object and kind: how far each sweep has come."""
 
 
 class Scheduler:
@@ -43,29 +45,42 @@ class Scheduler:
         """Runs what is due. A failing sweep comes back after a pause; nothing it found is lost."""
         async with self.context.database.session() as db:
             known = await sweeps.load(db, self.context.name)
+        names = self.context.rules.objects
+        done = [await self._tried(self._recent, name, known) for name in names]
+        done += [await self._tried(self._full, name, known) for name in names]
+        if all(done):
+            self.failures = 0
+            return
+        self.failures = min(self.failures + 1, 6)
+        await self.context.clock.sleep(2.0**self.failures)
+
+    async def _tried(self, sweep: Callable[[str, Known], Awaitable[None]], name: str, known: Known) -> bool:
+        """False when what is due of an object could not be done; the others do not wait for it."""
         try:
-            for name in self.context.rules.objects:
-                await self._object(name, known)
+            await sweep(name, known)
         except CursorExpiredError:
             await self._ask_for_full()
         except ConnectorError as error:
             self.context.failures.note(error)
-            self.failures = min(self.failures + 1, 6)
-            log.warning("sweep.failed", error=error, connection=self.context.name)
-            await self.context.clock.sleep(2.0**self.failures)
-        else:
-            self.failures = 0
+            log.warning("sweep.failed", error=error, connection=self.context.name, object=name)
+            if isinstance(error, ForbiddenError | RefusedError):
+                await self.sweeper.looked(name)
+            return False
+        return True
 
-    async def _object(self, name: str, known: Mapping[tuple[str, str], Sweep]) -> None:
-        recent, full = known.get((name, "recent")), known.get((name, "full"))
+    async def _recent(self, name: str, known: Known) -> None:
+        recent = known.get((name, "recent"))
         if self._lapsed(name, recent):
             await self._ask_for_full(name)
         if self._recent_due(recent):
             await self.sweeper.recent(name, recent)
+        self._age(name, recent)
+
+    async def _full(self, name: str, known: Known) -> None:
+        full = known.get((name, "full"))
         if self._full_due(full):
             await self.sweeper.listed(await self.sweeper.full(name, full))
             await self.sweeper.rows(name, Lane.SWEEP)
-        self._age(name, recent)
 
     async def _ask_for_full(self, name: str | None = None) -> None:
         async with self.context.change() as db:
@@ -101,13 +116,20 @@ class Scheduler:
             return False
         if sweep.asked:
             return True
+        if self.context.gates.role.aside:
+            return False
         unfinished = sweep.cursor is not None
         age = (self.context.clock.now() - sweep.started_at).total_seconds()
         return unfinished or age >= self.context.rules.spec.connection.sweep.full
 
     def recent_interval(self) -> timedelta:
-        """The set's, else what a tenth of the daily budget allows (half, and at least every 5 min, without webhooks)."""
+        """The set's, else what a tenth of the daily budget allows (half, and at least every 5 min, without webhooks).
+
+        A copy takes no more of the budget than it must: the original needs it.
+        """
         spec = self.context.rules.spec.connection
+        if self.context.gates.role.aside:
+            return AUTO_LONGEST
         if spec.sweep.recent is not None:
             return timedelta(seconds=spec.sweep.recent)
         daily = next((w.limit for w in self.context.crm.budget() if w.name == "daily" and w.limit > 0), None)

@@ -44,11 +44,11 @@ class Sweeper:
         began = self.context.clock.now()
         crm_now = began + timedelta(seconds=self.context.clock_offset)
         since = sweep.since if sweep is not None and sweep.since is not None else crm_now - FIRST_LOOK
-        latest, cursor, seen, blind = since, None, 0, not self.context.pushed
+        latest, cursor, seen, urgent = since, None, 0, self._urgent(name)
         untold: list[datetime] = []
         while True:
             read_at = self.context.clock.now()
-            page = await self.context.crm.changed(name, since - OVERLAP, cursor, lane=Lane.SWEEP, past_reserve=blind)
+            page = await self.context.crm.changed(name, since - OVERLAP, cursor, lane=Lane.SWEEP, past_reserve=urgent)
             latest = max([latest, *(r.modified_at for r in page.records if r.modified_at is not None)])
             worked = await self.pages.work_on(name, page.records, read_at, Lane.SWEEP)
             seen += worked.claimed
@@ -59,9 +59,24 @@ class Sweeper:
                 break
         done = Sweep(name, "recent", latest, None, began, self.context.clock.now(), seen)
         await self._complete(done)
+        await self.looked(name)
         if untold:
             self.context.metrics.sweep_found.labels(self.context.name, name).inc(len(untold))
             self.context.hearing.missed(untold, self.context.clock.now())
+
+    def _urgent(self, name: str) -> bool:
+        """True where a recent sweep is live work: without webhooks, and before the first look. A copy's never is."""
+        gates = self.context.gates
+        return not gates.role.aside and (not self.context.pushed or name not in gates.looked)
+
+    async def looked(self, name: str) -> None:
+        """What changed while nobody was here is seen, or not for us to see: what waited for that may go on."""
+        if name in self.context.gates.looked:
+            return
+        self.context.gates.looked.add(name)
+        async with self.context.change() as db:
+            await work.rearm(db, self.context.name, "first_look", self.context.clock.now())
+        self.context.pulse.set()
 
     async def full(self, name: str, sweep: Sweep | None, *, kind: str = "full", lane: Lane = Lane.SWEEP) -> Sweep:
         """Lists every record, then asks by id for those that were not met. Resumes where a former owner stopped."""
@@ -82,6 +97,8 @@ class Sweeper:
     async def listed(self, sweep: Sweep) -> None:
         """What waited for the listing may be made, if it has kept the keys by which records are matched now."""
         if sweep.keys is None or sweep.keys != self.context.rules.keyed.get(sweep.object):
+            return
+        if not self.context.gates.in_force(sweep.started_at):
             return
         async with self.context.change() as db:
             await work.rearm(db, self.context.name, "first_listing", self.context.clock.now())
