@@ -191,7 +191,7 @@ BUGS: Mapping[str, Bug] = {
     "stranger": Bug(
         "a CRM half is not compared with open creates", _instead(situation, "_maker", lambda *_: (None, None))
     ),
-    "blind": Bug("a row is written without looking whether it moved", _instead(rows, "_lock_rows", _lock_nothing), 5),
+    "blind": Bug("a row is written without looking whether it moved", _instead(rows, "_lock_rows", _lock_nothing)),
     "generation": Bug("a note that comes while its item is worked on is lost", _instead(work, "finish", _finish)),
     "clock": Bug("only an event with a newer version is a change", _newer_only, 3),
     "404": Bug("a bare 404 is a deletion", _instead(plan, "pair", _gone)),
