@@ -7,10 +7,11 @@ key beside such a number may be another row's by now.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from hashlib import blake2s
 from typing import Final
 
 from connector.core.model import AppKey
@@ -19,39 +20,44 @@ _NUMBER: Final = re.compile(r"[0-9]{1,18}")
 """Longer ones are not ours: somebody has typed them."""
 
 
-def identity_text(mapping: str, key: str, intent: int, longest: int | None) -> str:
-    """What the identity field of a record we create holds: our key, where there is room for it, and the intent.
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """How a connection signs the records that it creates: `MAPPING:KEY#INTENT.TAG`.
 
-    `longest`: the characters that the field takes.
+    A restored or copied database signs alike. Another one at work for the same account has another tag: what that signed
+    names no row and no intent here.
     """
-    text = f"{mapping.replace('%', '%25').replace(':', '%3A')}:{key}#{intent}"
-    return text if longest is None or len(text) <= longest else f"#{intent}"
 
+    tag: str
 
-def identity_row(text: str | None) -> tuple[str, AppKey] | None:
-    """The mapping and the key that an identity names."""
-    row, _, number = (text or "").rpartition("#")
-    _, _, key = row.partition(":")
-    return (_mapping(row), AppKey(key)) if _NUMBER.fullmatch(number) and key else None
+    @classmethod
+    def of(cls, salt: bytes) -> Signature:
+        """The signature of the connection with this salt."""
+        return cls(blake2s(salt, digest_size=4, person=b"identity").hexdigest())
 
+    def text(self, mapping: str, key: str, intent: int, longest: int | None) -> str:
+        """What the identity field of a record we create holds: our key, where there is room for it, and the intent.
 
-def _mapping(text: str) -> str:
-    return text.partition(":")[0].replace("%3A", ":").replace("%25", "%")
+        `longest`: the characters that the field takes.
+        """
+        number = f"#{intent}.{self.tag}"
+        text = f"{mapping.replace('%', '%25').replace(':', '%3A')}:{key}{number}"
+        return text if longest is None or len(text) <= longest else number
 
+    def row(self, text: str | None) -> tuple[str, AppKey] | None:
+        """The mapping and the key that an identity names."""
+        mapping, _, key = (text or "").rpartition("#")[0].partition(":")
+        name = mapping.replace("%3A", ":").replace("%25", "%")
+        return (name, AppKey(key)) if self.intent(text) is not None and key else None
 
-def identity_intent(text: str | None) -> int | None:
-    """The intent that an identity names."""
-    number = (text or "").rpartition("#")[2]
-    return int(number) if _NUMBER.fullmatch(number) else None
+    def intent(self, text: str | None) -> int | None:
+        """The intent that an identity names."""
+        number, _, tag = (text or "").rpartition("#")[2].partition(".")
+        return int(number) if tag == self.tag and _NUMBER.fullmatch(number) else None
 
-
-def highest(identities: Iterable[str | None], mappings: Collection[str]) -> int:
-    """The highest intent that identities of these mappings name, 0 where none does.
-
-    An identity without a key counts as well; one that names another mapping is another installation's.
-    """
-    ours = (text for text in identities if text and (text.startswith("#") or _mapping(text) in mappings))
-    return max((number for text in ours if (number := identity_intent(text)) is not None), default=0)
+    def highest(self, identities: Iterable[str | None]) -> int:
+        """The highest intent that identities name, 0 where none does."""
+        return max((number for text in identities if (number := self.intent(text)) is not None), default=0)
 
 
 class Role(StrEnum):
@@ -94,12 +100,11 @@ class Lost:
     ranges: Sequence[tuple[int, int | None]] = ()
     opened_at: datetime | None = None
 
-    def covers(self, text: str | None) -> bool:
-        """True when a record with this identity was created by what this database does not know."""
-        number = identity_intent(text)
-        if number is None:
-            return False
-        return any(after < number and (until is None or number <= until) for after, until in self.ranges)
+    def covers(self, number: int | None) -> bool:
+        """True when a record with this number was created by what this database does not know."""
+        return number is not None and any(
+            after < number and (until is None or number <= until) for after, until in self.ranges
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from connector.core.errors import (
     UnavailableError,
 )
 from connector.core.fingerprint import Resemblance, resemblance
-from connector.core.identity import Lost, Role, identity_intent
+from connector.core.identity import Lost, Role, Signature
 from connector.core.line import Bound, BoundMapping
 from connector.core.mapping import MappingSet, Problem, Webhooks
 from connector.core.match import MatchKey
@@ -196,11 +196,17 @@ class Context:
     subscribed: str | None = None
     """The subscription made under the password in force."""
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    signature: Signature = field(init=False)
+    """How it signs the records that it creates."""
     _changing_since: datetime | None = field(default=None, init=False)
     definitions_at: datetime | None = None
     """When the CRM's definitions were last read."""
     schema_moved: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the CRM's definitions changed and must be read anew."""
+
+    def __post_init__(self) -> None:
+        """The salt says how it signs."""
+        self.signature = Signature.of(self.salt)
 
     @property
     def pushed(self) -> bool:
@@ -291,12 +297,12 @@ class Context:
 
         Its identity tells; one that carries none may be anybody's, as long as it is not clear whether something is lost.
         """
-        gates, number = self.gates, identity_intent(record.identity) or 0
+        gates, number = self.gates, self.signature.intent(record.identity) or 0
         closed = "database" if gates.role.aside else "first_look"
         if gates.role is Role.ORIGINAL:
             return closed if not (self.has_identity(record.object) or self._looked(record.object)) else None
         if self.has_identity(record.object):
-            return closed if number > self.known_intent and not lost.covers(record.identity) else None
+            return closed if number > self.known_intent and not lost.covers(number) else None
         return closed if lost.opened_at is None else None
 
     def _looked(self, name: str) -> bool:

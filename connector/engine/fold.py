@@ -12,7 +12,6 @@ from typing import Final
 
 import structlog
 
-from connector.core.identity import identity_intent
 from connector.core.model import CrmId, Lane, Link, LinkId
 from connector.core.schema import FieldType
 from connector.core.unseen import Told
@@ -158,7 +157,7 @@ class Folder:
         """
         made: dict[int, CrmId] = {}
         for hint in sorted(hints, key=lambda h: int_or(h.crm_id), reverse=True):
-            number = identity_intent(hint.identity)
+            number = self.context.signature.intent(hint.identity)
             made |= {number: hint.crm_id} if number is not None else {}
         waiting = await intents.named(db, self.context.name, name, made) if made else {}
         known = await links.by_crm(db, self.context.name, name, [made[number] for number in waiting])

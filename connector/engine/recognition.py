@@ -11,7 +11,7 @@ from datetime import datetime
 
 import structlog
 
-from connector.core.identity import Doubt, Place, Role, highest
+from connector.core.identity import Doubt, Place, Role
 from connector.engine.context import Context
 from connector.store import roles
 from connector.store.db import Connection, Database, Fence
@@ -45,26 +45,18 @@ def _say(connection: str, why: Doubt | None) -> None:
 
 
 def unknown(context: Context, identities: Iterable[str | None]) -> int:
-    """The highest number in identities of our mappings beyond those that we know to have given; 0 where none is."""
-    number = highest(identities, {spec.name for spec in context.rules.spec.mappings})
+    """The highest number in identities that we signed beyond those that we know to have given; 0 where none is."""
+    number = context.signature.highest(identities)
     return number if number > context.known_intent else 0
 
 
 async def look(context: Context, db: Connection, identities: Iterable[str | None]) -> None:
-    """Doubts the database when the CRM shows records of ours that it does not know.
-
-    Before anything was fetched they are a former installation's: nothing is sent yet, and a person is asked before it is.
-    """
+    """Doubts the database when the CRM shows records of ours that it does not know."""
     number = unknown(context, identities)
     if not number:
         return
     context.known_intent = await roles.last_intent(db)
     if number <= context.known_intent or context.gates.role is Role.COPY:
-        return
-    if await roles.fresh(db, context.name):
-        await roles.skip(db, context.name, number, context.clock.now())
-        context.known_intent, context.gates.lost = number, (await roles.load(db, context.name)).lost
-        context.gates.turns += 1
         return
     await roles.note_seen(db, context.name, number)
     if context.gates.role is Role.ORIGINAL:

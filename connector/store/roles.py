@@ -81,24 +81,6 @@ async def doubt(db: Connection, connection: str, why: Doubt, now: datetime) -> N
     )
 
 
-async def fresh(db: Connection, connection: str) -> bool:
-    """True while no mapping had its first fetch-all: nothing was ever sent."""
-    query = "select not exists (select from connector.mapping where connection = $1 and fetched_all_at is not null)"
-    return bool(await db.fetchval(query, connection))
-
-
-async def skip(db: Connection, connection: str, number: int, now: datetime) -> None:
-    """Numbers up to this one were another's; ours go on beyond it."""
-    await db.execute(
-        "insert into connector.restore (connection, after, until, at) values ($1, $2, $3, $4)",
-        connection,
-        await last_intent(db),
-        number,
-        now,
-    )
-    await db.execute("select setval('connector.intent_id_seq', $1)", number)
-
-
 async def note_seen(db: Connection, connection: str, number: int) -> None:
     """Keeps the highest intent of the CRM's identities that this database did not give."""
     await db.execute(

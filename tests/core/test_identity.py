@@ -6,36 +6,45 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.core.identity import Lost, Place, highest, identity_intent, identity_row, identity_text
+from connector.core.identity import Lost, Place, Signature
 
 HERE = Place("7", 5, 100)
+OURS, THEIRS = Signature.of(b"ours"), Signature.of(b"theirs")
 
 
-@given(st.sampled_from(["people", "a b"]), st.text(min_size=1), st.integers(1, 2**53), st.none() | st.integers(1, 60))
+@given(
+    st.sampled_from(["people", "a b", "a:b%3A"]),
+    st.text(min_size=1),
+    st.integers(1, 2**53),
+    st.none() | st.integers(1, 60),
+)
 def test_what_is_written_is_read(mapping: str, key: str, number: int, longest: int | None) -> None:
     """Whatever the key is, its row is named or left out, never another; the number is always there."""
-    text = identity_text(mapping, key, number, longest)
-    assert identity_intent(text) == number
-    assert identity_row(text) in ((mapping, key), None)
+    text = OURS.text(mapping, key, number, longest)
+    assert OURS.intent(text) == number
+    assert OURS.row(text) in ((mapping, key), None)
+    assert (THEIRS.intent(text), THEIRS.row(text)) == (None, None)
 
 
-@pytest.mark.parametrize("text", ["", "x", "#", "people:1#x", "people:1#²", f"people:1#{10**30}", None])
+@pytest.mark.parametrize(
+    "text", ["", "x", "#", "people:1#5", "people:1#x", "people:1#².{}", f"people:1#{10**30}.{{}}", "#.{}", None]
+)
 def test_what_a_person_typed_is_no_number(text: str | None) -> None:
     """Nothing that PostgreSQL could not count on from."""
-    assert identity_intent(text) is None
+    assert OURS.intent(text.format(OURS.tag) if text else text) is None
 
 
 def test_identities_of_other_installations_do_not_count() -> None:
-    """Neither those of mappings that are not ours, nor empty ones; one without a key may be ours."""
-    assert highest(["people:1#5", "deals:1#9", None, ""], {"people"}) == 5
-    assert highest(["#7", "people:1#5"], {"people"}) == 7
-    assert highest([], {"people"}) == 0
+    """However high their numbers are, and whatever their mappings are called; nor do empty ones."""
+    ours, theirs = (signature.text("people", "1", number, None) for signature, number in ((OURS, 5), (THEIRS, 9)))
+    assert OURS.highest([ours, theirs, OURS.text("deals", "1", 7, 12), None, ""]) == 7
+    assert OURS.highest([theirs]) == 0
 
 
 def test_lost_numbers() -> None:
     """Beyond what was given before, up to where the original went on."""
     lost = Lost([(5, 9), (20, None)])
-    assert [n for n in range(3, 30) if lost.covers(f"people:1#{n}")] == [6, 7, 8, 9, *range(21, 30)]
+    assert [n for n in range(3, 30) if lost.covers(n)] == [6, 7, 8, 9, *range(21, 30)]
     assert not lost.covers(None)
 
 

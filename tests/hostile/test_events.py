@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import pytest
 
-from connector.core.identity import identity_intent, identity_row
+from connector.core.identity import Signature
 from connector.core.model import CrmId
 from connector.crm.pipedrive.webhooks import hint
 from connector.engine.fold import Folder
@@ -104,12 +104,13 @@ async def test_a_name_that_no_object_has_is_told_to_nobody(world: Rig) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["contact:1#²", "contact:1#" + "9" * 23, "contact:1#" + "9" * 5_000, "#-1", "#1_0", "#"]
+    "text",
+    ["contact:1#².ab", "contact:1#" + "9" * 23 + ".ab", "#" + "9" * 5_000 + ".ab", "#-1.ab", "#1_0.ab", "#", "#.ab"],
 )
 def test_what_people_write_into_the_identity_field_names_no_intent(text: str) -> None:
     """`²` counts as a digit, and is no number."""
-    assert identity_intent(text) is None
-    assert identity_row(text) is None
+    assert Signature("ab").intent(text) is None
+    assert Signature("ab").row(text) is None
 
 
 def test_ids_that_are_no_numbers_are_sorted_as_text() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from connector.core.fingerprint import OVERLAP, alike
-from connector.core.identity import Lost, identity_row
+from connector.core.identity import Lost, Signature
 from connector.core.model import AppKey, CrmId, Link, LinkId, Record
 from connector.engine.context import Context
 from connector.engine.observe.case import Case, age
@@ -123,7 +123,7 @@ async def _made(
 ) -> tuple[Mapping[Half, LinkId], Mapping[Half, AppKey]]:
     """By CRM half that a lost create made: the link of its row, which was known before; or the key of one that is gone."""
     makers, rowless = dict[Half, LinkId](), dict[Half, AppKey]()
-    for mapping, named in _named(cases, lost).items():
+    for mapping, named in _named(context.signature, cases, lost).items():
         known = await links.by_app(db, context.name, mapping, list(named))
         known = await _likely(context, db, mapping, known, named)
         for key, (case, record) in named.items():
@@ -152,13 +152,16 @@ async def _likely(
     return {key: replace(link, lost_since=None) if key in others else link for key, link in known.items()}
 
 
-def _named(cases: Sequence[Case], lost: Lost) -> Mapping[str, Mapping[AppKey, tuple[Case, Record]]]:
+def _named(
+    signature: Signature, cases: Sequence[Case], lost: Lost
+) -> Mapping[str, Mapping[AppKey, tuple[Case, Record]]]:
     """By mapping and key: the CRM half whose lost identity names the row; of two the older one, the other is a copy."""
     found: dict[str, dict[AppKey, tuple[Case, Record]]] = defaultdict(dict)
     for case in sorted(cases, key=age):
         if case.link.app_key is not None or not isinstance(case.crm, Record):
             continue
-        row = identity_row(case.crm.identity) if lost.covers(case.crm.identity) else None
+        identity = case.crm.identity
+        row = signature.row(identity) if lost.covers(signature.intent(identity)) else None
         if row is not None:
             found[row[0]].setdefault(row[1], (case, case.crm))
     return found

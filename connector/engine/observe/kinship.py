@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from connector.core.identity import Lost, identity_row
+from connector.core.identity import Lost
 from connector.core.model import AppKey, CrmId, Lane, LinkId, Observed, Record
 from connector.core.plan import Kin
 from connector.engine.context import Context
@@ -27,7 +27,11 @@ async def find_kin(context: Context, cases: Sequence[Case], lost: Lost) -> Mappi
     originals = await _originals(context, foreign)
     records = await _read(context, set(originals.values()), foreign[0][0].item.lane)
     kin = {link: _kin(link, originals, records, cases) for link in originals}
-    reused = {case.link.id for case, _ in foreign if isinstance(case.crm, Record) and lost.covers(case.crm.identity)}
+    reused = {
+        case.link.id
+        for case, _ in foreign
+        if isinstance(case.crm, Record) and lost.covers(context.signature.intent(case.crm.identity))
+    }
     return {link: one for link, one in kin.items() if one is Kin.COPY or link not in reused}
 
 
@@ -35,7 +39,7 @@ def _named_row(context: Context, case: Case) -> tuple[str, AppKey] | None:
     """The row that the case's record names as its own, where that is not the case's."""
     if not isinstance(case.crm, Record) or not context.has_identity(case.link.object):
         return None
-    named = identity_row(case.crm.identity)
+    named = context.signature.row(case.crm.identity)
     return named if named != (case.link.mapping, case.link.app_key) else None
 
 

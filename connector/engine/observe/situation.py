@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from connector.core.fingerprint import Likeness
-from connector.core.identity import identity_intent, identity_row
 from connector.core.line import BoundMapping
 from connector.core.model import AppKey, Clocks, LinkId, Record
 from connector.core.plan import LEANT_ON, Kin, Readiness, Situation
@@ -44,7 +43,7 @@ def situation_of(context: Context, case: Case, lookup: Lookup, halves: Halves, k
         peers=case.peers,
         intent_link=maker,
         intents_pending=undecided,
-        own_key=_own_key(mapping, case, halves),
+        own_key=_own_key(context, mapping, case, halves),
         unplaced=context.unplaced(case.crm, halves.lost) if isinstance(case.crm, Record) else None,
         linked_in=lookup.linked_in,
         ready=Readiness(
@@ -73,7 +72,7 @@ def _maker(context: Context, case: Case, halves: Halves) -> tuple[LinkId | None,
     record, pending = case.crm, halves.pending.get(case.link.object, ())
     if context.has_identity(case.link.object):
         lost = halves.makers.get((record.object, record.id))
-        number = identity_intent(case.crm.identity) if case.crm.identity is not None else None
+        number = context.signature.intent(record.identity)
         named = (intent.link_id for intent in pending if intent.id == number)
         return (next(named, lost) if number is not None else None), None
     row = halves.unsettled.get(record.object)
@@ -82,11 +81,11 @@ def _maker(context: Context, case: Case, halves: Halves) -> tuple[LinkId | None,
     return None, next((link for link, likeness in likenesses if likeness is not Likeness.OTHER), lost)
 
 
-def _own_key(mapping: BoundMapping, case: Case, halves: Halves) -> AppKey | None:
+def _own_key(context: Context, mapping: BoundMapping, case: Case, halves: Halves) -> AppKey | None:
     """The key of the row that was lost, unless the database hands such keys out again: then it may be another's."""
     column = mapping.table.columns[mapping.key]
     app_makes_it = column.kind == "uuid" or (column.default is None and not column.identity)
-    named = identity_row(case.crm.identity) if isinstance(case.crm, Record) else None
+    named = context.signature.row(case.crm.identity) if isinstance(case.crm, Record) else None
     if named is None or named[0] != mapping.name or not app_makes_it:
         return None
     return halves.rowless.get((case.link.object, case.link.crm_id))

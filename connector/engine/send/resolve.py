@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from connector.core.fingerprint import OVERLAP, UNKNOWN_FOR, Likeness, Resemblance, arrived, holds_all, spelt_alike
-from connector.core.identity import identity_intent, identity_row
 from connector.core.line import BoundMapping, Line
 from connector.core.model import ABSENT, Base, Gone, Json, LinkState, Pair, Record, Sent, Side, Write
 from connector.core.unseen import Told, values_told
@@ -137,10 +136,12 @@ class Resolver:
 
     def _names(self, record: Record, intent: Intent, case: Case) -> bool:
         """True when the record's identity names the intent; or its row, by a create that a restore has lost."""
-        if identity_intent(record.identity) == intent.id:
+        signature = self.context.signature
+        number = signature.intent(record.identity)
+        if number == intent.id:
             return True
-        lost = self.context.gates.lost.covers(record.identity) and may_have_made(self.context, case.link, record)
-        return lost and identity_row(record.identity) == (case.link.mapping, case.link.app_key)
+        lost = self.context.gates.lost.covers(number) and may_have_made(self.context, case.link, record)
+        return lost and signature.row(record.identity) == (case.link.mapping, case.link.app_key)
 
     async def _list(self, intent: Intent, case: Case) -> Listing:
         """By listing, not by search: the search index lags behind writes. By the CRM's clock as it goes now."""

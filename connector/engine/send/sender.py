@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 
 from connector.core.errors import ConnectorError, RefusedError, UnavailableError
 from connector.core.fingerprint import OVERLAP, UNKNOWN_FOR
-from connector.core.identity import identity_text
 from connector.core.merge import Decision, Verdict
 from connector.core.model import ABSENT, Base, Json, LinkState, OpenConflict, Pair, Record, Side
 from connector.core.plan import CreateRecord, DeleteRecord, Effect, Plan, Step, UpdateRecord, plan
@@ -62,7 +61,7 @@ class Sender:
             return replace(undone(case, retry(case.item, error, self.context.clock.now())), settled=[intent])
         if found.keyed and self.context.has_identity(operation.object) and case.mapping is not None:
             longest = self.context.longest_identity(operation.object)
-            text = identity_text(case.mapping.name, str(case.link.app_key), intent, longest)
+            text = self.context.signature.text(case.mapping.name, str(case.link.app_key), intent, longest)
             operation = replace(operation, identity=text) if not isinstance(operation, Delete) else operation
         (outcome,) = await self.context.crm.write([operation], lane=case.item.lane)
         return await self._answered(case, found, outcome, intent, began)
