@@ -156,11 +156,12 @@ class Running:
     async def _own(self, fence: Fence, tenure: Tenure, row: ConnectionRow, *, went_back: bool) -> None:
         """Prepares and works. The lease is renewed from the beginning: a CRM or a table may have us wait for long."""
         await self._take_over()
-        role = await recognise(self.shared.database, fence, self.shared.clock.now(), went_back=went_back)
-        rules = await self._prepare(fence, row, role)
+        now = self.shared.clock.now()
+        stand = await recognise(self.shared.database, fence, now, salt=row.salt, went_back=went_back)
+        rules = await self._prepare(fence, row, stand.role)
         self.context = Context(
             self.loaded.name, self.crm, self.shared.database, self.shared.clock, self.shared.metrics, rules, fence,
-            row.salt, tenure, failures=self.answers.failures,
+            row.salt, stand.signature, tenure, failures=self.answers.failures,
         )  # fmt: skip
         async with self.shared.database.session() as db:
             self.context.known_intent = await roles.last_intent(db)

@@ -24,16 +24,17 @@ _NUMBER: Final = re.compile(r"[0-9]{1,18}")
 class Signature:
     """How a connection signs the records that it creates: `MAPPING:KEY#INTENT.TAG`.
 
-    A restored or copied database signs alike. Another one at work for the same account has another tag: what that signed
-    names no row and no intent here.
+    A restored or copied database signs alike, for the tag is on record. Another one at work for the same account has
+    another tag: what that signed names no row and no intent here.
     """
 
     tag: str
 
     @classmethod
-    def of(cls, salt: bytes) -> Signature:
-        """The signature of the connection with this salt."""
-        return cls(blake2s(salt, digest_size=4, person=b"identity").hexdigest())
+    def of(cls, connection: str, place: Place, salt: bytes) -> Signature:
+        """The signature of a connection that first worked at this place, or has this salt where the place is not unique."""
+        where = salt if place.system is None else f"{place.system}/{place.database}".encode()
+        return cls(blake2s(connection.encode(), key=blake2s(where).digest(), digest_size=4).hexdigest())
 
     def text(self, mapping: str, key: str, intent: int, longest: int | None) -> str:
         """What the identity field of a record we create holds: our key, where there is room for it, and the intent.

@@ -176,6 +176,7 @@ class Context:
     rules: Rules
     fence: Fence
     salt: bytes
+    signature: Signature
     tenure: Tenure
     gates: Gates = field(default_factory=Gates)
     failures: Failures = field(default_factory=Failures)
@@ -196,17 +197,11 @@ class Context:
     subscribed: str | None = None
     """The subscription made under the password in force."""
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    signature: Signature = field(init=False)
-    """How it signs the records that it creates."""
     _changing_since: datetime | None = field(default=None, init=False)
     definitions_at: datetime | None = None
     """When the CRM's definitions were last read."""
     schema_moved: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the CRM's definitions changed and must be read anew."""
-
-    def __post_init__(self) -> None:
-        """The salt says how it signs."""
-        self.signature = Signature.of(self.salt)
 
     @property
     def pushed(self) -> bool:

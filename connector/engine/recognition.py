@@ -11,18 +11,20 @@ from datetime import datetime
 
 import structlog
 
-from connector.core.identity import Doubt, Place, Role
+from connector.core.identity import Doubt, Place, Role, Signature
 from connector.engine.context import Context
 from connector.store import roles
 from connector.store.db import Connection, Database, Fence
+from connector.store.roles import Stand
 
 log = structlog.get_logger()
 
 
-async def recognise(database: Database, fence: Fence, now: datetime, *, went_back: bool) -> Role:
+async def recognise(database: Database, fence: Fence, now: datetime, *, salt: bytes, went_back: bool) -> Stand:
     """Compares this database with the one that worked last, and notes the doubt; or where we are, at the first time."""
     async with database.transaction(fence) as db:
         stand, here = await roles.load(db, fence.connection), await roles.here(db)
+        await roles.sign(db, fence.connection, Signature.of(fence.connection, here, salt))
         why = _doubt(stand.place, here, went_back=went_back)
         if why is None:
             await roles.note_place(db, fence.connection, here)
@@ -31,7 +33,7 @@ async def recognise(database: Database, fence: Fence, now: datetime, *, went_bac
         after = await roles.load(db, fence.connection)
     if after.role is Role.IN_DOUBT:
         _say(fence.connection, after.doubt)
-    return after.role
+    return after
 
 
 def _doubt(before: Place | None, here: Place, *, went_back: bool) -> Doubt | None:
@@ -51,12 +53,20 @@ def unknown(context: Context, identities: Iterable[str | None]) -> int:
 
 
 async def look(context: Context, db: Connection, identities: Iterable[str | None]) -> None:
-    """Doubts the database when the CRM shows records of ours that it does not know."""
+    """Doubts the database when the CRM shows records of ours that it does not know.
+
+    Before anything was fetched they are of a schema that was thrown away: nothing is sent yet, and a person is asked before.
+    """
     number = unknown(context, identities)
     if not number:
         return
     context.known_intent = await roles.last_intent(db)
     if number <= context.known_intent or context.gates.role is Role.COPY:
+        return
+    if await roles.fresh(db, context.name):
+        await roles.skip(db, context.name, number, context.clock.now())
+        context.known_intent, context.gates.lost = number, (await roles.load(db, context.name)).lost
+        context.gates.turns += 1
         return
     await roles.note_seen(db, context.name, number)
     if context.gates.role is Role.ORIGINAL:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import asyncpg
 
-from connector.core.identity import Doubt, Lost, Place, Role
+from connector.core.identity import Doubt, Lost, Place, Role, Signature
 from connector.core.model import LinkId
 from connector.store.db import Connection
 
@@ -17,8 +17,9 @@ SLICE = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Stand:
-    """Where a connection stands. `place` None: never noted yet."""
+    """Where a connection stands, and how it signs. `place` None: never noted yet."""
 
+    signature: Signature
     role: Role
     doubt: Doubt | None
     place: Place | None
@@ -29,7 +30,7 @@ class Stand:
 async def load(db: Connection, connection: str) -> Stand:
     """Where the connection stands."""
     row = await db.fetchrow(
-        "select role, doubt, place, highest_seen from connector.connection where connection = $1", connection
+        "select signature, role, doubt, place, highest_seen from connector.connection where connection = $1", connection
     )
     if row is None:
         raise LookupError(connection)
@@ -37,6 +38,7 @@ async def load(db: Connection, connection: str) -> Stand:
         "select after, until, at from connector.restore where connection = $1 order by after", connection
     )
     return Stand(
+        Signature(row["signature"] or ""),
         Role(row["role"]),
         Doubt(row["doubt"]) if row["doubt"] is not None else None,
         Place.parse(row["place"]) if row["place"] is not None else None,
@@ -65,6 +67,15 @@ async def last_intent(db: Connection) -> int:
     return int(await db.fetchval("select coalesce(pg_sequence_last_value('connector.intent_id_seq'), 0)"))
 
 
+async def sign(db: Connection, connection: str, signature: Signature) -> None:
+    """Keeps how the connection signs, unless it is on record; a backup and a copy bear the same."""
+    await db.execute(
+        "update connector.connection set signature = $2 where connection = $1 and signature is null",
+        connection,
+        signature.tag,
+    )
+
+
 async def note_place(db: Connection, connection: str, place: Place) -> None:
     """Keeps which database this is."""
     await db.execute("update connector.connection set place = $2 where connection = $1", connection, str(place))
@@ -79,6 +90,24 @@ async def doubt(db: Connection, connection: str, why: Doubt, now: datetime) -> N
         why.value,
         now,
     )
+
+
+async def fresh(db: Connection, connection: str) -> bool:
+    """True while no mapping had its first fetch-all: nothing was ever sent."""
+    query = "select not exists (select from connector.mapping where connection = $1 and fetched_all_at is not null)"
+    return bool(await db.fetchval(query, connection))
+
+
+async def skip(db: Connection, connection: str, number: int, now: datetime) -> None:
+    """Numbers up to this one were another's; ours go on beyond it."""
+    await db.execute(
+        "insert into connector.restore (connection, after, until, at) values ($1, $2, $3, $4)",
+        connection,
+        await last_intent(db),
+        number,
+        now,
+    )
+    await db.execute("select setval('connector.intent_id_seq', $1)", number)
 
 
 async def note_seen(db: Connection, connection: str, number: int) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from connector.core.identity import Lost, Place, Signature
 
 HERE = Place("7", 5, 100)
-OURS, THEIRS = Signature.of(b"ours"), Signature.of(b"theirs")
+OURS, THEIRS = Signature.of("acme", HERE, b""), Signature.of("acme", Place("8", 5, 100), b"")
 
 
 @given(
@@ -68,3 +68,9 @@ def test_which_database_it_was(before: Place, *, same: bool) -> None:
 def test_a_cluster_that_may_no_longer_be_asked() -> None:
     """It was known before: this is another one, such as a managed service."""
     assert not Place(None, 5, 100).was(HERE)
+
+
+def test_who_signs_alike() -> None:
+    """A schema made anew in the same database; not another database, nor one whose cluster nobody may ask."""
+    assert Signature.of("acme", Place("7", 5, 200), b"x") == OURS
+    assert len({OURS, THEIRS, *(Signature.of("acme", Place(None, 5, 100), salt) for salt in (b"x", b"y"))}) == 4

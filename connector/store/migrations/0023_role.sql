@@ -2,12 +2,14 @@
 
 alter table connector.connection
     add column place        text,
+    add column signature    text,
     add column role     text not null default 'original'
         check (role in ('original', 'in_doubt', 'copy', 'returning')),
     add column doubt        text,
     add column doubted_at   timestamptz,
     add column highest_seen bigint not null default 0;
 comment on column connector.connection.place is 'system identifier of the cluster, number of the database, number of this table';
+comment on column connector.connection.signature is 'what tells the records that this database created from those of others; copies and backups bear the same';
 comment on column connector.connection.highest_seen is 'the highest intent in an identity of the CRM that this database did not give';
 
 create table connector.restore (
