@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint bench kill simulate fmt lock
+.PHONY: help setup run test check lint bench kill simulate mutate fmt lock
 SHELL := /bin/bash
 
 VENV  := .venv
@@ -41,13 +41,18 @@ kill: setup  ## kill -9 at 50 random moments during 2,000 changes with 5 % API f
 simulate: setup  ## edits, deaths and faults in simulated time: SEEDS=5000, SEEDS=900001-900020 or HOURS=8; tells what breaks
 	$(BIN)/python -m tests.simulation $(if $(HOURS),--hours $(HOURS),$(or $(SEEDS),1000)) --shrink
 
+mutate: setup  ## changes connector/core in 8,000 small ways and tells which no test notices; AGAIN=1: what changed or survived
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r mutate.lock
+	nice -n 19 $(BIN)/python -m tests.mutation $(if $(AGAIN),--again)
+
 fmt: setup  ## formats the code and mends what the linter can mend
 	$(BIN)/ruff check --fix-only --quiet connector tests
 	$(BIN)/ruff format connector tests
 
-lock: setup  ## writes run.lock and dev.lock anew from pyproject.toml
+lock: setup  ## writes the lock files anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate pyproject.toml -o run.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --extra dev -c run.lock pyproject.toml -o dev.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --extra mutate -c dev.lock pyproject.toml -o mutate.lock
 
 $(STAMP): dev.lock pyproject.toml
 	@python=$$($(FIND_PYTHON)); \
