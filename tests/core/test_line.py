@@ -13,8 +13,9 @@ REFS = Refs({("company", AppKey("5")): CrmId("12")}, {("company", CrmId("12")): 
 def test_references() -> None:
     """Each half finds the other one, in its own mapping only."""
     assert (REFS.crm_id("company", AppKey("5")), REFS.app_key("company", CrmId("12"))) == ("12", "5")
-    with pytest.raises(UnresolvedError, match="^client$"):
+    with pytest.raises(UnresolvedError) as error:
         REFS.crm_id("client", AppKey("5"))
+    assert str(error.value) == "client"
 
 
 def test_a_half_that_is_not_known_yet() -> None:

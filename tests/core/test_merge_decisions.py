@@ -19,6 +19,7 @@ from connector.core.merge import (
     Reason,
     Verdict,
     after_the_fact,
+    agrees,
     decide,
     empty,
     is_conflict,
@@ -117,6 +118,35 @@ def test_decisions(direction: Direction, observed: Inputs, expected: Decision) -
     """Each in full."""
     line = replace(NAME, direction=direction)
     assert decide(line, observed) == replace(expected, line=line)
+
+
+def test_what_may_not_be_received() -> None:
+    """It stays where it is; what has not moved has nothing to do with it."""
+    assert decide(NAME, given_of("Ann", "Bea", agreed("Ann", "Ann"), receivable=False)).reason is Reason.NOT_ELIGIBLE
+    assert decide(NAME, given_of("Ann", "Ann", agreed("Ann", "Ann"), receivable=False)).reason is Reason.UNCHANGED
+    assert decide(NAME, given_of("Bea", "Ann", agreed("Ann", "Ann"), receivable=False)).verdict is Verdict.SEND
+
+
+def test_an_empty_text_is_no_edit_to_lose_against() -> None:
+    """`empty: keep`: the other side's edit goes on as if it were the only one; blanks in a text are a value."""
+    assert decide(NAME, given_of("Bea", "", agreed("Ann", "Ann"))).reason is Reason.APP_CHANGED
+    assert decide(NAME, given_of("", "Bea", agreed("Ann", "Ann"))).reason is Reason.CRM_CHANGED
+    assert decide(NAME, given_of("  ", "Ann", agreed("Ann", "Ann"))).reason is Reason.APP_CHANGED
+
+
+def test_drift_is_undone_by_what_was_agreed() -> None:
+    """The base keeps the spelling that the source has now."""
+    line = replace(LINES["Score"], direction=Direction.RECEIVE)
+    found = decide(line, given_of("2", "1", agreed("1", 1, line)))
+    assert (found.reason, found.base) == (Reason.DRIFT_UNDONE, agreed("1", "1", line))
+
+
+def test_agreement() -> None:
+    """Equal in the way in which the line converts; a field that is not in the payload agrees with nothing."""
+    assert agrees(replace(NAME, direction=Direction.SEND), "Ann", "Ann", REFS)
+    assert agrees(replace(NAME, direction=Direction.RECEIVE), "Ann", "Ann", REFS)
+    assert not agrees(NAME, "Ann", "Bea", REFS)
+    assert not agrees(NAME, None, ABSENT, REFS)
 
 
 def test_clearing() -> None:

@@ -78,6 +78,7 @@ def test_a_record_makes_a_row() -> None:
     made = plan(of_record())
     assert (made.step, made.reason, made.state) == (Step.APPLY, "insert", LinkState.LINKED)
     assert made.row == InsertRow({"owner": "ann", "archived_at": "2026-05-04 12:00:00+00:00", "name": "Ann"})
+    assert [(d.line.name, d.crm) for d in made.decisions] == [("name", "Ann"), ("Score", None), ("org_id", None)]
     assert plan(of_record(kin=Kin.COPY)).reason == "copy"
 
 
@@ -217,6 +218,7 @@ def test_parents_of_a_filter() -> None:
     assert plan(of_row({"company_id": "6"}, bound)) == kept_out("only.send company_id", awaited=(COMPANY_6,))
     assert plan(of_record({"org_id": 13}, bound)) == kept_out("only.receive org_id", awaited=(ORG_13,))
     assert plan(of_row({"company_id": None}, bound)) == kept_out("only.send company_id")
+    assert plan(of_row({"company_id": ""}, bound)) == kept_out("only.send company_id")
     assert plan(of_record({"org_id": None}, bound)) == kept_out("only.receive org_id")
     theirs = of_record({"org_id": 13}, bound, linked_in=lambda name, key: (name, key) == ("company", "13"))
     assert plan(theirs).reason == "insert"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from connector.core.line import BoundMapping
+from connector.core.mapping import Direction
 from connector.core.merge import Parent
 from connector.core.model import CrmId, Gone, Json, LinkState, Moved, NotVisible, Pair, Side, Undo
 from connector.core.plan import (
@@ -63,6 +64,13 @@ def test_agreement() -> None:
     assert replace(found, decisions=()) == Plan(Step.DONE, "in_agreement", LINKED)
 
 
+def test_a_mapping_without_a_direction() -> None:
+    """A pair stays as it is, whatever happens to it."""
+    none = replace(BOTH, direction=Direction.NONE)
+    assert plan(paired({"name": "Bea"}, of=none, state=FROZEN)) == Plan(Step.DONE, "direction", FROZEN)
+    assert plan(paired(of=none, crm=Gone("is_deleted"))) == Plan(Step.DONE, "direction", LINKED)
+
+
 def test_an_edit_on_either_side() -> None:
     """Each goes to the other side; what both do at once is one plan."""
     found = plan(paired({"name": "Bea"}, {"org_id": 12}))
@@ -102,6 +110,19 @@ def test_a_copy_gets_a_key_of_its_own() -> None:
     assert plan(paired(kin=Kin.COPY, of=bound(direction="receive"))).reason == "in_agreement"
     shelved = paired(kin=Kin.COPY)
     assert plan(replace(shelved, crm=replace(Couple(BOTH, ROW, RECORD).record, archived=True))).record is None
+
+
+def test_what_our_write_put_away() -> None:
+    """It comes back into the row as the rule says, if the line has stood still since; other lines go on as they were."""
+    crm = bound("conflict: crm")
+    told = plan(paired(of=crm, unseen={"name": "Zoe"}))
+    assert (told.row, told.record) == (UpdateRow({"name": "Zoe"}), None)
+    assert [d.line.name for d in told.decisions if d.returns] == ["name"]
+    assert plan(paired(of=bound("conflict: app"), unseen={"name": "Zoe"})).row is None
+    edited = plan(paired({"name": "Bea"}, of=crm, unseen={"name": "Zoe"}))
+    assert (edited.row, edited.record) == (None, UpdateRecord({"name": "Bea"}))
+    other = plan(paired({"name": "Bea"}, {"org_id": 12}, of=crm, unseen={"Score": 1}))
+    assert (other.row, other.record) == (UpdateRow({"company_id": "5"}), UpdateRecord({"name": "Bea"}))
 
 
 def test_a_half_that_was_taken_by_a_guess() -> None:
@@ -168,6 +189,7 @@ def test_the_row_was_deleted() -> None:
     delete = bound("deletes: {send: delete}")
     assert plan(paired(of=delete, row=None)) == replace(DIED, record=DeleteRecord())
     assert plan(paired(of=bound("deletes: {send: unlink}"), row=None)) == replace(DIED, state=UNLINKED)
+    assert plan(paired(of=delete, row=None, state=FROZEN)) == replace(DIED, state=UNLINKED)
     only_receives = bound("deletes: {send: delete}", direction="receive")
     assert plan(paired(of=only_receives, row=None)) == replace(DIED, state=UNLINKED)
     early = paired(of=delete, row=None, ready=Readiness(sends=False))
@@ -308,6 +330,8 @@ def test_a_row_that_nobody_takes() -> None:
     assert plan(paired(siblings=[bound()])).reason == "in_agreement"
     gone = paired({"status": "client"}, {"job": "guest"}, siblings=[CLIENT])
     assert plan(gone) == left(FROZEN, "only.receive job")
+    anything = replace(CLIENT, only_receive=())
+    assert plan(paired({"status": "client"}, {"job": "guest"}, siblings=[anything])) == left(FROZEN, "only.receive job")
     assert handed(direction="receive").reason == "in_agreement"
 
 

@@ -92,7 +92,7 @@ def _held(couple: Couple, case: Mapping[str, Any]) -> dict[str, Json]:
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_the_table_says_what_the_engine_does(case: dict[str, Any]) -> None:
-    """Decision, reason, cause, loser and what the brake counts are as written; so is what both sides hold afterwards."""
+    """Decision, reason, cause, loser and what the brake counts are as written; so is what both sides hold now and afterwards."""
     couple = _couple(case)
     found = couple.plan()
     decision = _decided(couple, found)
@@ -101,6 +101,9 @@ def test_the_table_says_what_the_engine_does(case: dict[str, Any]) -> None:
     assert (decision.loser.value if decision and decision.loser and "loser" in case else None) == case.get("loser")
     assert (decision.cause if decision else None) == case.get("cause")
     assert _parent(decision) == case.get("parent")
+    if decision is not None:
+        read = decision.line.converter
+        assert (decision.app, decision.crm) == (read.read_app(couple.row.columns), read.read_crm(couple.fields))
     if "brake" in case:
         assert [effect.value for _, effect in found.effects] == [case["brake"]]
     assert _held(couple.applied(found), case) == case["then"]
