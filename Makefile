@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint bench kill simulate mutate fmt lock
+.PHONY: help setup run test check lint bench kill replicas soak simulate fuzz mutate fmt lock
 SHELL := /bin/bash
 
 VENV  := .venv
@@ -38,8 +38,17 @@ bench: setup  ## benchmark table and JSON
 kill: setup  ## kill -9 at 50 random moments during 2,000 changes with 5 % API faults; prints its figures
 	KILL_FULL=1 $(BIN)/pytest -q -s tests/kill
 
-simulate: setup  ## edits, deaths and faults in simulated time: SEEDS=5000, SEEDS=900001-900020 or HOURS=8; tells what breaks
-	$(BIN)/python -m tests.simulation $(if $(HOURS),--hours $(HOURS),$(or $(SEEDS),1000)) --shrink
+replicas: setup  ## three replicas, 20 connections: 50 kills of random replicas during 10,000 changes; prints its figures
+	REPLICAS_FULL=1 $(BIN)/pytest -q -s tests/replicas/test_replicas.py
+
+soak: setup  ## steady load with faults for MINUTES=30, an open transaction in the middle third; figures in tests/soak/REPORT.md
+	$(BIN)/python -m tests.soak $(or $(MINUTES),30)
+
+simulate: setup  ## edits, deaths and faults in simulated time: SEEDS=5000, SEEDS=900001-900020, HOURS=8 or PLANTED=1; REPORT=1 adds to the report
+	$(BIN)/python -m tests.simulation $(if $(PLANTED),--planted,$(if $(HOURS),--hours $(HOURS),$(or $(SEEDS),1000)) --shrink) $(if $(REPORT),--report)
+
+fuzz: setup  ## hostile requests to the webhook endpoint of a whole daemon: REQUESTS=100000 SEED=1; prints its figures
+	$(BIN)/python -m tests.fuzz $(or $(REQUESTS),10000) --seed $(or $(SEED),1)
 
 mutate: setup  ## changes connector/core in 8,000 small ways and tells which no test notices; AGAIN=1: what changed or survived
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r mutate.lock

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -131,6 +131,7 @@ class Prices:
     read: float = 1.0
     create: float = 1.0
     update: float = 1.0
+    delete: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,8 @@ class Capabilities:
     writes_per_second: float | None = None
     changed_listing: bool = True
     deleted_listing: bool = False
+    memory: timedelta = timedelta(days=30)
+    """For so long what was deleted is still told of: by listings, and by reads of its id."""
     push: bool = True
     identity: bool = True
     conditional_write: bool = False
@@ -154,6 +157,8 @@ class Capabilities:
     """`history` can tell when each field changed."""
     clock_step: float = 1.0
     """Resolution of `modified_at` in seconds."""
+    together: Sequence[frozenset[str]] = ()
+    """Keys that an update always writes together: those that do not change, as they were read."""
     prices: Prices = Prices()
 
 

@@ -19,10 +19,12 @@ from connector.app.sets import Account, LoadedSet, load_stored
 from connector.core.errors import ConnectorError
 from connector.core.mapping import MappingSpec
 from connector.engine.clock import Clock, SystemClock
+from connector.engine.rota import Rota
 from connector.obs.metrics import Metrics
 from connector.store import answers, connections, lease
 from connector.store.cipher import Cipher
-from connector.store.db import Connection, Database, pending
+from connector.store.db import Connection, Database, pending, require_known
+from connector.store.resealing import account_name
 
 T = TypeVar("T")
 Progress = Callable[[Mapping[str, Any]], None]
@@ -158,7 +160,8 @@ class Desk:
         if self.cipher is None:
             raise ConnectorError("no daemon runs, and the secret key is not known", NO_KEY)
         account = await stored_account(self.database, self.cipher, connection)
-        shared = Shared(self.database, self.clock, Metrics(version("connector")), self.cipher, _name_of_process())
+        rota = Rota(self.database, self.clock, name_of_process())
+        shared = Shared(self.database, self.clock, Metrics(version("connector")), self.cipher, rota)
         await Running.make(shared, self.connection(connection), account, watch_files=False).run()
 
 
@@ -170,11 +173,12 @@ async def stored_account(database: Database, cipher: Cipher | None, connection: 
         raise ConnectorError(f"connection {connection} was never run", "start it once: connector run DIR")
     if cipher is None:
         raise ConnectorError("the secret key is not known", NO_KEY)
-    url, _, token = cipher.decrypt(sealed, f"account:{connection}").partition("\n")
+    url, _, token = cipher.decrypt(sealed, account_name(connection)).partition("\n")
     return Account(url or None, token)
 
 
-def _name_of_process() -> str:
+def name_of_process() -> str:
+    """Who a lease says has it."""
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
@@ -197,7 +201,9 @@ async def opened(database_url: str, secret_key: str | None, secret_key_old: str 
             await require_schema(db)
             stored = await connections.sets(db)
         sets = {name: load_stored(files, directory) for name, files, directory in stored}
-        yield Desk(database, SystemClock(), sets, cipher_of(secret_key, secret_key_old))
+        clock = SystemClock()
+        await clock.follow(database)
+        yield Desk(database, clock, sets, cipher_of(secret_key, secret_key_old))
     finally:
         await database.close()
 
@@ -218,3 +224,4 @@ async def require_schema(db: Connection) -> None:
         raise ConnectorError(
             "schema connector is older than this program", "update it, and the daemon with it: connector migrate"
         )
+    await require_known(db)

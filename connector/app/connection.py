@@ -4,45 +4,56 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 import structlog
 
-from connector.app.homes import strangers
-from connector.app.sets import Account, Answers, LoadedSet, load_directory, make_crm, refuse_move, same_client
+from connector.app.doors import Doorway
+from connector.app.homes import refuse_strangers
+from connector.app.identities import make_identities
+from connector.app.sets import (
+    Account,
+    Answers,
+    LoadedSet,
+    load_directory,
+    make_crm,
+    refuse_errors,
+    refuse_move,
+    same_client,
+)
 from connector.config.loader import read_files
 from connector.core.errors import (
     ConnectorError,
     MappingSetError,
     NotOwnerError,
-    RateLimitedError,
-    UnavailableError,
 )
-from connector.core.mapping import Problem
+from connector.core.identity import Role
 from connector.core.model import CrmId, Lane
 from connector.core.pins import Pins
 from connector.core.schema import Metadata
 from connector.engine import owner
 from connector.engine.clock import Clock
 from connector.engine.context import Context, Rules
+from connector.engine.doubt import recognise
 from connector.engine.guard import SchemaGuard, release
-from connector.engine.hooks import Address
+from connector.engine.rota import Held, Rota
+from connector.engine.rotation import Address
 from connector.engine.rules import METADATA, PINS, look_again, make_rules, prepare_tables
+from connector.engine.tenure import Tenure
 from connector.obs.metrics import Metrics
 from connector.ports import CRM
-from connector.service.webhooks import Door
-from connector.store import budgets, connections, journal, lease, sweeps
+from connector.store import budgets, connections, lease, roles, sweeps
 from connector.store.cipher import Cipher
 from connector.store.connections import ConnectionRow
 from connector.store.db import AWAY, Database, Fence
+from connector.store.resealing import account_name
 
 log = structlog.get_logger()
-TRY_LEASE, TRY_CRM = 0.5, 2.0
+BEGIN_ANEW, TRY_CRM = 0.5, 2.0
 LAND_WITHIN = 5.0
 RELOAD, SYNC = 1.0, 600.0
-USER = "connector"
 
 
 @dataclass(slots=True)
@@ -53,7 +64,7 @@ class Shared:
     clock: Clock
     metrics: Metrics
     cipher: Cipher
-    owner: str
+    rota: Rota
     public_url: str | None = None
 
 
@@ -66,9 +77,9 @@ class Running:
     account: Account
     crm: CRM
     answers: Answers
+    doorway: Doorway = field(init=False)
     watch_files: bool = True
     context: Context | None = None
-    door: Door | None = None
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the connection works for the first time."""
     looked_at: Mapping[str, str] | None = None
@@ -78,10 +89,16 @@ class Running:
     """Set when connection.yaml was edited so that the connection begins anew, with another client."""
     before: Pins = field(default_factory=Pins)
     """The pins as this process found them."""
+    held: Held | None = None
+    """The lease that this process had last, and until when it ran."""
     ending: bool = False
     """Set at shutdown: a session that is cut while its task is cancelled raises its own error instead, and the task must
     end all the same. `Task.cancelling` cannot tell: before Python 3.13 a failed TaskGroup leaves it raised.
     """
+
+    def __post_init__(self) -> None:
+        """The door is closed until `register`."""
+        self.doorway = Doorway(self.loaded.name, self.shared.cipher, lambda: self.crm)
 
     @classmethod
     def make(cls, shared: Shared, loaded: LoadedSet, account: Account, *, watch_files: bool = True) -> Running:
@@ -104,7 +121,7 @@ class Running:
                     if self.renewed:
                         await self._renew()
                     else:
-                        await self.shared.clock.sleep(TRY_LEASE)
+                        await self.shared.clock.sleep(BEGIN_ANEW)
         finally:
             await self.crm.close()
 
@@ -127,21 +144,29 @@ class Running:
                 await context.flight.landed()
 
     async def _once(self) -> None:
-        row = await self.register()
-        fence = await self._take()
+        row = await self._row()
+        fence, went_back = await self.shared.rota.take(self.loaded.name, self.held)
+        tenure = Tenure(self.shared.rota.database, self.shared.clock, fence)
         try:
-            await self._take_over()
-            rules = await self._prepare(fence, row)
-            self.context = Context(
-                self.loaded.name, self.crm, self.shared.database, self.shared.clock, self.shared.metrics, rules, fence,
-                row.salt, failures=self.answers.failures,
-            )  # fmt: skip
-            self.before = PINS.validate_json(row.pins)
-            await self._sync_clock(self.context)
-            await owner.work(owner.assemble(self.context, self.address), self._follow)
+            await tenure.during(self._own(fence, tenure, row, went_back=went_back))
         finally:
-            self.context = None
-            await self._release(fence)
+            self.held, self.context = (fence, tenure.until), None
+            await self._release(fence, tenure.until)
+
+    async def _own(self, fence: Fence, tenure: Tenure, row: ConnectionRow, *, went_back: bool) -> None:
+        """Prepares and works. The lease is renewed from the beginning: a CRM or a table may have us wait for long."""
+        await self._take_over()
+        role = await recognise(self.shared.database, fence, self.shared.clock.now(), went_back=went_back)
+        rules = await self._prepare(fence, row, role)
+        self.context = Context(
+            self.loaded.name, self.crm, self.shared.database, self.shared.clock, self.shared.metrics, rules, fence,
+            row.salt, tenure, failures=self.answers.failures,
+        )  # fmt: skip
+        async with self.shared.database.session() as db:
+            self.context.known_intent = await roles.last_intent(db)
+        self.before = PINS.validate_json(row.pins)
+        await self._sync_clock(self.context)
+        await owner.work(owner.assemble(self.context, self.address, self.shared.cipher), self._follow)
 
     async def _take_over(self) -> None:
         """Goes on from what was spent of the CRM's budget before."""
@@ -150,53 +175,39 @@ class Running:
         if spending is not None:
             self.crm.resume(spending)
 
-    async def _release(self, fence: Fence) -> None:
+    async def _release(self, fence: Fence, until: datetime) -> None:
         try:
             async with asyncio.timeout(2), self.shared.database.transaction(fence) as db:
                 spending = self.crm.spending()
                 if spending is not None:
                     await budgets.save(db, self.loaded.name, spending, self.shared.clock.now())
-                await lease.release(db, fence)
+                await lease.release(db, fence, until)
+            self.held = None
         except (TimeoutError, NotOwnerError, *AWAY):
             log.info("lease.left_to_expire", connection=self.loaded.name)
 
-    async def _take(self) -> Fence:
-        while True:
-            async with self.shared.database.session() as db:
-                fence = await lease.acquire(db, self.loaded.name, self.shared.owner, self.shared.clock.now())
-            if fence is not None:
-                log.info("lease.taken", connection=self.loaded.name, epoch=fence.epoch)
-                return fence
-            await self.shared.clock.sleep(TRY_LEASE)
-
     # --- what every replica needs ------------------------------------------------------------------------------------
 
-    async def register(self) -> ConnectionRow:
-        """The connection's row, with webhook credentials; from now on its webhooks can be answered."""
+    async def register(self) -> None:
+        """From now on webhooks can be answered; SecretError when the stored password cannot be read."""
+        await self._row()
+        await self.doorway.prepare(self.shared.database, self.shared.clock.now())
+
+    async def _row(self) -> ConnectionRow:
         spec = self.loaded.spec.connection
         async with self.shared.database.transaction() as db:
-            row = await connections.ensure(db, spec.name, spec.crm)
-            sealed = row.webhook_secret
-            if sealed is None:
-                sealed = self.shared.cipher.encrypt(secrets.token_urlsafe(24), f"webhook:{spec.name}")
-                await connections.save_webhook_secret(db, spec.name, sealed)
-        password = self.shared.cipher.decrypt(bytes(sealed), f"webhook:{spec.name}")
-        self.door = Door(spec.name, ((USER, password),), self.crm.received)
-        return row
+            return await connections.ensure(db, spec.name, spec.crm)
 
     @property
     def address(self) -> Address | None:
         """Where and as whom the CRM delivers; None while it cannot reach us."""
-        if self.shared.public_url is None or self.door is None:
-            return None
-        ((user, password),) = self.door.credentials
-        return Address(f"{self.shared.public_url}/webhooks/{self.loaded.name}", user, password)
+        return self.doorway.address(self.shared.public_url)
 
     # --- rules -------------------------------------------------------------------------------------------------------
 
-    async def _prepare(self, fence: Fence, row: ConnectionRow) -> Rules:
+    async def _prepare(self, fence: Fence, row: ConnectionRow, role: Role) -> Rules:
         """Rules from the CRM's definitions, or from those last known; tables prepared."""
-        metadata, pins = await self._definitions(row), PINS.validate_json(row.pins)
+        metadata, pins = await self._definitions(fence, row), PINS.validate_json(row.pins)
         await self._catch_up(metadata, pins)
         async with self.shared.database.session() as db:
             version = await connections.applied_version(db, self.loaded.name)
@@ -204,19 +215,13 @@ class Running:
         rules = await make_rules(self.shared.database, self.loaded.spec, metadata, pins, applied=applied)
         if not applied:
             refuse_errors(rules)
-        if await self._identities(rules):
-            metadata = await self._definitions(replace(row, metadata=None))
+        if not role.aside and await make_identities(self.crm, self.shared.clock, rules):
+            metadata = await self._definitions(fence, replace(row, metadata=None))
             rules = await make_rules(self.shared.database, self.loaded.spec, metadata, pins, applied=applied)
-        await self._refuse_strangers(self.loaded)
-        await self._apply(fence, rules)
+        await refuse_strangers(self.shared.database, self.loaded.spec)
+        rules = await self._apply(fence, rules)
         await self._look_again(fence, row, rules, edited=not applied and version is not None)
         return rules
-
-    async def _refuse_strangers(self, loaded: LoadedSet) -> None:
-        async with self.shared.database.session() as db:
-            problems = await strangers(db, loaded.spec)
-        if problems:
-            raise MappingSetError(tuple(problems))
 
     async def _catch_up(self, metadata: Metadata, pins: Pins) -> None:
         """Takes over what was edited while another owned the connection; his files may be newer than those we began with."""
@@ -240,7 +245,7 @@ class Running:
         self.looked_at = files
         edited = await asyncio.to_thread(load_directory, self.loaded.directory)
         refuse_move(self.loaded, edited)
-        await self._refuse_strangers(edited)
+        await refuse_strangers(self.shared.database, edited.spec)
         return edited
 
     async def _look_again(self, fence: Fence, row: ConnectionRow, rules: Rules, *, edited: bool) -> None:
@@ -257,7 +262,7 @@ class Running:
         async with self.shared.database.transaction(fence) as db:
             await look_again(db, before, rules, now)
 
-    async def _definitions(self, row: ConnectionRow) -> Metadata:
+    async def _definitions(self, fence: Fence, row: ConnectionRow) -> Metadata:
         while True:
             try:
                 metadata = await self.crm.metadata(lane=Lane.LIVE)
@@ -270,57 +275,33 @@ class Running:
                 log.warning("crm.away", connection=self.loaded.name, error=error)
                 await self.shared.clock.sleep(TRY_CRM)
                 continue
-            async with self.shared.database.session() as db:
+            async with self.shared.database.transaction(fence) as db:
                 text = METADATA.dump_json(metadata).decode()
                 pages = {name: self.crm.link_url(name, CrmId("")) for name in metadata.fields}
                 facts = {"url": account.url, "company": account.company, "user": account.user, "pages": pages}
                 await connections.save_metadata(db, self.loaded.name, text, facts, self.shared.clock.now())
             return metadata
 
-    async def _identities(self, rules: Rules) -> bool:
-        """Makes the identity field of every object that is created exist, where rights allow; True when one was made."""
-        spec = self.loaded.spec.connection
-        if spec.identity_field is None:
-            return False
-        made = False
-        for name in rules.objects:
-            sends = any(m.direction.sends and not m.observed for m in rules.of_object(name))
-            if sends and self.crm.capabilities(name).identity and name not in rules.metadata.identity:
-                made |= await self._identity(name, spec.identity_field)
-        return made
-
-    async def _identity(self, name: str, field_name: str) -> bool:
-        """Asks until the CRM says: creates with and without our key must not mix."""
-        while True:
-            try:
-                return await self.crm.ensure_identity(name, field_name, lane=Lane.LIVE)
-            except (UnavailableError, RateLimitedError) as error:
-                log.warning("crm.away", connection=self.loaded.name, error=error)
-                await self.shared.clock.sleep(TRY_CRM)
-            except ConnectorError as error:
-                log.warning("identity.unknown", connection=self.loaded.name, object=name, error=error)
-                return False
-
-    async def _apply(self, fence: Fence, rules: Rules) -> None:
+    async def _apply(self, fence: Fence, rules: Rules) -> Rules:
+        """Keeps the set and prepares its tables; the rules that can be worked with now."""
         now = self.shared.clock.now()
         async with self.shared.database.transaction(fence) as db:
-            await connections.save_mappings(db, self.loaded.name, self.loaded.spec.mappings)
+            await connections.save_mappings(db, self.loaded.name, self.loaded.spec.mappings, now)
             await connections.save_set(
                 db,
                 self.loaded.name,
                 version=self.loaded.spec.version,
-                files=self.loaded.files,
+                files=self.loaded.kept,
                 directory=str(self.loaded.directory),
                 now=now,
             )
             sealed = self.shared.cipher.encrypt(
-                f"{self.account.url or ''}\n{self.account.api_token}", f"account:{self.loaded.name}"
+                f"{self.account.url or ''}\n{self.account.api_token}", account_name(self.loaded.name)
             )
             await connections.save_credentials(db, self.loaded.name, sealed)
             await connections.save_pins(db, self.loaded.name, PINS.dump_json(rules.bound.pins).decode())
-        await prepare_tables(self.shared.database, fence, rules, now)
-        async with self.shared.database.transaction(fence) as db:
-            await journal.make_partitions(db, now)
+        prepared = await prepare_tables(self.shared.database, fence, rules, now)
+        return prepared.rules
 
     # --- while it runs -----------------------------------------------------------------------------------------------
 
@@ -330,11 +311,18 @@ class Running:
         guard, synced = SchemaGuard(context, self.before), self.shared.clock.monotonic()
         while True:
             await self.shared.clock.sleep(RELOAD)
+            await self._share(context)
             await self._reload(context)
             await guard.step()
             if self.shared.clock.monotonic() - synced > SYNC:
                 synced = self.shared.clock.monotonic()
                 await self._sync_clock(context)
+
+    async def _share(self, context: Context) -> None:
+        """Leaves the connection to a replica that owns fewer."""
+        if self.shared.rota.gives(context.name):
+            await self._land(context, LAND_WITHIN)
+            raise NotOwnerError("left to a replica that owns fewer connections")
 
     async def _reload(self, context: Context) -> None:
         """Takes over edited files; a bad file keeps the old set running and says so, once."""
@@ -348,8 +336,7 @@ class Running:
             return
         self.renewed = not same_client(self.loaded, edited)
         self.loaded, self.complaint = edited, ""
-        await self._apply(context.fence, rules)
-        context.rules = rules
+        context.rules = await self._apply(context.fence, rules)
         async with self.shared.database.transaction(context.fence) as db:
             await sweeps.ask(db, context.name, "full", self.shared.clock.now())
             await release(db, context.name, self.shared.clock.now())
@@ -362,7 +349,7 @@ class Running:
         """The rules of edited files; what they name may be younger than the definitions that we know."""
         pins = context.rules.bound.pins
         rules = await make_rules(self.shared.database, edited.spec, context.rules.metadata, pins)
-        if errors_of(rules):
+        if rules.errors:
             with contextlib.suppress(ConnectorError):
                 metadata = await self.crm.metadata(lane=Lane.LIVE)
                 rules = await make_rules(self.shared.database, edited.spec, metadata, pins)
@@ -380,14 +367,3 @@ class Running:
             await context.hear_clock()
         except ConnectorError as error:
             context.failures.note(error)
-
-
-def refuse_errors(rules: Rules) -> None:
-    """MappingSetError when the set does not fit the two schemas."""
-    if errors := errors_of(rules):
-        raise MappingSetError(errors)
-
-
-def errors_of(rules: Rules) -> tuple[Problem, ...]:
-    """What keeps the set from running."""
-    return tuple(problem for problem in rules.bound.problems if not problem.warning)

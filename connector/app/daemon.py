@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import secrets
 import signal
-import socket
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -19,20 +16,28 @@ from typing import Any
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_fixed
 
-from connector.app.commands import require_schema
+from connector.app import doors
+from connector.app.commands import name_of_process, require_schema
 from connector.app.connection import Running, Shared
+from connector.app.doors import Doorway
 from connector.app.sets import Account, LoadedSet
 from connector.engine.clock import Clock, SystemClock
+from connector.engine.rota import Rota
 from connector.obs.metrics import Metrics
 from connector.service.probes import landing_page, metrics_page
 from connector.service.server import Address, Service
 from connector.service.webhooks import Door, Inbox
 from connector.store import sweeps
-from connector.store.cipher import Cipher
+from connector.store.cipher import Cipher, SecretError
 from connector.store.db import AWAY, Database, migrate
+from connector.store.resealing import reseal
 
 log = structlog.get_logger()
 TRY_DATABASE = 1.0
+FOLLOW = 60.0
+"""Seconds between two looks at the database's clock."""
+SESSIONS, SESSIONS_OF_LEASES = 12, 2
+"""Of the database, whatever the number of connections."""
 DRAIN_WITHIN, STOP_WITHIN = 5.0, 2.5
 
 
@@ -61,6 +66,7 @@ class Daemon:
         self.service: Service | None = None
         self.stopping = asyncio.Event()
         self.database: Database | None = None
+        self.rota: Rota | None = None
         self.jobs: list[asyncio.Task[None]] = []
 
     async def run(self, started: Callable[[], None] = lambda: None) -> None:
@@ -69,17 +75,21 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
-        database = self.database = await Database.open(self.options.database_url, size=12)
+        self.metrics.tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
+        database = self.database = await Database.open(self.options.database_url, size=SESSIONS)
+        leases = await Database.open(self.options.database_url, size=SESSIONS_OF_LEASES)
+        rota = self.rota = Rota(leases, self.clock, name_of_process())
         inbox = Inbox(database, self.metrics, self.clock.now, self._doors, self._gap, stored=self._wake)
         service = self.service = self._service(inbox)
         tasks: list[asyncio.Task[Any]] = [asyncio.create_task(self.stopping.wait(), name="stopping")]
         try:
             await service.start()
-            tasks.append(asyncio.create_task(self._work(database, inbox, started), name="work"))
+            tasks.append(asyncio.create_task(self._work(database, rota, inbox, started), name="work"))
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await self._shut_down(inbox, [*tasks, *self.jobs])
             await database.close()
+            await leases.close()
 
     def stop(self) -> None:
         """Asks for an ordered shutdown."""
@@ -110,16 +120,19 @@ class Daemon:
             grace=2.0,
         )
 
-    async def _work(self, database: Database, inbox: Inbox, started: Callable[[], None]) -> None:
+    async def _work(self, database: Database, rota: Rota, inbox: Inbox, started: Callable[[], None]) -> None:
         """Everything behind the listeners. From `ready` on webhooks can be answered."""
         await self._wait_for(database)
-        await self._make_connections(database)
+        await self._make_connections(database, rota)
         if self.service is not None:
             self.service.ready = True
         async with asyncio.TaskGroup() as group:
             for name, running in self.running.items():
                 group.create_task(running.run(), name=f"connection {name}")
+            group.create_task(rota.run(list(self.running)), name="rota")
+            group.create_task(self._keep_time(database), name="time")
             group.create_task(inbox.run(), name="gaps")
+            group.create_task(doors.watch(database, self.clock, self._doorways()), name="doors")
             group.create_task(self._announce(started), name="announce")
 
     async def _wait_for(self, database: Database) -> None:
@@ -140,20 +153,51 @@ class Daemon:
         else:
             async with database.session() as db:
                 await require_schema(db)
+        await self._follow(database)
 
-    async def _make_connections(self, database: Database) -> None:
+    async def _keep_time(self, database: Database) -> None:
+        while True:
+            await self.clock.sleep(FOLLOW)
+            with contextlib.suppress(*AWAY):
+                await self._follow(database)
+
+    async def _follow(self, database: Database) -> None:
+        """All replicas go by the database's clock; a clock that was given goes as it likes."""
+        if isinstance(self.clock, SystemClock):
+            await self.clock.follow(database)
+
+    async def _make_connections(self, database: Database, rota: Rota) -> None:
+        """The connections whose secrets can be read; SecretError when there is none."""
+        cipher = Cipher(self.options.secret_key, self.options.secret_key_old)
+        await self._reseal(database, cipher)
         shared = Shared(
             database,
             self.clock,
             self.metrics,
-            Cipher(self.options.secret_key, self.options.secret_key_old),
-            f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
+            cipher,
+            rota,
             self.options.public_url,
         )
+        refused: SecretError | None = None
         for loaded, account in self.sets:
             running = Running.make(shared, loaded, account, watch_files=self.options.watch_files)
-            await running.register()
-            self.running[loaded.name] = running
+            try:
+                await running.register()
+            except SecretError as error:
+                refused = error
+                log.warning("connection.refused", connection=loaded.name, error=error)
+            else:
+                self.running[loaded.name] = running
+        if refused is not None and not self.running:
+            raise refused
+
+    async def _reseal(self, database: Database, cipher: Cipher) -> None:
+        async with database.transaction() as db:
+            resealed = await reseal(db, cipher, self.clock.now())
+        if resealed.count:
+            log.info("secrets.resealed", count=resealed.count)
+        for name in sorted(resealed.closed):
+            log.warning("secrets.closed", connection=name, reason="other_key")
 
     async def _announce(self, started: Callable[[], None]) -> None:
         for running in self.running.values():
@@ -161,7 +205,10 @@ class Daemon:
         started()
 
     def _doors(self) -> Mapping[str, Door]:
-        return {name: running.door for name, running in self.running.items() if running.door is not None}
+        return {name: way.door for name, way in self._doorways().items() if way.door is not None}
+
+    def _doorways(self) -> Mapping[str, Doorway]:
+        return {name: running.doorway for name, running in self.running.items()}
 
     def _wake(self, connection: str) -> None:
         """Has the owner fold at once, if that is us: an event was stored."""
@@ -187,7 +234,7 @@ class Daemon:
             states[name] = {
                 "owner": context is not None,
                 "mappings": len(context.rules.bound.mappings) if context is not None else 0,
-                "state": (context.gates.held or ("paused" if context.gates.paused else "ok")) if context else "standby",
+                "state": context.gates.state if context is not None else "standby",
                 "crm": type(failure).__name__.removesuffix("Error").lower() if failure is not None else "ok",
                 "last_crm_answer": last.isoformat() if last is not None else None,
             }
@@ -207,6 +254,7 @@ class Daemon:
         log.info("daemon.stopping")
         if self.service is not None:
             await self.service.stop()
+        await self._leave()
         await asyncio.gather(*(running.drain(DRAIN_WITHIN) for running in self.running.values()))
         for task in tasks:
             task.cancel()
@@ -217,6 +265,13 @@ class Daemon:
         for task in tasks:
             if task.done() and not task.cancelled() and (error := task.exception()) is not None:
                 raise unwrapped(error)
+
+    async def _leave(self) -> None:
+        """Tells the other replicas that we go."""
+        if self.rota is not None:
+            with contextlib.suppress(TimeoutError, *AWAY):
+                async with asyncio.timeout(1.0):
+                    await self.rota.leave()
 
 
 def _say(state: RetryCallState) -> None:

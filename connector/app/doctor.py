@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from connector.app.connection import USER
+from connector.app.doors import USER
 from connector.app.homes import strangers
+from connector.app.role import CHOOSE, words_of
 from connector.app.roundtrip import answer_of
 from connector.app.sets import Account, LoadedSet, make_crm
 from connector.core import match
 from connector.core.errors import ConnectorError
+from connector.core.identity import Role
 from connector.core.line import BoundMapping, Line
 from connector.core.mapping import DeletePolicy, Problem, Webhooks
 from connector.core.model import Lane
@@ -26,7 +28,7 @@ from connector.local.catalogue import Connection, quote_ident
 from connector.local.inspection import Needs
 from connector.obs.metrics import Metrics
 from connector.ports import CRM, Subscription
-from connector.store import connections
+from connector.store import connections, passwords, roles
 from connector.store.cipher import Cipher
 from connector.store.db import Database
 
@@ -140,7 +142,26 @@ class Doctor:
                 message = "schema connector is not there yet"
                 yield Finding("schema", Level.WARNING, message, "connector migrate, or connector run, makes it")
             theirs = await db.fetchval("select clock_timestamp()")
+            if await inspection.holds(db, "connection", "role"):
+                async for finding in self._role(db):
+                    yield finding
         yield _clock("database", (theirs - self.clock.now()).total_seconds())
+
+    async def _role(self, db: Connection) -> AsyncIterator[Finding]:
+        """Whether this is the database that worked last."""
+        if not await connections.known(db, self.loaded.name):
+            return
+        stand, here = await roles.load(db, self.loaded.name), await roles.here(db)
+        words = words_of(stand)
+        if stand.role is Role.IN_DOUBT:
+            yield Finding("restore", Level.ERROR, words.why, words.advice)
+        elif stand.role is Role.ORIGINAL and stand.place is not None and not here.was(stand.place):
+            message = "another database than the one that worked last: nothing will be sent"
+            yield Finding("restore", Level.WARNING, message, CHOOSE)
+        elif words.why:
+            yield Finding("restore", Level.WARNING, words.why, words.advice)
+        else:
+            yield Finding("restore", Level.OK, "the database that worked last, or the first one")
 
     # --- the CRM -----------------------------------------------------------------------------------------------------
 
@@ -190,8 +211,8 @@ class Doctor:
         async with self.database.session() as db:
             if self.cipher is None or not await inspection.migrated(db) or await inspection.schema_grants(db):
                 return None
-            secret = await connections.webhook_secret(db, self.loaded.name)
-        return self.cipher.decrypt(secret, f"webhook:{self.loaded.name}") if secret is not None else None
+            known = await passwords.valid(db, [self.loaded.name], self.clock.now())
+        return next((each.read(self.cipher, self.loaded.name) for each in known[self.loaded.name]), None)
 
 
 def _subscribed(active: Sequence[Subscription], address: str | None, *, auto: bool) -> Finding:

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from connector.core.errors import MappingSetError
 from connector.core.mapping import MappingSet, MappingSpec, Problem
 from connector.local.catalogue import describe
 from connector.store import connections
 from connector.store.connections import Home
-from connector.store.db import Connection
+from connector.store.db import Connection, Database
+
+
+async def refuse_strangers(database: Database, spec: MappingSet) -> None:
+    """MappingSetError with what `strangers` finds."""
+    async with database.session() as db:
+        problems = await strangers(db, spec)
+    if problems:
+        raise MappingSetError(tuple(problems))
 
 
 async def strangers(db: Connection, spec: MappingSet) -> Sequence[Problem]:

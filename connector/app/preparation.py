@@ -22,8 +22,9 @@ async def prepare(desk: Desk, connection: str) -> str:
         spec = desk.connection(connection).spec
         metadata, pins = METADATA.validate_json(row.metadata), PINS.validate_json(row.pins)
         rules = await make_rules(desk.database, spec, metadata, pins, applied=True)
-        await prepare_tables(desk.database, fence, rules, desk.clock.now())
+        rules = (await prepare_tables(desk.database, fence, rules, desk.clock.now())).rules
     finally:
         async with desk.database.session() as db:
-            await lease.release(db, fence)
-    return f"triggers of {len(rules.bound.mappings)} mappings are in place"
+            await lease.release(db, fence, desk.clock.now())
+    locked = f"; left out, since their tables are locked: {', '.join(rules.locked)}" if rules.locked else ""
+    return f"triggers of {len(rules.bound.mappings)} mappings are in place{locked}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,8 +14,9 @@ from connector.core.mapping import MappingSet, Problem
 from connector.core.model import Lane
 from connector.crm.clock import Clock as CrmClock
 from connector.crm.pipedrive.adapter import PipedriveCRM
+from connector.crm.pipedrive.urls import addresses
 from connector.engine.clock import Clock
-from connector.engine.context import Failures
+from connector.engine.context import Failures, Rules
 from connector.obs.metrics import Metrics
 from connector.ports import CRM
 
@@ -32,10 +33,11 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class LoadedSet:
-    """A mapping set with the files it came from."""
+    """A mapping set with the files it came from; `kept` are the same without secrets."""
 
     spec: MappingSet
     files: Mapping[str, str]
+    kept: Mapping[str, str]
     directory: Path
     warnings: tuple[Problem, ...] = ()
 
@@ -49,13 +51,13 @@ def load_directory(directory: Path) -> LoadedSet:
     """The set in a directory; MappingSetError with every problem."""
     files = read_files(directory)
     loaded = parse_set(files, name=directory.resolve().name, where=str(directory))
-    return LoadedSet(loaded.set, files, directory.resolve(), loaded.warnings)
+    return LoadedSet(loaded.set, files, loaded.kept, directory.resolve(), loaded.warnings)
 
 
 def load_stored(files: Mapping[str, str], directory: str) -> LoadedSet:
     """A set as it was applied."""
     loaded = parse_set(files, name=Path(directory).name, where=directory)
-    return LoadedSet(loaded.set, files, Path(directory), loaded.warnings)
+    return LoadedSet(loaded.set, files, loaded.kept, Path(directory), loaded.warnings)
 
 
 def account_of(loaded: LoadedSet, environ: Mapping[str, str]) -> Account:
@@ -69,9 +71,21 @@ def account_of(loaded: LoadedSet, environ: Mapping[str, str]) -> Account:
             found[path] = resolve(reference, environ, loaded.directory) if reference is not None else None
         except UnresolvedReferenceError as error:
             problems.append(Problem(spec.keys.get(path, spec.at), f"{error.message}; {error.advice}"))
+    problems += [Problem(spec.keys.get(path, spec.at), why) for path, why in _unfit(found)]
     if problems:
         raise MappingSetError(tuple(problems))
     return Account(found["url"], str(found["credentials.api_token"]))
+
+
+def _unfit(found: Mapping[str, str | None]) -> Iterator[tuple[str, str]]:
+    """What no client can be made with, and why. Never quotes what was found."""
+    token = found.get("credentials.api_token") or ""
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        yield "credentials.api_token", "what is there is no API token: it holds blanks, lines or other characters"
+    try:
+        addresses(found.get("url"))
+    except ValueError as error:
+        yield "url", str(error)
 
 
 @dataclass(slots=True)
@@ -123,3 +137,9 @@ def same_client(old: LoadedSet, new: LoadedSet) -> bool:
     was, becomes = old.spec.connection, new.spec.connection
     made_with = ("access", "budget", "identity_field", "webhooks")
     return all(getattr(was, key) == getattr(becomes, key) for key in made_with)
+
+
+def refuse_errors(rules: Rules) -> None:
+    """MappingSetError when the set does not fit the two schemas."""
+    if rules.errors:
+        raise MappingSetError(rules.errors)

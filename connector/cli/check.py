@@ -66,7 +66,7 @@ async def _examine(loaded: LoadedSet, place: Place, *, demo: bool) -> Diagnosis:
 async def _account(database: Database, loaded: LoadedSet, place: Place, *, demo: bool) -> Account:
     """A demo points its connection at its sandbox, whatever the file says."""
     if demo:
-        return await stored_account(database, cipher_of(place.secret_key), loaded.name)
+        return await stored_account(database, cipher_of(place.secret_key, place.secret_key_old), loaded.name)
     return account_of(loaded, environ())
 
 

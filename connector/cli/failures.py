@@ -1,4 +1,4 @@
-"""``connector failures``: parked records, one by one or by cause."""
+"""``connector failures``: parked records and oscillating lines, one by one or by cause."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import typer
 from connector.app.commands import Desk
 from connector.cli.place import AsJson, Data, at_desk
 from connector.cli.talk import age, note, say_json, table
+from connector.cli.watch import settled
 from connector.core.errors import ConnectorError
 from connector.core.model import LinkId
-from connector.store import records
 from connector.store.failures import Parked, parked
 
 failures = typer.Typer(
-    help="Parked records: list them, try them again, accept them as they are.\n\nExample: connector failures list",
+    help="Parked records, and lines that are held for oscillating: list them, try them again, accept them as they are."
+    "\n\nExample: connector failures list",
     no_args_is_help=True,
     rich_markup_mode=None,
     add_completion=False,
@@ -25,8 +26,6 @@ failures = typer.Typer(
 Cause = Annotated[str | None, typer.Option("--cause", help="Only those parked for this cause.")]
 Links = Annotated[list[int] | None, typer.Argument(metavar="[LINK...]", help="Numbers from `failures list`.")]
 All = Annotated[bool, typer.Option("--all", help="All parked records.")]
-SETTLES = 60.0
-"""Seconds that retried records are watched."""
 
 
 @failures.command("list")
@@ -121,15 +120,8 @@ async def _retry(desk: Desk, chosen: Mapping[str, Any], *, as_json: bool) -> Non
 
 
 async def _watch(desk: Desk, connection: str, chosen: Mapping[str, Any]) -> Mapping[str, int]:
-    """Asks, and returns what became of the records once none of them is due any more, or after a minute."""
-    links = [LinkId(link) for link in (await desk.ask(connection, "retry", chosen))["links"]]
-    end = desk.clock.monotonic() + SETTLES
-    while True:
-        async with desk.database.session() as db:
-            found = await records.outcomes(db, links)
-        if not found.get("due") or desk.clock.monotonic() > end:
-            return found
-        await desk.clock.sleep(0.1)
+    """Asks, and returns what became of the records."""
+    return await settled(desk, [LinkId(link) for link in (await desk.ask(connection, "retry", chosen))["links"]])
 
 
 async def _discard(desk: Desk, chosen: Mapping[str, Any], *, as_json: bool) -> None:

@@ -26,7 +26,9 @@ MODULES: Final = {
     "resume": "pause",
     "schema": "schema",
     "failures": "failures",
+    "conflicts": "conflicts",
     "brake": "brake",
+    "database": "database",
 }
 """Command → the module of this room that has a function or a group of that name."""
 

@@ -11,13 +11,13 @@ import typer
 from connector.app.commands import Desk, Target
 from connector.cli.place import AsJson, Crm, Data, at_desk
 from connector.cli.talk import ERROR, OK, note, say_json
+from connector.cli.watch import settled
 from connector.core.errors import ConnectorError
 from connector.core.model import LinkId, LinkState
-from connector.store import connections, records
+from connector.store import connections
 
 Mapped = Annotated[str, typer.Argument(metavar="M", help="[CONNECTION/]MAPPING")]
 Key = Annotated[str | None, typer.Argument(metavar="[KEY]", help="The row's primary key.")]
-SETTLES = 60.0
 
 
 def explain(mapping: Mapped, key: Key = None, crm: Crm = None, data: Data = None, as_json: AsJson = False) -> None:  # noqa: FBT002
@@ -143,14 +143,8 @@ async def _refuse_paused(desk: Desk, target: Target) -> None:
 async def _carried_out(desk: Desk, target: Target, args: Mapping[str, str]) -> tuple[Mapping[str, Any], str]:
     """The plan, and in a word what became of it: done, or the state and cause in which the record is."""
     told = await desk.ask(target.connection, "sync", {"mapping": target.mapping.name, **args})
-    end = desk.clock.monotonic() + SETTLES
-    while True:
-        async with desk.database.session() as db:
-            outcomes = await records.outcomes(db, [LinkId(told["link"])])
-        (outcome,) = outcomes
-        if outcome != "due" or desk.clock.monotonic() > end:
-            return told, outcome
-        await desk.clock.sleep(0.05)
+    (outcome,) = await settled(desk, [LinkId(told["link"])])
+    return told, outcome
 
 
 # --- showing -----------------------------------------------------------------------------------------------------
@@ -172,8 +166,8 @@ def show(told: Mapping[str, Any]) -> None:
     for side in ("row", "record"):
         if plan[side] is not None:
             print(f"          {plan[side]['action']} {_value(plan[side]['values'])}")
-    for block in told["blocks"]:
-        print(f"  blocked {block}")
+    for block, advice in zip(told["blocks"], told["advice"], strict=True):
+        print(f"  blocked {block}" + (f"\n          → {advice}" if advice else ""))
     for line in told["lines"]:
         _line(line)
 
@@ -197,8 +191,15 @@ def _line(line: Mapping[str, Any]) -> None:
     print(f"    app   {_value(line['app'])}{_changed(clocks['app'])}")
     crm = _value(line["crm"]) if "crm" in line else "(not in the payload)"
     print(f"    CRM   {crm}{_changed(clocks['crm'])}")
+    if line["asked"] is not None:
+        _asked(line["asked"])
     if line["becomes"] is not None and line["decision"] in ("send", "receive"):
         print(f"    then  {_value(line['becomes']['app'])} | {_value(line['becomes']['crm'])}")
+
+
+def _asked(asked: Mapping[str, Any]) -> None:
+    keep = f"; chosen: {asked['keep']}" if asked["keep"] else ""
+    print(f"    asked {_value(asked['app'])} | {_value(asked['crm'])}   since {asked['since']}{keep}")
 
 
 def _changed(at: str | None) -> str:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
 from connector.app.commands import Desk
+from connector.app.role import words_of
 from connector.cli.place import AsJson, Data, at_desk
 from connector.cli.talk import age, note, say_json, span, table
+from connector.core import advice
+from connector.core.brake import SIDES
 from connector.core.errors import ConnectorError
-from connector.store import brakes, budgets, report, sweeps
+from connector.core.identity import Role
+from connector.store import brakes, budgets, report, roles, sweeps
 from connector.store.db import Connection
 from connector.store.report import ConnectionState, Now
 
@@ -44,7 +48,9 @@ async def _status(desk: Desk, *, as_json: bool) -> None:
 async def _told(desk: Desk, state: ConnectionState) -> dict[str, Any]:
     async with desk.database.session() as db:
         told = asdict(state) | await _counts(db, Now(state.connection, desk.clock.now()))
-    return told | {"budget": await _budget(desk, state)}
+        stand = await roles.load(db, state.connection)
+    database = {"role": stand.role.value, **asdict(words_of(stand))}
+    return told | {"database": database, "budget": await _budget(desk, state)}
 
 
 async def _counts(db: Connection, now: Now) -> dict[str, Any]:
@@ -53,15 +59,14 @@ async def _counts(db: Connection, now: Now) -> dict[str, Any]:
         "lanes": [asdict(each) for each in await report.work_items(db, now)],
         "unfinished": await report.unfinished(db, now),
         "needs_person": await report.needs_person(db, now),
-        "parked": _by_cause(await report.parked(db, now)),
-        "held": _by_cause(await report.held_values(db, now)),
+        "parked": _by_cause(await report.parked(db, now), advice.for_parked),
+        "held": _by_cause(await report.held_values(db, now), advice.for_held),
+        "waiting": _by_cause(await report.waiting(db, now), advice.for_waiting),
         "quarantined": [
-            {"mapping": mapping, "line": line, "reason": why}
+            {"mapping": mapping, "line": line, "reason": why, "advice": advice.for_aside(why)}
             for mapping, line, why in await report.quarantined(db, now)
         ],
-        "brake": [
-            {"mapping": m, "side": side, "since": at} for m, side, at in await brakes.tripped(db, now.connection)
-        ],
+        "brake": [asdict(each) for each in await brakes.tripped(db, now.connection)],
         "sweeps": [
             {
                 "object": s.object,
@@ -77,8 +82,8 @@ async def _counts(db: Connection, now: Now) -> dict[str, Any]:
     }
 
 
-def _by_cause(counted: Sequence[tuple[str | None, str, int]]) -> list[dict[str, object]]:
-    return [{"mapping": mapping, "cause": cause, "count": n} for mapping, cause, n in counted]
+def _by_cause(counted: Sequence[tuple[str | None, str, int]], advised: Callable[[str], str]) -> list[dict[str, object]]:
+    return [{"mapping": m, "cause": cause, "count": n, "advice": advised(cause)} for m, cause, n in counted]
 
 
 async def _budget(desk: Desk, state: ConnectionState) -> Any:  # noqa: ANN401 (as the owner says)
@@ -116,8 +121,9 @@ async def _noted(desk: Desk, connection: str) -> Sequence[Mapping[str, object]] 
 
 def _say(desk: Desk, told: Mapping[str, Any]) -> None:
     print(f"{told['connection']}: {_state(told)}")
-    if told["advice"]:
-        print(f"  {told['advice']}")
+    database = told["database"]
+    for line in filter(None, (told["advice"], database["why"], database["advice"], *_pauses(told))):
+        print(f"  {line}")
     print(f"  owner: {told['owner'] or 'no daemon runs'}")
     if told["url"]:
         print(f"  account: {told['url']} (company {told['company']}, user {told['user']})")
@@ -126,18 +132,31 @@ def _say(desk: Desk, told: Mapping[str, Any]) -> None:
     now = desk.clock.now()
     if told["webhook_at"] is not None:
         print(f"  webhooks: last one {age(told['webhook_at'], now)} ago")
+    if told["webhook_trouble"] is not None:
+        print(f"  webhooks: {told['webhook_trouble']}")
     print()
     first = [
-        (m["mapping"], m["object"], m["table"], m["linked"], m["links"], _first(m), "paused" if m["paused"] else "")
+        (m["mapping"], m["object"], m["table"], m["linked"], m["links"], m["frozen"], _first(m), _stands(told, m))
         for m in told["mappings"]
     ]
-    table(("mapping", "object", "table", "linked", "links", "first fetch-all", ""), first)
+    table(("mapping", "object", "table", "linked", "links", "frozen", "first fetch-all", ""), first)
     _gap(table, ("lane", "work", "records", "oldest"), _lanes(told))
     _gap(table, ("sweep", "object", "age", "records"), [_sweep(desk, s) for s in told["sweeps"]])
-    _gap(table, ("parked", "cause", "records"), [tuple(p.values()) for p in told["parked"]])
-    _gap(table, ("held values", "cause", "values"), [tuple(h.values()) for h in told["held"]])
-    _gap(table, ("quarantined", "line", "why"), [tuple(q.values()) for q in told["quarantined"]])
-    _gap(table, ("brake", "side", "since"), [(b["mapping"], b["side"], age(b["since"], now)) for b in told["brake"]])
+    _gap(table, ("waiting", "cause", "records", "what to do"), [tuple(w.values()) for w in told["waiting"]])
+    _gap(table, ("parked", "cause", "records", "what to do"), [tuple(p.values()) for p in told["parked"]])
+    _gap(table, ("held values", "cause", "values", "what to do"), [tuple(h.values()) for h in told["held"]])
+    _gap(table, ("quarantined", "line", "why", "what to do"), [tuple(q.values()) for q in told["quarantined"]])
+    stopped = [
+        (
+            b["mapping"],
+            f"{b['effect']} in {SIDES[b['side']]}",
+            b["records"],
+            age(b["since"], now),
+            "connector brake show",
+        )
+        for b in told["brake"]
+    ]
+    _gap(table, ("brake", "stops", "records", "since", "what to do"), stopped)
 
 
 def _window(window: Mapping[str, Any], now: datetime) -> str:
@@ -153,11 +172,30 @@ def _window(window: Mapping[str, Any], now: datetime) -> str:
 
 
 def _state(told: Mapping[str, Any]) -> str:
-    words = [told["state"]] if told["state"] != "ok" or not (told["paused"] or told["sends_paused"]) else []
+    role = told["database"]["role"]
+    stopped = told["paused"] or told["sends_paused"] or role != Role.ORIGINAL
+    words = [told["state"]] if told["state"] != "ok" or not stopped else []
     words += [told["reason"]] if told["reason"] else []
     words += ["paused"] if told["paused"] else []
     words += ["sends paused"] if told["sends_paused"] else []
+    words += [f"database {role.replace('_', ' ')}"] if role != Role.ORIGINAL else []
     return ", ".join(words)
+
+
+def _pauses(told: Mapping[str, Any]) -> Sequence[str]:
+    paused = [f"go on: connector resume {told['connection']}"] if told["paused"] else []
+    return paused + ([f"go on: connector resume {told['connection']} --sends"] if told["sends_paused"] else [])
+
+
+def _stands(told: Mapping[str, Any], mapping: Mapping[str, Any]) -> str:
+    """What keeps the mapping as a whole from working, and how it goes on."""
+    name = f"{told['connection']}/{mapping['mapping']}"
+    paused = f"paused; go on: connector resume {name}" if mapping["paused"] else ""
+    blocked = f"{mapping['blocked']}; {advice.for_aside(mapping['blocked'])}" if mapping["blocked"] else ""
+    left = (
+        "not in the set any more; its links are kept for when it comes back" if mapping["left_at"] is not None else ""
+    )
+    return "; ".join(filter(None, (left, paused, blocked)))
 
 
 def _first(mapping: Mapping[str, Any]) -> str:

@@ -9,9 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from connector.app.commands import Desk
+from connector.app.role import words_of
 from connector.cli.place import AsJson, Data, at_desk
 from connector.cli.talk import OK, TIMED_OUT, note, say_json
-from connector.store import connections, report
+from connector.core.identity import Role
+from connector.store import connections, report, roles
 from connector.store.db import Database
 from connector.store.report import Now
 
@@ -26,7 +28,7 @@ def wait(
     """Sweep for recent changes, then wait until nothing is left to do; exit 0, or 3 after the time.
 
     What needs a person (parked, braked, held, and what waits for it) is printed and does not count. Where something is
-    paused or a connection is held, it says so and exits 3 at once.
+    paused, a connection is held, or nobody has said which database this is, it says so and exits 3 at once.
 
     Example: connector wait --timeout 60
     """
@@ -97,8 +99,11 @@ async def _quiet(desk: Desk, connection: str) -> None:
 async def _stops(desk: Desk, connection: str) -> list[str]:
     """Why nothing will be done."""
     async with desk.database.session() as db:
-        row = await connections.get(db, connection)
+        row, stand = await connections.get(db, connection), await roles.load(db, connection)
     held = [f"held: {row.reason}; {row.advice}"] if row.state == "held" else []
+    if stand.role is Role.IN_DOUBT:
+        words = words_of(stand)
+        held.append(f"{words.why}; {words.advice}")
     return held + await pauses(desk.database, connection)
 
 
@@ -140,4 +145,4 @@ def _say(name: str, told: Mapping[str, Any], *, done: bool) -> None:
     if not done:
         note(f"{name}: not done; left: {left or 'nothing'}")
     if person:
-        note(f"{name}: needs a person: {person} (connector status, connector failures list)")
+        note(f"{name}: needs a person: {person} (connector status, connector failures list, connector conflicts list)")

@@ -26,6 +26,7 @@ from connector.core.mapping import (
 )
 
 NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
+WITHHELD: Final = "env:WITHHELD"
 _REFERENCE: Final = re.compile(r"(env|file):.")
 
 _RECENT: Final[Key[float | None]] = Key("recent", or_word("auto", None, DURATION.to(lambda seconds: seconds)))
@@ -122,9 +123,22 @@ def connection(directory: str) -> Shape[ConnectionSpec]:
 
 def literal_secrets(root: Node) -> Iterator[Problem]:
     """A warning for each credential that stands in the file itself. `root` is a valid connection.yaml."""
+    return (_literal(name, value) for name, value in _literals(root))
+
+
+def without_secrets(root: Node, text: str) -> str:
+    """The text of a valid connection.yaml with a reference in the place of each credential that stands in it."""
+    for _, node in reversed(list(_literals(root))):
+        end = text[node.end_mark.index - 1 : node.end_mark.index]
+        line = "\n" if end == "\n" else ""
+        text = text[: node.start_mark.index] + WITHHELD + line + text[node.end_mark.index :]
+    return text
+
+
+def _literals(root: Node) -> Iterator[tuple[str, Node]]:
     for key, node in pairs(root):
         if key.value == "credentials":
-            yield from (_literal(name.value, value) for name, value in pairs(node) if not _refers(value))
+            yield from ((name.value, value) for name, value in pairs(node) if not _refers(value))
 
 
 def _refers(node: Node) -> bool:

@@ -8,9 +8,10 @@ from hashlib import sha256
 from pathlib import Path, PurePath
 from typing import Final, TypeVar
 
-from connector.config.connection import connection, literal_secrets
+from connector.config.connection import connection, literal_secrets, without_secrets
+from connector.config.contents import read_bounded
 from connector.config.mappings import mapping
-from connector.config.nodes import MistakeError, compose
+from connector.config.nodes import LARGEST, MistakeError, compose
 from connector.core.errors import MappingSetError
 from connector.core.mapping import ConnectionSpec, MappingSet, MappingSpec, Position, Problem
 
@@ -20,10 +21,11 @@ CONNECTION: Final = "connection.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A valid set and what is doubtful about it."""
+    """A valid set and what is doubtful about it. `kept` are its files as they may be stored: without a secret."""
 
     set: MappingSet
     warnings: tuple[Problem, ...]
+    kept: Mapping[str, str]
 
 
 def load_set(directory: Path) -> MappingSet:
@@ -59,9 +61,9 @@ def parse_set(files: Mapping[str, str], *, name: str, where: str = "") -> Loaded
     if problems:
         raise MappingSetError(tuple(sorted(problems)))
     (path, spec), *_rest = found.items()
-    return Loaded(
-        MappingSet(spec, tuple(specs.values()), _digest(files)), (*literal_secrets(roots[path]), *_empty(specs, spec))
-    )
+    kept = {**files, CONNECTION: without_secrets(roots[path], texts[path])}
+    warnings = (*literal_secrets(roots[path]), *_empty(specs, spec))
+    return Loaded(MappingSet(spec, tuple(specs.values()), _digest(kept)), warnings, kept)
 
 
 def _start(path: PurePath | str) -> Position:
@@ -69,12 +71,12 @@ def _start(path: PurePath | str) -> Position:
 
 
 def _counts(path: Path) -> bool:
-    return path.suffix.lower() in (".yaml", ".yml") and not path.name.startswith(".") and path.is_file()
+    return path.suffix.lower() in (".yaml", ".yml") and not path.name.startswith(".") and not path.is_dir()
 
 
 def _content(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return read_bounded(path, LARGEST).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise MistakeError(Problem(_start(path), "the file is not UTF-8 text")) from error
     except OSError as error:

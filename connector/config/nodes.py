@@ -6,6 +6,7 @@ words. Anchors and aliases are allowed; the grammar bounds how deep a reader goe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from io import StringIO
 from typing import Final
@@ -20,6 +21,12 @@ _PREFIX: Final = "tag:yaml.org,2002:"
 _TAGS: Final = frozenset(
     _PREFIX + name for name in ("str", "int", "float", "bool", "null", "timestamp", "value", "merge", "seq", "map")
 )
+
+
+LARGEST: Final = 128 << 10
+"""Of a mapping file: bytes as it is read, characters as it is composed. Longer ones take too long."""
+DEEPEST: Final = 64
+_BRACKET: Final = re.compile(r"[\[\]{}]")
 
 
 class MistakeError(Exception):
@@ -78,6 +85,10 @@ def plain(node: Node) -> bool:
 def compose(file: str, text: str) -> Node:
     """The root node of a file's only document."""
     start = Position(file, 1, 1)
+    if len(text) > LARGEST:
+        raise MistakeError(Problem(start, f"the file is larger than {LARGEST >> 10} KiB"))
+    if _deep(text):
+        raise MistakeError(Problem(start, "nested too deeply"))
     try:
         root: Node | None = YAML(typ="safe", pure=True).compose(_Named(file, text))
     except MarkedYAMLError as error:
@@ -95,6 +106,16 @@ def compose(file: str, text: str) -> Node:
     if problems:
         raise MistakeError(*problems)
     return root
+
+
+def _deep(text: str) -> bool:
+    """True for what the scanner would take minutes over: it looks again at every open bracket at each token."""
+    depth = 0
+    for bracket in _BRACKET.finditer(text):
+        depth = depth + 1 if bracket[0] in "[{" else max(depth - 1, 0)
+        if depth > DEEPEST:
+            return True
+    return False
 
 
 def _sentence(error: MarkedYAMLError, text: str) -> str:

@@ -7,10 +7,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
+from connector.config.contents import read_bounded
 from connector.core.errors import ConnectorError
 
 _ENV: Final = "env:"
 _FILE: Final = "file:"
+LARGEST: Final = 64 << 10
+"""Bytes of a file with a secret."""
 
 
 class UnresolvedReferenceError(ConnectorError):
@@ -42,9 +45,14 @@ def _variable(name: str, environ: Mapping[str, str]) -> str:
 
 def _file(path: Path) -> str:
     try:
-        value = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UnresolvedReferenceError(f"cannot read the file {path}", "check its path and permissions") from error
+        value = read_bounded(path, LARGEST).decode("utf-8").strip()
+    except UnicodeDecodeError:
+        raise UnresolvedReferenceError(f"the file {path} is not text", "put the secret into it, as UTF-8") from None
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "its name holds what no path may"
+        raise UnresolvedReferenceError(
+            f"cannot read the file {path}: {why}", "check its path and permissions"
+        ) from error
     if not value:
         raise UnresolvedReferenceError(f"the file {path} is empty", "put the secret into it")
     return value

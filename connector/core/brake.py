@@ -5,6 +5,8 @@ from __future__ import annotations
 from connector.core.mapping import BrakeSpec
 from connector.core.plan import Effect
 
+SIDES = {"app": "the app", "crm": "the CRM"}
+
 
 def exceeded(spec: BrakeSpec, effect: Effect, records: int, links: int) -> bool:
     """True when so many records in an hour go beyond the limits of a mapping with so many links.
@@ -16,3 +18,10 @@ def exceeded(spec: BrakeSpec, effect: Effect, records: int, links: int) -> bool:
     if effect is Effect.CREATE:
         return share and records > spec.records
     return share and records > min(spec.records, max(10, links // 4))
+
+
+def said(word: str) -> str:
+    """What is stopped, for people: `crm_clear phones` is `clear phones in the CRM`."""
+    what, _, line = word.partition(" ")
+    side, _, effect = what.partition("_")
+    return f"{effect} {line + ' ' if line else ''}in {SIDES.get(side, side)}"

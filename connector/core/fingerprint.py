@@ -14,9 +14,10 @@ from decimal import Decimal, InvalidOperation
 from enum import IntEnum
 from typing import Final
 
+from connector.core.agreement import agrees, empty
 from connector.core.convert.html import plain
-from connector.core.line import BoundMapping, Line
-from connector.core.model import ABSENT, Base, CrmValue, Json, Record
+from connector.core.line import BoundMapping, Line, Refs
+from connector.core.model import ABSENT, Base, CrmValue, Json, Record, Row
 from connector.core.schema import FieldType
 
 UNKNOWN_FOR: Final = timedelta(seconds=60)
@@ -63,18 +64,33 @@ def resemblance(mapping: BoundMapping, sent: Base, record: Record, sent_at: date
     return Resemblance()
 
 
+def alike(mapping: BoundMapping, row: Row, record: Record) -> bool:
+    """True when a row and a record say the same in half of the lines that both fill; references aside."""
+    values = [
+        (line, line.converter.read_app(row.columns), line.converter.read_crm(record.fields))
+        for line in mapping.lines
+        if line.link is None
+    ]
+    filled = [one for one in values if not empty(one[1]) and not empty(one[2])]
+    same = sum(agrees(line, app, crm, Refs()) for line, app, crm in filled)
+    return bool(filled) and 2 * same >= len(filled)
+
+
 def holds_all(mapping: BoundMapping, sent: Base, replaced: Mapping[str, Json], record: Record) -> bool:
-    """True when the record shows every value that was sent, as the CRM spells it. What was there before is no spelling."""
-    lines = [line for line in mapping.every_line if line.name in sent]
-    return all(_arrived(line, sent[line.name].crm, replaced.get(line.name, ABSENT), record) for line in lines)
+    """True when the record shows every value that was sent, as the CRM spells it."""
+    held = [(line, line.converter.read_crm(record.fields)) for line in mapping.every_line if line.name in sent]
+    return all(
+        value is ABSENT or arrived(line, sent[line.name].crm, replaced.get(line.name, ABSENT), value)
+        for line, value in held
+    )
 
 
-def _arrived(line: Line, value: Json, replaced: CrmValue, record: Record) -> bool:
-    if _holds(line, value, record):
+def arrived(line: Line, sent: Json, replaced: CrmValue, held: Json) -> bool:
+    """True when what is held is what was sent, as the CRM spells it. What was there before is no spelling."""
+    if line.converter.same_crm(held, sent):
         return True
-    held = line.converter.read_crm(record.fields)
-    unmoved = held is not ABSENT and replaced is not ABSENT and line.converter.same_crm(held, replaced)
-    return spelt_alike(held, value) and not unmoved
+    unmoved = replaced is not ABSENT and line.converter.same_crm(held, replaced)
+    return spelt_alike(held, sent) and not unmoved
 
 
 def spelt_alike(held: CrmValue, sent: Json) -> bool:

@@ -66,10 +66,12 @@ class Refs:
     by_crm: Mapping[tuple[str, CrmId], AppKey] = field(default_factory=dict)
     now: datetime | None = None
     """When the plan is made, in UTC; None where nothing is written."""
+    merged: Mapping[tuple[str, AppKey], CrmId] = field(default_factory=dict)
+    """By row whose record was merged into another one: the survivor, which has a row of its own."""
 
     def crm_id(self, mapping: str, key: AppKey) -> CrmId:
-        """The CRM id of a row; UnresolvedError when its link is still half open."""
-        found = self.by_app.get((mapping, key))
+        """The CRM id of a row, or what its record was merged into; UnresolvedError when its link is still half open."""
+        found = self.by_app.get((mapping, key)) or self.merged.get((mapping, key))
         if found is None:
             raise UnresolvedError(mapping, app_key=key)
         return found

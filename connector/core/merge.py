@@ -10,7 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
+from connector.core.agreement import agrees, empty
 from connector.core.line import HeldError, Line, Refs, UnresolvedError, digest, returns
 from connector.core.mapping import Conflict, Direction, Empty
 from connector.core.model import ABSENT, Clocks, CrmValue, Json, Pair, Side
@@ -44,6 +46,8 @@ class Reason(StrEnum):
     CONFLICT_NO_CLOCK = "conflict_no_clock"
     CONFLICT_RULE = "conflict_rule"
     CONFLICT_REVIEW = "conflict_review"
+    CONFLICT_RESOLVED = "conflict_resolved"
+    OSCILLATION = "oscillation"
     NOT_IN_PAYLOAD = "not_in_payload"
     EMPTY_IGNORED = "empty_ignored"
     NOT_ELIGIBLE = "not_eligible"
@@ -51,9 +55,23 @@ class Reason(StrEnum):
     PARENT_COMING = "parent_coming"
     PARENT_UNAVAILABLE = "parent_unavailable"
     PARENT_GONE = "parent_gone"
+    BRAKED = "braked"
+    RESTORED = "restored"
 
 
-CONFLICTS = frozenset({Reason.CONFLICT_LATER, Reason.CONFLICT_TIE, Reason.CONFLICT_NO_CLOCK, Reason.CONFLICT_RULE})
+CONFLICTS = frozenset(
+    {
+        Reason.CONFLICT_LATER,
+        Reason.CONFLICT_TIE,
+        Reason.CONFLICT_NO_CLOCK,
+        Reason.CONFLICT_RULE,
+        Reason.CONFLICT_RESOLVED,
+    }
+)
+REVIEW: Final = "review"
+"""The cause of a value that is held because a person is to settle a conflict."""
+OSCILLATION: Final = "oscillation"
+"""The cause of a value that is held because two writers outside undo each other through us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +103,8 @@ class Decision:
     """A first-sight overwrite of a filled value: counted by the brake."""
     returns: bool = False
     """The CRM's value comes back after the fact: the row is written, the base stays, and the row is sent then."""
+    overwritten: bool = False
+    """Of a conflict: `crm` is not there any more, for our write put it away before anybody had seen it."""
 
     @property
     def clears(self) -> bool:
@@ -109,6 +129,8 @@ class Grounds:
     """False while the row does not pass `only.send`, and where the mapping sends nothing yet."""
     receivable: bool = True
     """False while the record does not pass `only.receive`."""
+    lost: bool = False
+    """True while nobody knows what was written since the app's database was backed up that it was restored from."""
 
 
 @dataclass(slots=True)
@@ -126,24 +148,35 @@ def is_conflict(d: Decision) -> bool:
     return d.loser is not None and d.reason in CONFLICTS
 
 
-def empty(value: CrmValue) -> bool:
-    """True for null, blank text, an empty collection, a composite of only empties, and what was not in the payload."""
-    if value is None or value is ABSENT:
-        return True
-    if isinstance(value, list):
-        return all(empty(item) for item in value)
-    return not value and value in ("", {})
-
-
 def decide(line: Line, given: Inputs) -> Decision:
     """The one decision about a line."""
     base = given.base if given.base is not None and given.base.rule == line.rule else None
     if given.crm is ABSENT and (base is None or line.direction is Direction.RECEIVE):
         return Decision(line, Verdict.NOTHING, Reason.NOT_IN_PAYLOAD, given.app, given.crm)
     decision = _three_way(line, given, base) if base is not None else _without_base(line, given)
-    if _barred(decision, given.grounds):
+    if given.grounds.lost and decision.verdict is Verdict.SEND:
+        decision = _unless_stale(decision, given, base)
+    if barred(decision, given.grounds):
         return Decision(line, Verdict.NOTHING, Reason.NOT_ELIGIBLE, given.app, given.crm)
     return decision
+
+
+def _unless_stale(d: Decision, given: Inputs, base: Pair | None) -> Decision:
+    """After a restore the app may hold what it held long ago: what the CRM has of since then stays, unless it is older.
+
+    Whatever the line's rule says: it speaks of what both sides hold now, and the app may have held the same.
+    """
+    line = d.line
+    if given.crm is ABSENT or (empty(given.crm) if base is None else line.converter.same_crm(given.crm, base.crm)):
+        return d
+    edited = base is None or not line.converter.same_app(given.app, base.app)
+    by_time = replace(line, conflict=Conflict.LAST_UPDATED)
+    winner, reason = winner_of(by_time, given.grounds.clocks, first_sight=base is None)
+    if edited and winner is Side.APP and reason is Reason.CONFLICT_LATER:
+        return d
+    if line.direction.receives:
+        return receive(line, given, reason if edited else Reason.RESTORED, loser=Side.APP if edited else None)
+    return _agree(line, given, Reason.RESTORED)
 
 
 def _without_base(line: Line, given: Inputs) -> Decision:
@@ -154,7 +187,7 @@ def _without_base(line: Line, given: Inputs) -> Decision:
     return _first_sight(line, given)
 
 
-def _barred(d: Decision, grounds: Grounds) -> bool:
+def barred(d: Decision, grounds: Grounds) -> bool:
     """True for what may not be written on its side, and for a wait that would end in that."""
     waits_to_send = d.verdict is Verdict.WAIT and d.parent is not None and d.parent.side is Side.APP
     if d.verdict is Verdict.SEND or waits_to_send:
@@ -190,20 +223,20 @@ def _both_ways(line: Line, given: Inputs, *, app_changed: bool, crm_changed: boo
     if app_changed and crm_changed:
         return _conflict(line, given, first_sight=False)
     if app_changed:
-        return _send(line, given, Reason.APP_CHANGED)
-    return _receive(line, given, Reason.CRM_CHANGED)
+        return send(line, given, Reason.APP_CHANGED)
+    return receive(line, given, Reason.CRM_CHANGED)
 
 
 def _one_way(line: Line, given: Inputs, base: Pair, *, app_changed: bool, crm_changed: bool) -> Decision:
     """The source side owns the line; drift on the other is undone by that side's own base."""
     if line.direction is Direction.SEND:
         if app_changed:
-            return _send(line, given, Reason.APP_CHANGED)
+            return send(line, given, Reason.APP_CHANGED)
         undone = Pair(given.app, base.crm, line.rule)
         back = Decision(line, Verdict.SEND, Reason.DRIFT_UNDONE, given.app, given.crm, base=undone, loser=Side.CRM)
         return _to_the_dead(line, given, Side.APP) or back
     if crm_changed:
-        return _receive(line, given, Reason.CRM_CHANGED)
+        return receive(line, given, Reason.CRM_CHANGED)
     undone = Pair(base.app, base.crm if given.crm is ABSENT else given.crm, line.rule)
     back = Decision(line, Verdict.RECEIVE, Reason.DRIFT_UNDONE, given.app, given.crm, base=undone, loser=Side.APP)
     return _to_the_dead(line, given, Side.CRM) or back
@@ -222,40 +255,43 @@ def _first_sight(line: Line, given: Inputs) -> Decision:
         return _agree(line, given, Reason.FIRST_SIGHT_EQUAL)
     if no_crm:
         sends = line.direction.sends
-        return _send(line, given, Reason.FIRST_SIGHT_FILL) if sends else _agree(line, given, Reason.FIRST_SIGHT_KEPT)
+        return send(line, given, Reason.FIRST_SIGHT_FILL) if sends else _agree(line, given, Reason.FIRST_SIGHT_KEPT)
     if no_app or line.converter.same_app(given.app, None):
         fills = line.direction.receives
-        return _receive(line, given, Reason.FIRST_SIGHT_FILL) if fills else _agree(line, given, Reason.FIRST_SIGHT_KEPT)
+        return receive(line, given, Reason.FIRST_SIGHT_FILL) if fills else _agree(line, given, Reason.FIRST_SIGHT_KEPT)
     if agrees(line, given.app, given.crm, given.grounds.refs):
         return _agree(line, given, Reason.FIRST_SIGHT_EQUAL)
     if line.direction is Direction.BOTH:
         return _conflict(line, given, first_sight=True)
-    move = _send if line.direction is Direction.SEND else _receive
+    move = send if line.direction is Direction.SEND else receive
     return move(line, given, Reason.FIRST_SIGHT_SOURCE, overwrites=True)
 
 
 def _returned(line: Line, given: Inputs, before: Pair) -> Decision:
     """A line that was set aside meets its record again: what is empty is filled, nothing but an edit overwrites.
 
-    A value in the CRM that is not what was agreed is an edit, for fields there have no defaults; one in a row is an edit
-    if it was noticed as such, else it is what a migration or a restore left there.
+    A value in the CRM that is not what was agreed is an edit, for fields there have no defaults; one that is, but says
+    nothing any more, is an option that is gone, as good as empty. One in a row is an edit if it was noticed as such, else
+    it is what a migration or a restore left there.
     """
     if empty(given.app) or empty(given.crm) or agrees(line, given.app, given.crm, given.grounds.refs):
         return _first_sight(line, given)
     alike = digest(before.rule) == digest(line.rule)
     if alike and line.direction.receives and line.converter.same_app(given.app, before.app):
-        return _receive(line, given, Reason.CRM_CHANGED)
+        back = receive(line, given, Reason.CRM_CHANGED)
+        gone = back.verdict is Verdict.HELD and line.direction.sends and given.crm == before.crm
+        return send(line, given, Reason.FIRST_SIGHT_FILL) if gone else back
     noticed = line.direction.sends and any(column in given.grounds.clocks.app for column in line.columns)
     if alike and noticed and given.crm is not ABSENT and line.converter.same_crm(given.crm, before.crm):
-        return _send(line, given, Reason.APP_CHANGED)
+        return send(line, given, Reason.APP_CHANGED)
     return _agree(line, given, Reason.FIRST_SIGHT_KEPT)
 
 
 def _conflict(line: Line, given: Inputs, *, first_sight: bool) -> Decision:
     if line.conflict is Conflict.REVIEW:
-        return Decision(line, Verdict.HELD, Reason.CONFLICT_REVIEW, given.app, given.crm, cause="review")
+        return asked(line, given)
     winner, reason = winner_of(line, given.grounds.clocks, first_sight=first_sight)
-    move = _send if winner is Side.APP else _receive
+    move = send if winner is Side.APP else receive
     return move(line, given, reason, loser=winner.other, overwrites=first_sight)
 
 
@@ -263,8 +299,8 @@ def winner_of(line: Line, clocks: Clocks, *, first_sight: bool) -> tuple[Side, R
     """Who wins a true conflict. At first sight the record clocks decide; a side without a clock loses; a tie is the CRM's."""
     if line.conflict is not Conflict.LAST_UPDATED:
         return (Side.APP if line.conflict is Conflict.APP else Side.CRM), Reason.CONFLICT_RULE
-    app = clocks.app_record if first_sight else _latest(clocks.app.get(c) for c in line.columns) or clocks.app_record
-    crm = clocks.crm_record if first_sight else _latest(clocks.crm.get(f.key) for f in line.fields) or clocks.crm_record
+    app = clocks.app_record if first_sight else latest(clocks.app.get(c) for c in line.columns) or clocks.app_record
+    crm = clocks.crm_record if first_sight else latest(clocks.crm.get(f.key) for f in line.fields) or clocks.crm_record
     if app is None or crm is None:
         return (Side.CRM if app is None else Side.APP), Reason.CONFLICT_NO_CLOCK
     if abs((app - crm).total_seconds()) <= clocks.band:
@@ -272,43 +308,15 @@ def winner_of(line: Line, clocks: Clocks, *, first_sight: bool) -> tuple[Side, R
     return (Side.APP if app > crm else Side.CRM), Reason.CONFLICT_LATER
 
 
-def after_the_fact(line: Line, given: Inputs, put_away: Json) -> Decision:
-    """A conflict that our write had settled before it was known, now by the line's rule.
-
-    What we put away had been entered after our read, so it is the later edit. The base is what we wrote.
-    """
-    lost = replace(given, crm=put_away)
-    if line.direction is Direction.BOTH and line.conflict in (Conflict.LAST_UPDATED, Conflict.CRM):
-        reason = Reason.CONFLICT_RULE if line.conflict is Conflict.CRM else Reason.CONFLICT_LATER
-        return replace(_receive(line, lost, reason, loser=Side.APP), returns=True)
-    return Decision(line, Verdict.AGREE, Reason.CONFLICT_RULE, lost.app, lost.crm, base=given.base, loser=Side.CRM)
+def asked(line: Line, given: Inputs, *, overwritten: bool = False) -> Decision:
+    """Both sides stay as they are until a person has said which value stays."""
+    held, reason = Verdict.HELD, Reason.CONFLICT_REVIEW
+    return Decision(line, held, reason, given.app, given.crm, cause=REVIEW, overwritten=overwritten)
 
 
-def _latest(times: Iterable[datetime | None]) -> datetime | None:
+def latest(times: Iterable[datetime | None]) -> datetime | None:
+    """The last of these times; None without any."""
     return max((time for time in times if time is not None), default=None)
-
-
-def agrees(line: Line, app: Json, crm: CrmValue, refs: Refs) -> bool:
-    """True when both sides are equal under the line's rule, whichever way it can be converted."""
-    if crm is ABSENT:
-        return False
-    return (line.direction.receives and _same_as_app(line, app, crm, refs)) or (
-        line.direction.sends and _same_as_crm(line, app, crm, refs)
-    )
-
-
-def _same_as_app(line: Line, app: Json, crm: Json, refs: Refs) -> bool:
-    try:
-        return line.converter.same_app(app, line.converter.to_app(crm, refs))
-    except (HeldError, UnresolvedError):
-        return False
-
-
-def _same_as_crm(line: Line, app: Json, crm: Json, refs: Refs) -> bool:
-    try:
-        return line.converter.same_crm(crm, line.converter.to_crm(app, refs))
-    except (HeldError, UnresolvedError):
-        return False
 
 
 def _agree(line: Line, given: Inputs, reason: Reason) -> Decision:
@@ -316,9 +324,8 @@ def _agree(line: Line, given: Inputs, reason: Reason) -> Decision:
     return Decision(line, Verdict.AGREE, reason, given.app, given.crm, Pair(given.app, crm, line.rule))
 
 
-def _send(
-    line: Line, given: Inputs, reason: Reason, *, loser: Side | None = None, overwrites: bool = False
-) -> Decision:
+def send(line: Line, given: Inputs, reason: Reason, *, loser: Side | None = None, overwrites: bool = False) -> Decision:
+    """The app's value goes to the CRM, as far as it can be said there."""
     if line.empty is Empty.KEEP and _blank(line, given.app):
         return Decision(line, Verdict.NOTHING, Reason.EMPTY_IGNORED, given.app, given.crm)
     try:
@@ -329,9 +336,10 @@ def _send(
     return Decision(line, Verdict.SEND, reason, given.app, given.crm, base, loser, overwrites=overwrites)
 
 
-def _receive(
+def receive(
     line: Line, given: Inputs, reason: Reason, *, loser: Side | None = None, overwrites: bool = False
 ) -> Decision:
+    """The CRM's value comes to the row, as far as it can be said there."""
     crm = None if given.crm is ABSENT else given.crm
     if crm == "" and line.empty is Empty.KEEP:
         return Decision(line, Verdict.NOTHING, Reason.EMPTY_IGNORED, given.app, given.crm)

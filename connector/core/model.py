@@ -8,10 +8,12 @@ it; nobody changes one all the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, IntEnum, StrEnum
+from hashlib import blake2b
 from typing import Final, Literal, NamedTuple, NewType
 
 AppKey = NewType("AppKey", str)
@@ -141,12 +143,42 @@ class Undo(NamedTuple):
     wrote: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """The last write of one line, in the CRM's spelling: what was read before, and what was stored."""
+class Sent(NamedTuple):
+    """A line of a write, in the CRM's spelling: what was read before, and what was stored."""
 
     seen: Json
     sent: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """An update that we sent, by line. `at`: seconds of the epoch by the CRM's clock, before which it was not applied.
+
+    A line whose value was only sent along with others holds the same twice.
+    """
+
+    at: float
+    lines: Mapping[str, Sent]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenConflict:
+    """Both sides have changed a line, and a person is to say which value stays. Times are by our clock, where known."""
+
+    app: Json
+    crm: Json
+    since: datetime
+    app_at: datetime | None = None
+    crm_at: datetime | None = None
+    overwritten: bool = False
+    """The CRM does not hold its value any more: our write put it away before anybody had seen it."""
+    keep: Side | None = None
+    """The side that a person has chosen, for exactly these values."""
+
+    @property
+    def mark(self) -> str:
+        """What tells these two values from others without showing them."""
+        return blake2b(json.dumps([self.app, self.crm], sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 @dataclass(slots=True)
@@ -165,14 +197,20 @@ class Link:
     """Of a row whose record was deleted, by column."""
     committed_at: datetime | None = None
     version: str | None = None
-    held: bool = False
+    held: Mapping[str, str] = field(default_factory=dict)
+    """Line → cause of the values that could not move."""
+    conflicts: Mapping[str, OpenConflict] = field(default_factory=dict)
+    """By line: what a person is to settle."""
     died: Side | None = None
     """Of a tombstone: the side that was deleted."""
     released: bool = False
     """Its record belongs to another mapping now; taken again when the record comes back."""
-    sent: Mapping[str, Sent] = field(default_factory=dict)
+    sent: Sequence[Write] = ()
+    """Our last writes of which no event has told yet what they put away, the newest last."""
     refused: Mapping[str, Json] = field(default_factory=dict)
     """By line: what both sides held when the CRM refused the value."""
+    lost_since: datetime | None = None
+    """What was written for it since then was lost by a restore, and is not found out yet."""
 
     @property
     def half(self) -> bool:

@@ -1,7 +1,8 @@
 """Pins: what the names of the mapping files stood for when they were first seen.
 
 A field that was renamed is followed by its key, an option by its id. What was deleted, or has another type now, is set
-aside with its line alone; a line that returns meets every record as at first sight, and overwrites nothing. Values only.
+aside with its line alone; a line that returns meets every record as at first sight, and overwrites nothing. So does a line
+whose field lost an option: that records are empty now is nobody's edit. Values only.
 """
 
 from __future__ import annotations
@@ -35,17 +36,28 @@ class Pins:
     """All pins of a connection.
 
     `fields`: object → name as written · `columns`: schema.table → column · `words`: object → key of the field → word as
-    written → id of the option · `lines`: mapping → line, of those that are or were set aside.
+    written → id of the option · `lines`: mapping → line, of those that are or were set aside · `options`: object → key of
+    the field → ids of its options.
     """
 
     fields: Nested = field(default_factory=dict)
     columns: Nested = field(default_factory=dict)
     words: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
     lines: Mapping[str, Mapping[str, Standing]] = field(default_factory=dict)
+    options: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
 
     def standing(self, mapping: str, line: str) -> Standing:
         """How a line stands."""
         return self.lines.get(mapping, {}).get(line, Standing())
+
+    def returned(self, before: Pins) -> frozenset[str]:
+        """The mappings of lines that meet every record as at first sight since then, and are not set aside."""
+        now = ((mapping, name, line) for mapping, lines in self.lines.items() for name, line in lines.items())
+        return frozenset(
+            mapping
+            for mapping, name, line in now
+            if line.aside is None and line.returns > before.standing(mapping, name).returns
+        )
 
     @property
     def aside(self) -> Mapping[tuple[str, str], str]:

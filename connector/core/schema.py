@@ -127,6 +127,9 @@ class Column:
     base: str = ""
     labels: tuple[str, ...] = ()
     """What an enum may say."""
+    readable: bool = True
+    writable: bool = True
+    """Whether the connector's user may read it, and update it."""
     element: Column | None = None
     """What an array holds, as a column of its own."""
 

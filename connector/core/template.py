@@ -1,8 +1,8 @@
 """Jinja2 in a sandbox: a template is a source over one side's record.
 
 Null renders as nothing and stays nothing through filters and attributes; a name that is no column or field is an error,
-found when compiling. No files, no randomness, no attributes that start with an underscore (the sandbox of Jinja2,
-https://jinja.palletsprojects.com/en/stable/sandbox/), and an end to how long a text may become.
+found when compiling. No files, no randomness, no attributes that start with an underscore, and an end to how long a text
+may become and how long that may take (`frugal`).
 """
 
 from __future__ import annotations
@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, meta, nodes
 from jinja2 import Template as JinjaTemplate
 from jinja2.exceptions import SecurityError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from connector.core.frugal import COUNTER, LARGEST, FrugalEnvironment, counter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LARGEST: Final = 1_000_000
-"""Characters of a rendered text."""
-_LARGEST_POWER: Final = 64
 RECORD: Final = "record"
 """The variable that holds all values by name, for names that are no identifiers: `record["Customer tier"]`."""
 
@@ -44,19 +42,12 @@ class Null(str):
     __slots__ = ()
 
 
-class _Sandbox(ImmutableSandboxedEnvironment):
-    intercepted_binops = frozenset({"*", "**", "%"})
-
+class _Environment(FrugalEnvironment):
     def getattr(self, obj: Any, attribute: str) -> Any:  # noqa: ANN401 (Jinja2's signature)
         return obj if isinstance(obj, Null) else super().getattr(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:  # noqa: ANN401 (Jinja2's signature)
         return obj if isinstance(obj, Null) else super().getitem(obj, argument)
-
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:  # noqa: ANN401
-        if _grows(operator, left, right):
-            raise SecurityError("too large")
-        return super().call_binop(context, operator, left, right)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +63,7 @@ class CompiledTemplate:
         given = {name: _nulls(value) for name, value in values.items()}
         template = self._html if html else self._text
         try:
-            return _bounded(template, given | {RECORD: given})
+            return _bounded(template, given | {RECORD: given, COUNTER: counter()})
         except Exception as error:  # a template is an admin's program: it can end in any exception
             raise RenderError(type(error).__name__) from error
 
@@ -95,8 +86,8 @@ def compile_template(source: str) -> CompiledTemplate:
         raise TemplateProblem(str(error)) from error
 
 
-def _environment(*, html: bool) -> _Sandbox:
-    made = _Sandbox(
+def _environment(*, html: bool) -> _Environment:
+    made = _Environment(
         autoescape=html, undefined=StrictUndefined, finalize=_finished, keep_trailing_newline=True, cache_size=0
     )
     for name in ("lipsum", "cycler", "joiner"):
@@ -135,17 +126,6 @@ def _bounded(template: JinjaTemplate, values: Mapping[str, object]) -> str:
             raise SecurityError("too large")
         pieces.append(piece)
     return "".join(pieces)
-
-
-def _grows(operator: str, left: object, right: object) -> bool:
-    """True for the operations that make something huge out of something small."""
-    if operator == "%":
-        return isinstance(left, str)
-    if operator == "**":
-        return not isinstance(right, int) or abs(right) > _LARGEST_POWER
-    sizes = [len(value) for value in (left, right) if isinstance(value, str | list | tuple)]
-    counts = [value for value in (left, right) if isinstance(value, int)]
-    return bool(sizes and counts) and max(sizes) * max(counts) > LARGEST
 
 
 def _refuse_files(tree: nodes.Template) -> None:

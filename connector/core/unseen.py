@@ -8,34 +8,105 @@ And before: a read that is older than what an event tells of, though its version
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import floor
+from typing import Final
 
 from connector.core.line import Line
-from connector.core.model import ABSENT, CrmValue, Json, Record, Sent
+from connector.core.model import ABSENT, CrmValue, Json, Record, Sent, Write
+
+APPLIED: Final = 600.0
+"""Seconds after a write in which an event may be its echo: the write may be applied late."""
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A change of fields as an event told it: their values after and before."""
+    """A change of fields as an event told it: their values after and before. `died`: it tells of a deletion, or its end."""
 
     now: Mapping[str, Json]
     was: Mapping[str, Json]
     at: datetime | None
+    died: bool = False
 
 
-def unseen(line: Line, sent: Sent, told: Iterable[Told]) -> CrmValue:
-    """What the write put away, if an event is its echo and says so; else ABSENT.
+@dataclass(frozen=True, slots=True)
+class Overwrite:
+    """A value of the CRM that a write of ours put away before anybody here had seen it."""
 
-    An event that begins with what we had sent comes after the echo.
-    """
-    for now, was in _changes(line, told):
-        if now is ABSENT or was is ABSENT or line.converter.same_crm(was, sent.sent):
-            return ABSENT
-        if line.converter.same_crm(now, sent.sent):
-            return ABSENT if line.converter.same_crm(was, sent.seen) else was
-    return ABSENT
+    line: str
+    value: Json
+    wrote: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What events told of our writes: what these had put away unseen, and of which nothing more will be told."""
+
+    overwrites: Sequence[Overwrite] = ()
+    writes: Sequence[Write] = ()
+
+
+def heard(lines: Mapping[str, Line], writes: Sequence[Write], told: Iterable[Told]) -> Heard:
+    """What the events tell of the writes. One that begins with what a write had stored comes after that one's echo."""
+    live, found = list(writes), list[Overwrite]()
+    for event in _in_order(told):
+        own = [write for write in live if _is_echo(lines, write, event)]
+        if own:
+            echoed = min(reversed(own), key=lambda write: _after(write, event))
+            live.remove(echoed)
+            found += _put_away(lines, echoed, event)
+        else:
+            live = [write for write in live if not _comes_after(lines, write, event)]
+    return Heard(found, [write for write in writes if write not in live])
+
+
+def _is_echo(lines: Mapping[str, Line], write: Write, event: Told) -> bool:
+    """The event turns a line into what the write made of it, not before that was sent, and none into anything else."""
+    moved = [(now, sent) for now, _, sent, line in _moves(lines, write, event) if not line.converter.same_crm(*sent)]
+    same = all(line.converter.same_crm(now, sent.sent) for now, _, sent, line in _moves(lines, write, event))
+    return bool(moved) and same and 0 <= _after(write, event) <= APPLIED
+
+
+def _comes_after(lines: Mapping[str, Line], write: Write, event: Told) -> bool:
+    ours = ((was, sent, line) for _, was, sent, line in _moves(lines, write, event))
+    return _after(write, event) >= 0 and any(
+        line.converter.same_crm(was, sent.sent) and not line.converter.same_crm(*sent) for was, sent, line in ours
+    )
+
+
+def _put_away(lines: Mapping[str, Line], write: Write, event: Told) -> Iterable[Overwrite]:
+    for _, was, sent, line in _moves(lines, write, event):
+        if not line.converter.same_crm(was, sent.seen):
+            yield Overwrite(line.name, was, sent.sent)
+
+
+def _moves(lines: Mapping[str, Line], write: Write, event: Told) -> Iterable[tuple[Json, Json, Sent, Line]]:
+    """(value after the event, value before it, the write's own, line) of the write's lines that the event changed."""
+    for name, sent in write.lines.items():
+        line = lines.get(name)
+        if line is None or not any(field.key in event.was for field in line.fields):
+            continue
+        now, was = line.converter.read_crm(event.now), line.converter.read_crm({**event.now, **event.was})
+        if now is not ABSENT and was is not ABSENT:
+            yield now, was, sent, line
+
+
+def _after(write: Write, event: Told) -> float:
+    """Seconds from the write to the event; without a time it may be any."""
+    return event.at.timestamp() - floor(write.at) if event.at is not None else 0.0
+
+
+def _in_order(told: Iterable[Told]) -> Sequence[Told]:
+    """By their times, else as they came."""
+    return sorted(told, key=lambda event: event.at.timestamp() if event.at else 0.0)
+
+
+def values_told(line: Line, told: Iterable[Told], since: datetime) -> Iterator[Json]:
+    """What the line held after or before the events from `since` on (the CRM's clock)."""
+    for change in _changes(line, [event for event in told if event.at is not None and event.at >= since]):
+        yield from (value for value in change if value is not ABSENT)
 
 
 def overtaken(line: Line, record: Record, told: Iterable[Told]) -> bool:
@@ -66,6 +137,6 @@ def _last(line: Line, changes: Sequence[tuple[CrmValue, CrmValue]]) -> CrmValue:
 def _changes(line: Line, told: Iterable[Told]) -> Iterable[tuple[CrmValue, CrmValue]]:
     """The line's values after and before each event that changed them, by their times, else as they came."""
     keys = {field.key for field in line.fields}
-    for event in sorted(told, key=lambda e: e.at.timestamp() if e.at else 0.0):
+    for event in _in_order(told):
         if keys & event.was.keys():
             yield line.converter.read_crm(event.now), line.converter.read_crm({**event.now, **event.was})

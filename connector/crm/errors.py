@@ -52,8 +52,12 @@ def _expired(text: str, _answer: Answer, _complaint: Complaint) -> ConnectorErro
     return AccountExpiredError(text)
 
 
-def _forbidden(text: str, answer: Answer, _complaint: Complaint) -> ConnectorError:
-    return UnavailableError(text) if answer.html else ForbiddenError(text)
+def _forbidden(text: str, answer: Answer, complaint: Complaint) -> ConnectorError:
+    """A field that may not be written is refused alone; else it is the call that may not be made."""
+    if answer.html:
+        return UnavailableError(text)
+    named = complaint.fields
+    return RefusedError(text, fields=named, code="forbidden") if named else ForbiddenError(text)
 
 
 def _missing(text: str, _answer: Answer, complaint: Complaint) -> ConnectorError:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
+import asyncpg
 import structlog
 
 from connector.core.errors import ConnectorError, NotOwnerError
 from connector.engine.context import Context
 from connector.engine.reconcile import Listed, Reconciler
 from connector.store import link_writes, links, work
-from connector.store.db import AWAY, Connection
+from connector.store.db import AWAY, UNSTORABLE, Connection
 from connector.store.work import Deferral, Item, WorkState
 
 log = structlog.get_logger()
@@ -27,6 +28,22 @@ async def reconcile(reconciler: Reconciler, items: Sequence[Item], listed: Liste
     except Exception as error:
         log.exception("reconcile.failed", count=len(items))
         await _isolate(reconciler, items, listed, error)
+
+
+async def contained(fold: Callable[[], Awaitable[bool]]) -> bool | None:
+    """What folding gave; None when the notes cannot be folded for what they hold.
+
+    Trouble of the database itself is none of theirs.
+    """
+    try:
+        return await fold()
+    except (*AWAY, NotOwnerError, asyncpg.PostgresError) as error:
+        if not isinstance(error, UNSTORABLE):
+            raise
+        log.exception("fold.failed")
+    except Exception:
+        log.exception("fold.failed")
+    return None
 
 
 async def _isolate(reconciler: Reconciler, items: Sequence[Item], listed: Listed | None, error: Exception) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
 
@@ -18,13 +18,15 @@ from connector.core.errors import (
     UnavailableError,
 )
 from connector.core.fingerprint import Resemblance, resemblance
+from connector.core.identity import Lost, Role, identity_intent
 from connector.core.line import Bound, BoundMapping
-from connector.core.mapping import MappingSet, Webhooks
+from connector.core.mapping import MappingSet, Problem, Webhooks
 from connector.core.match import MatchKey
-from connector.core.model import AppKey, Base, CrmId, Json, LinkId, Record
+from connector.core.model import Base, CrmId, Json, LinkId, Record
 from connector.core.schema import Metadata, Table
 from connector.engine.clock import Clock
 from connector.engine.forecast import Forecast
+from connector.engine.hearing import Hearing
 from connector.engine.newcomers import Newcomers
 from connector.engine.tenure import Tenure
 from connector.local.tables import Shape
@@ -32,6 +34,7 @@ from connector.obs.metrics import Metrics
 from connector.ports import CRM, Capabilities
 from connector.store.db import Connection, Database, Fence
 
+"""How the number of an intent is spelled; people may write anything into the identity field."""
 HEARD_WITHIN = timedelta(days=1)
 """A subscription that a person made is believed in so long after its last delivery."""
 Tables = Mapping[tuple[str, str], Table]
@@ -49,6 +52,15 @@ class Rules:
     tables: Tables = field(default_factory=dict)
     keyed: Mapping[str, str] = field(default_factory=dict)
     """Object → digest of the rules by which its records are matched."""
+    locked: Mapping[str, BoundMapping] = field(default_factory=dict)
+    """Mappings that are left out of `bound` for as long as their tables are locked: their records wait."""
+
+    def without(self, locked: Collection[str]) -> Rules:
+        """The same rules with just these mappings left out."""
+        every = {**self.bound.mappings, **self.locked}
+        rest = {spec.name: every[spec.name] for spec in self.spec.mappings if spec.name in every.keys() - locked}
+        out = {name: mapping for name, mapping in every.items() if name in locked}
+        return replace(self, bound=replace(self.bound, mappings=rest), locked=out)
 
     def of_object(self, name: str) -> Sequence[BoundMapping]:
         """The mappings of a CRM object in file order."""
@@ -64,6 +76,11 @@ class Rules:
         order = ("organization", "person", "deal", "activity", "note")
         found = {mapping.object for mapping in self.bound.mappings.values()}
         return [name for name in order if name in found] + sorted(found.difference(order))
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """What keeps the set from running."""
+        return tuple(problem for problem in self.bound.problems if not problem.warning)
 
     def heard(self, name: str) -> bool:
         """True when records of the object are of interest before they are linked."""
@@ -82,11 +99,28 @@ class Gates:
     paused_mappings: frozenset[str] = frozenset()
     held: str | None = None
     draining: bool = False
+    role: Role = Role.ORIGINAL
+    lost: Lost = field(default_factory=Lost)
+    looked: set[str] = field(default_factory=set)
+    """Objects of which this process has seen what changed while nobody was here."""
+    turns: int = 0
+    """How often this process has changed where the connection stands: what was read before is not in force any more."""
+
+    @property
+    def state(self) -> str:
+        """One word for operators: what keeps the connection from working, or from sending."""
+        role = "ok" if self.role is Role.ORIGINAL else self.role.value
+        return self.held or ("paused" if self.paused else role)
 
     @property
     def closed(self) -> bool:
         """True while nothing may be taken up."""
         return self.paused or self.draining or self.held is not None
+
+    def in_force(self, listed_from: datetime | None) -> bool:
+        """True for a listing, begun then, of which it was known already what this database has lost."""
+        since = self.lost.opened_at
+        return since is None or (listed_from is not None and listed_from >= since)
 
 
 @dataclass(slots=True)
@@ -142,39 +176,39 @@ class Context:
     rules: Rules
     fence: Fence
     salt: bytes
-    tenure: Tenure = field(init=False)
+    tenure: Tenure
     gates: Gates = field(default_factory=Gates)
     failures: Failures = field(default_factory=Failures)
     flight: Flight = field(default_factory=Flight)
     pulse: asyncio.Event = field(default_factory=asyncio.Event)
     notes: asyncio.Event = field(default_factory=asyncio.Event)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a person asked for something."""
     keys_in_flight: dict[bytes, LinkId] = field(default_factory=dict)
     newcomers: Newcomers = field(default_factory=Newcomers)
     clock_offset: float = 0.0
     """Seconds that the CRM's clock is ahead of ours."""
     clock_error: float = 1.0
-    kept: bool = False
-    """The webhook subscription that we keep is in place."""
-    webhook_at: datetime | None = None
-    """When the last webhook came that was folded."""
+    hearing: Hearing = field(default_factory=Hearing)
     forecast: Forecast = field(default_factory=Forecast)
+    known_intent: int = 0
+    """The highest number that our database is known to have given to an intent."""
     subscribed: str | None = None
     """The subscription made under the password in force."""
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _changing_since: datetime | None = field(default=None, init=False)
+    definitions_at: datetime | None = None
+    """When the CRM's definitions were last read."""
     schema_moved: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the CRM's definitions changed and must be read anew."""
-
-    def __post_init__(self) -> None:
-        """Nothing is known of the lease before it is renewed."""
-        self.tenure = Tenure(self.database, self.clock, self.fence)
 
     @property
     def pushed(self) -> bool:
         """True while webhooks reach us: by our subscription, or as those tell that a person's brings."""
         if self.rules.spec.connection.webhooks is Webhooks.MANUAL:
-            return self.webhook_at is not None and self.clock.now() - self.webhook_at < HEARD_WITHIN
-        return self.kept
+            heard_at = self.hearing.heard_at
+            return heard_at is not None and self.clock.now() - heard_at < HEARD_WITHIN
+        return self.hearing.kept_since is not None
 
     @asynccontextmanager
     async def change(self, *, durable: bool = True) -> AsyncIterator[Connection]:
@@ -228,6 +262,10 @@ class Context:
         """A time of our clock by the CRM's."""
         return at + timedelta(seconds=self.clock_offset)
 
+    def our_time(self, at: datetime) -> datetime:
+        """A time of the CRM's clock by ours."""
+        return at - timedelta(seconds=self.clock_offset)
+
     def capabilities(self, name: str) -> Capabilities:
         """What the CRM can do with an object."""
         return self.crm.capabilities(name)
@@ -235,6 +273,37 @@ class Context:
     def has_identity(self, name: str) -> bool:
         """True when records of the object carry our key."""
         return name in self.rules.metadata.identity
+
+    def barred(self, name: str) -> str | None:
+        """The gate that keeps records of an object from being sent, whatever their mapping; None when it is open.
+
+        Before the first look nobody knows whether the CRM has records of ours that this database has lost.
+        """
+        gates = self.gates
+        if gates.sends_paused:
+            return "sends_paused"
+        if gates.role.aside:
+            return "database"
+        return None if gates.role is Role.ORIGINAL and self._looked(name) else "first_look"
+
+    def unplaced(self, record: Record, lost: Lost) -> str | None:
+        """The gate that keeps a record from being taken in: it may have been made by what this database has lost.
+
+        Its identity tells; one that carries none may be anybody's, as long as it is not clear whether something is lost.
+        """
+        gates, number = self.gates, identity_intent(record.identity) or 0
+        closed = "database" if gates.role.aside else "first_look"
+        if gates.role is Role.ORIGINAL:
+            return closed if not (self.has_identity(record.object) or self._looked(record.object)) else None
+        if self.has_identity(record.object):
+            return closed if number > self.known_intent and not lost.covers(record.identity) else None
+        return closed if lost.opened_at is None else None
+
+    def _looked(self, name: str) -> bool:
+        """True once an object was looked at; one whose records carry no key of ours: all the others."""
+        if self.has_identity(name):
+            return name in self.gates.looked
+        return all(each in self.gates.looked for each in self.rules.objects if self.has_identity(each))
 
     def longest_identity(self, name: str) -> int | None:
         """How many characters the identity field of the object takes; None where nobody says."""
@@ -245,25 +314,3 @@ class Context:
     def label(self, mapping: str | None) -> str:
         """The `mapping` label of metrics."""
         return f"{self.name}/{mapping or '-'}"
-
-
-def identity_text(mapping: str, key: str, intent: int, longest: int | None) -> str:
-    """What the identity field of a record we create holds: our key, where there is room for it, and the intent.
-
-    `longest`: the characters that the field takes.
-    """
-    text = f"{mapping}:{key}#{intent}"
-    return text if longest is None or len(text) <= longest else f"#{intent}"
-
-
-def identity_row(text: str | None) -> tuple[str, AppKey] | None:
-    """The mapping and the key that an identity names."""
-    row, _, number = (text or "").rpartition("#")
-    mapping, _, key = row.partition(":")
-    return (mapping, AppKey(key)) if number.isdigit() and key else None
-
-
-def identity_intent(text: str | None) -> int | None:
-    """The intent that an identity names."""
-    number = (text or "").rpartition("#")[2]
-    return int(number) if number.isdigit() else None

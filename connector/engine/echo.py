@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from connector.core.line import BoundMapping
 from connector.core.model import ABSENT, Link, LinkState
-from connector.core.unseen import Told, unseen
+from connector.core.unseen import Told, heard
 from connector.engine.context import Rules
 from connector.ports import CRM, Hint, HintKind, VersionOrder
 
@@ -32,7 +32,10 @@ def _says_nothing_new(mapping: BoundMapping, link: Link, hint: Hint) -> bool:
         pair = link.base.get(line.name)
         if pair is None or held is ABSENT or not line.converter.same_crm(held, pair.crm):
             return False
-        sent = link.sent.get(line.name)
-        if sent is not None and unseen(line, sent, [Told(hint.values, hint.previous, hint.at)]) is not ABSENT:
-            return False
-    return True
+    return not link.sent or not _overwrote(mapping, link, hint)
+
+
+def _overwrote(mapping: BoundMapping, link: Link, hint: Hint) -> bool:
+    """True when the event is the echo of a write that put away what nobody had seen."""
+    lines = {line.name: line for line in mapping.lines}
+    return bool(heard(lines, link.sent, [Told(hint.values, hint.previous, hint.at)]).overwrites)

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
 
+import structlog
+
+from connector.core.identity import identity_intent
 from connector.core.model import CrmId, Lane, Link, LinkId
 from connector.core.schema import FieldType
 from connector.core.unseen import Told
-from connector.engine.context import Context, Rules, identity_intent
+from connector.engine.containment import contained
+from connector.engine.context import Context, Rules
+from connector.engine.doubt import look
 from connector.engine.echo import is_echo
-from connector.engine.observe.observer import int_or
+from connector.engine.low_water import LowWater, since
+from connector.engine.observe.case import int_or
 from connector.ports import Hint, HintKind, VersionOrder
 from connector.store import aliases, intents, link_writes, links, match_keys, notes, references, sweeps, work
 from connector.store.db import Connection
@@ -23,7 +31,9 @@ from connector.store.work import Mark
 BUSY, IDLE = 0.02, 0.1
 BUSY_FOR = 2.0
 CHANGES, EVENTS = 100, 500
+SWEEP_INSTEAD: Final[Mapping[notes.Kind, str]] = {"change": "full", "event": "recent"}
 SKEW = timedelta(minutes=5)
+log = structlog.get_logger()
 
 
 class Folder:
@@ -31,9 +41,14 @@ class Folder:
 
     def __init__(self, context: Context) -> None:
         self.context = context
+        self._sizes: dict[notes.Kind, int] = {}
+        self._low = {"change": LowWater(), "event": LowWater()}
 
     async def run(self) -> None:
-        """Folds until cancelled: every 20 ms while notes come, every 100 ms else, at once when told."""
+        """Folds until cancelled: every 20 ms while notes come, every 100 ms else, at once when told.
+
+        The same look wakes those who carry out what is due and what people asked for: one question instead of three.
+        """
         busy_until = 0.0
         while True:
             self.context.notes.clear()
@@ -45,31 +60,65 @@ class Folder:
 
     async def once(self) -> bool:
         """Folds one batch of either kind; False when there was nothing."""
-        async with self.context.database.session() as db:
-            changes, events = await notes.waiting(db, self.context.name)
-        folded = [changes and await self._changes(), events and await self._events()]
-        if any(folded):
+        found = await self._look()
+        change, event = found.change, found.event
+        if found.asked:
+            self.context.asked.set()
+        folded = [
+            change is not None and await self._contained("change", partial(self._changes, change), CHANGES),
+            event is not None and await self._contained("event", partial(self._events, event), EVENTS),
+        ]
+        if found.due or any(folded):
             self.context.pulse.set()
         return any(folded)
 
-    async def _changes(self) -> bool:
+    async def _look(self) -> notes.Waiting:
+        now, moment = self.context.clock.now(), self.context.clock.monotonic()
+        changes, events = (low.bottom(moment) for low in self._low.values())
+        bottom = notes.Bottom(changes, events, since(now, whole=not changes))
+        async with self.context.database.session() as db:
+            return await notes.waiting(db, self.context.fence, now, bottom)
+
+    async def _contained(self, kind: notes.Kind, fold: Callable[[int], Awaitable[bool]], most: int) -> bool:
+        """Notes that cannot be folded together are tried in ever smaller batches, until the one to blame stands alone."""
+        size = self._sizes.get(kind, most)
+        found = await contained(lambda: fold(size))
+        if found is not None:
+            self._sizes[kind] = min(size * 2, most)
+            return found
+        if size == 1:
+            await self._give_up(kind)
+        self._sizes[kind] = max(size // 2, 1)
+        return True
+
+    async def _give_up(self, kind: notes.Kind) -> None:
+        """A sweep finds what the note would have told."""
+        log.error("fold.given_up", connection=self.context.name, kind=kind)
+        async with self.context.change() as db:
+            await notes.drop_oldest(db, self.context.name, kind)
+            await sweeps.ask(db, self.context.name, SWEEP_INSTEAD[kind], self.context.clock.now())
+
+    async def _changes(self, first: int, limit: int) -> bool:
         async with self.context.change(durable=False) as db:
             now = self.context.clock.now()
-            folded = await notes.fold_changes(db, self.context.name, now, CHANGES)
+            folded = await notes.fold_changes(db, self.context.name, now, limit, first)
             if folded.truncated:
                 await sweeps.ask(db, self.context.name, "full", now)
+        self._low["change"].consumed(folded.last)
         return folded.notes > 0
 
-    async def _events(self) -> bool:
+    async def _events(self, first: int, limit: int) -> bool:
         async with self.context.change(durable=False) as db:
             now = self.context.clock.now()
-            events = await notes.take_events(db, self.context.name, EVENTS)
+            events = await notes.take_events(db, self.context.name, limit, first)
             if not events:
                 return False
             hints = [replace(hint_from_json(event.hint), id=f"{event.id:019}") for event in events]  # as they came
+            await look(self.context, db, [hint.identity for hint in hints])
             for name, group in _by_object(hints).items():
                 await self._fold_object(db, name, group, now)
-        self.context.webhook_at = max(event.received_at for event in events)
+        self._low["event"].consumed(events[-1].id)
+        self.context.hearing.heard_at = max(event.received_at for event in events)
         if any(hint.kind is HintKind.SCHEMA for hint in hints):
             self.context.schema_moved.set()
         return True
@@ -185,10 +234,16 @@ def _marks(hints: Iterable[Hint], known: Mapping[CrmId, Link], latest: datetime)
             {**before.crm_changed, **times},
             evidence=hint.kind in (HintKind.DELETED, HintKind.MERGED)
             or (before.evidence and hint.kind is not HintKind.RESTORED),
-            told={**before.told, **({hint.id: Told(hint.values, hint.previous, hint.at)} if hint.previous else {})},
+            told={**before.told, **_told(hint)},
             crm_version=max(filter(None, (before.crm_version, hint.version if trusted else None)), default=None),
         )
     return list(merged.values())
+
+
+def _told(hint: Hint) -> Mapping[str, Told]:
+    """What an event tells that a later read may not show any more."""
+    died = hint.kind in (HintKind.DELETED, HintKind.RESTORED)
+    return {hint.id: Told(hint.values, hint.previous, hint.at, died=died)} if hint.previous or died else {}
 
 
 def _mapped_alone(rules: Rules, hint: Hint) -> Hint:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from connector.engine.context import Context
-from connector.store import connections, sweeps, work
+from connector.store import connections, roles, sweeps, work
 from connector.store.connections import ConnectionRow
 from connector.store.sweeps import Sweep
 
 LOOK = 0.25
 LISTINGS = ("fetch_all", "full")
 PAUSES = ("paused", "sends_paused")
+UNPROVEN = ("database", "first_look")
+"""What waits until it is clear which database this is."""
 
 
 async def open_gates(context: Context, *, first: bool = False) -> None:
@@ -20,24 +22,37 @@ async def open_gates(context: Context, *, first: bool = False) -> None:
     `first`: nothing is known of what was paused under the former owner, so whatever waits for a pause is looked at; and
     what held the connection then may be mended, as a new token is given with a restart. Else it is soon held again.
     """
+    gates = context.gates
+    turns = gates.turns
     async with context.database.session() as db:
         row = await connections.get(db, context.name)
         fetched = await connections.fetched(db, context.name)
         known = await sweeps.load(db, context.name)
         paused = await connections.paused_mappings(db, context.name)
-    gates = context.gates
-    context.webhook_at = context.webhook_at or row.webhook_at
+        stand = await roles.load(db, context.name)
+    if gates.turns != turns:
+        await open_gates(context, first=first)
+        return
+    context.hearing.heard_at = context.hearing.heard_at or row.webhook_at
     gates.fetched |= {name for name, done in fetched.items() if done}
-    complete = [s for (_, kind), s in known.items() if kind in LISTINGS and s.finished_at is not None]
-    keyed = context.rules.keyed
-    gates.listed |= {s.object: s.keys for s in complete if s.keys is not None and s.keys == keyed.get(s.object)}
-    ended = PAUSES if first else _ended(context, row, paused)
+    ended = (*PAUSES, *UNPROVEN) if first else _ended(context, row, paused)
+    ended += UNPROVEN if (gates.role, gates.lost) != (stand.role, stand.lost) else ()
+    gates.role, gates.lost = stand.role, stand.lost
+    gates.listed |= _listed(context, known)
     gates.paused, gates.sends_paused, gates.paused_mappings = row.paused, row.sends_paused, paused
     if first and row.state == "held":
         async with context.database.transaction(context.fence) as db:
             await connections.set_state(db, context.fence, "ok", None, None)
     await _rearm(context, ended)
     await _list_anew(context, known)
+
+
+def _listed(context: Context, known: Mapping[tuple[str, str], Sweep]) -> dict[str, str]:
+    """Object → digest of the match rules, of the objects whose records are all known by them."""
+    keyed = context.rules.keyed
+    complete = [s for (_, kind), s in known.items() if kind in LISTINGS and s.finished_at is not None]
+    listed = [s for s in complete if context.gates.in_force(s.started_at)]
+    return {s.object: s.keys for s in listed if s.keys is not None and s.keys == keyed.get(s.object)}
 
 
 def _ended(context: Context, row: ConnectionRow, paused: frozenset[str]) -> tuple[str, ...]:

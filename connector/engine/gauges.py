@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import datetime
 
 from connector.engine.context import Context
-from connector.store import connections, report
+from connector.store import brakes, connections, report
 
 EVERY = 5.0
 
@@ -32,7 +32,7 @@ class Gauges:
             counted = await report.work_items(db, now)
             parked = await report.parked(db, now)
             held = await report.held_values(db, now)
-            tripped = await report.tripped(db, now)
+            tripped = await brakes.tripped(db, context.name)
         for gauge in (
             metrics.work_items,
             metrics.work_oldest,
@@ -50,8 +50,8 @@ class Gauges:
             metrics.parked_records.labels(context.label(mapping), cause).set(n)
         for mapping, cause, n in held:
             metrics.held_values.labels(context.label(mapping), cause).set(n)
-        for mapping, side in tripped:
-            metrics.brake_tripped.labels(context.label(mapping), side).set(1)
+        for each in tripped:
+            metrics.brake_tripped.labels(context.label(each.mapping), each.side).set(1)
         for mapping, n in Counter(mapping for mapping, _ in context.rules.bound.pins.aside).items():
             metrics.quarantined_fields.labels(context.label(mapping)).set(n)
         self._budget()
@@ -60,18 +60,17 @@ class Gauges:
 
     async def _keep_webhook_time(self) -> None:
         """For commands, which see the database only."""
-        at = self.context.webhook_at
+        at = self.context.hearing.heard_at
         if at is None or at == self._kept:
             return
-        async with self.context.database.session() as db:
+        async with self.context.database.transaction(self.context.fence) as db:
             await connections.save_webhook_time(db, self.context.name, at)
         self._kept = at
 
     def _state(self) -> None:
         gates, gauge = self.context.gates, self.context.metrics.connection_state
-        now = gates.held or ("paused" if gates.paused else "ok")
-        for state in ("ok", "paused", "unauthorised", "account_expired"):
-            gauge.labels(self.context.name, state).set(int(state == now))
+        for state in ("ok", "paused", "unauthorised", "account_expired", "in_doubt", "copy", "returning"):
+            gauge.labels(self.context.name, state).set(int(state == gates.state))
 
     def _budget(self) -> None:
         context, metrics = self.context, self.context.metrics

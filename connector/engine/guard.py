@@ -13,7 +13,7 @@ import structlog
 
 from connector.core.errors import ConnectorError
 from connector.core.model import Lane
-from connector.core.pins import Pins
+from connector.core.pins import Pins, former_words
 from connector.core.schema import Metadata
 from connector.engine.context import Context, Rules
 from connector.engine.rules import METADATA, PINS, described, joined, look_again, prepare_tables, usable
@@ -23,10 +23,13 @@ from connector.store.db import Connection
 log = structlog.get_logger()
 TABLES = 2.0
 """Seconds between two looks at the app's tables."""
-TRIGGERS = 60.0
-"""Seconds between two looks at the capture triggers."""
+TRIGGERS, LOCKED = 60.0, 10.0
+"""Seconds between two looks at the capture triggers, and at tables that were locked."""
 DEFINITIONS, DEFINITIONS_ASIDE, DEFINITIONS_ASKED = 3600.0, 600.0, 60.0
-"""Seconds between two reads of the CRM's definitions: as a rule, while a line is set aside, when there is a hint."""
+"""Seconds between two reads of the CRM's definitions: as a rule, while a line is set aside, when there is a hint.
+
+A hint that led to nothing makes the next one wait twice as long, up to the second of these.
+"""
 STOPPED = ("quarantined", "schemamoved", "observe")
 """Causes of items that another schema or another mapping file lets go on."""
 
@@ -39,6 +42,8 @@ class SchemaGuard:
         self.context = context
         now = context.clock.monotonic()
         self.read_at = self.looked_at = self.prepared_at = now
+        self.patience = DEFINITIONS_ASKED
+        context.definitions_at = context.clock.now()
         self.unprepared = self.again = before != context.rules.bound.pins
         self.returned = returned(context.rules, before)
         """Objects of lines that returned and are not compared yet."""
@@ -48,7 +53,8 @@ class SchemaGuard:
         metadata = await self._definitions() if self._definitions_due() else None
         if metadata is not None or self.again or self._since(self.looked_at) >= TABLES:
             await self._look(metadata)
-        if self.unprepared or self._since(self.prepared_at) >= TRIGGERS:
+        again = LOCKED if self.context.rules.locked else TRIGGERS
+        if self.unprepared or self._since(self.prepared_at) >= again:
             await self._prepare()
 
     def _since(self, moment: float) -> float:
@@ -56,19 +62,24 @@ class SchemaGuard:
 
     def _definitions_due(self) -> bool:
         if self.context.schema_moved.is_set():
-            return self._since(self.read_at) >= DEFINITIONS_ASKED
+            return self._since(self.read_at) >= self.patience
         aside = self.context.rules.bound.pins.aside
         return self._since(self.read_at) >= (DEFINITIONS_ASIDE if aside else DEFINITIONS)
 
     async def _definitions(self) -> Metadata | None:
-        """The CRM's definitions; None when it does not answer."""
+        """The CRM's definitions; None when it does not answer, then they are asked for again soon."""
+        hinted = self.context.schema_moved.is_set()
         self.context.schema_moved.clear()
-        self.read_at = self.context.clock.monotonic()
+        self.read_at, began = self.context.clock.monotonic(), self.context.clock.now()
         try:
             metadata = await self.context.crm.metadata(lane=Lane.LIVE)
         except ConnectorError as error:
             self.context.failures.note(error)
+            self.context.schema_moved.set()
             return None
+        self.context.definitions_at = began
+        moved = former_words(metadata, self.context.rules.bound.pins) != self.context.rules.metadata
+        self.patience = DEFINITIONS_ASKED if moved or not hinted else min(2 * self.patience, DEFINITIONS_ASIDE)
         return metadata
 
     async def _look(self, metadata: Metadata | None) -> None:
@@ -78,11 +89,13 @@ class SchemaGuard:
         tables = await described(self.context.database, before.spec)
         if metadata is None and tables == before.tables and not self.again:
             return
-        self.again = False
-        pins = before.bound.pins
-        fresh = joined(before.spec, metadata or before.metadata, tables, pins, applied=True)
+        self.again, pins = False, before.bound.pins
+        fresh = joined(before.spec, metadata or before.metadata, tables, pins, applied=True).without(before.locked)
         if (fresh.metadata, fresh.tables, fresh.bound.pins) != (before.metadata, before.tables, pins):
             await self._adopt(fresh, metadata)
+        if metadata is not None:
+            async with self.context.change() as db:
+                await work.rearm(db, self.context.name, "definitions", self.context.clock.now())
 
     async def _adopt(self, fresh: Rules, metadata: Metadata | None) -> None:
         before, self.context.rules = self.context.rules, fresh
@@ -106,14 +119,17 @@ class SchemaGuard:
         """Triggers on the tables as they are now; then what was left undone meanwhile is found by a full sweep."""
         context, now = self.context, self.context.clock.now()
         try:
-            renewed = await prepare_tables(context.database, context.fence, context.rules, now)
-        except (asyncpg.LockNotAvailableError, asyncpg.SyntaxOrAccessError) as error:
+            prepared = await prepare_tables(context.database, context.fence, context.rules, now)
+        except asyncpg.SyntaxOrAccessError as error:
             log.warning("triggers.not_made", connection=context.name, error=type(error).__name__)
             self.prepared_at, self.unprepared = context.clock.monotonic(), False
             return
-        objects = {context.rules.bound.mappings[name].object for name in renewed} | self.returned
+        freed = context.rules.locked.keys() - prepared.rules.locked.keys()
+        context.rules = prepared.rules
+        bound = context.rules.bound.mappings
+        objects = {bound[name].object for name in {*freed, *prepared.renewed} & bound.keys()} | self.returned
         async with context.change() as db:
-            if self.unprepared:
+            if self.unprepared or freed:
                 await release(db, context.name, now)
             if objects:
                 await sweeps.ask(db, context.name, "full", now, objects)
@@ -123,8 +139,8 @@ class SchemaGuard:
 
 
 def returned(rules: Rules, before: Pins) -> set[str]:
-    """The objects of the lines that were set aside and are not any more."""
-    names = {mapping for mapping, _ in before.aside.keys() - rules.bound.pins.aside.keys()}
+    """The objects of the lines that returned."""
+    names = rules.bound.pins.returned(before)
     return {mapping.object for name, mapping in rules.bound.mappings.items() if name in names}
 
 

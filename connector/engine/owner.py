@@ -25,19 +25,24 @@ from connector.engine.context import Context
 from connector.engine.fold import Folder
 from connector.engine.gates import open_gates
 from connector.engine.gauges import Gauges
-from connector.engine.hooks import Address, Hooks
+from connector.engine.hooks import Hooks
+from connector.engine.housekeeper import Housekeeper
 from connector.engine.reconcile import Reconciler
+from connector.engine.returning import Return
+from connector.engine.rotation import Address, Rotation
 from connector.engine.sweeps.fetch_all import FetchAll
 from connector.engine.sweeps.schedule import Scheduler
 from connector.engine.sweeps.sweeper import Sweeper
 from connector.engine.worker import Worker
 from connector.store import connections
 from connector.store import work as queue
+from connector.store.cipher import Cipher
 from connector.store.db import AWAY
 
 log = structlog.get_logger()
-HEARTBEAT = 1.0
 GATE = 0.25
+PAUSES = 1.0
+"""Seconds between two looks at what is paused; who pauses has us look at once."""
 PROBE_UNAUTHORISED, PROBE_EXPIRED, PROBE_AWAY = 15.0, 60.0, 15.0
 AWAY_CAUSES = ("unavailable", "noanswer")
 """What items back off for while the CRM is away."""
@@ -57,10 +62,12 @@ class Parts:
     hooks: Hooks
     gauges: Gauges
     bookkeeper: Bookkeeper
+    housekeeper: Housekeeper
     fetch_all: FetchAll
+    returning: Return
 
 
-def assemble(context: Context, address: Address | None) -> Parts:
+def assemble(context: Context, address: Address | None, cipher: Cipher) -> Parts:
     """All parts over one context."""
     reconciler = Reconciler(context)
     sweeper = Sweeper(context, reconciler)
@@ -71,10 +78,12 @@ def assemble(context: Context, address: Address | None) -> Parts:
         Worker(context, reconciler),
         Scheduler(context, sweeper),
         Requests(context, sweeper, fetch_all),
-        Hooks(context, address),
+        Hooks(context, address, Rotation(context, cipher)),
         Gauges(context),
         Bookkeeper(context),
+        Housekeeper(context),
         fetch_all,
+        Return(context, sweeper),
     )
 
 
@@ -86,7 +95,6 @@ async def work(parts: Parts, also: Callable[[Context], Awaitable[None]]) -> None
     lost: BaseException | None = None
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(_heartbeat(context))
             group.create_task(_watch_gates(context))
             group.create_task(_watch_outages(context))
             for part in (
@@ -97,6 +105,8 @@ async def work(parts: Parts, also: Callable[[Context], Awaitable[None]]) -> None
                 parts.hooks,
                 parts.gauges,
                 parts.bookkeeper,
+                parts.housekeeper,
+                parts.returning,
             ):
                 group.create_task(part.run())
             group.create_task(_as_coroutine(also(context)))
@@ -112,16 +122,13 @@ async def _as_coroutine(running: Awaitable[None]) -> None:
     await running
 
 
-async def _heartbeat(context: Context) -> None:
-    while True:
-        await context.tenure.renew()
-        await context.clock.sleep(HEARTBEAT)
-
-
 async def _watch_gates(context: Context) -> None:
     """Follows pauses, and holds the connection while the CRM refuses our credentials or the account is unpaid."""
+    looked_at = context.clock.monotonic()
     while True:
-        await open_gates(context)
+        if context.clock.monotonic() - looked_at >= PAUSES:
+            await open_gates(context)
+            looked_at = context.clock.monotonic()
         error = context.failures.error
         if isinstance(error, UnauthorisedError | AccountExpiredError) and context.gates.held is None:
             await _hold(context, error)

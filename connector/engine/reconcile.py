@@ -14,24 +14,37 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from connector.core.doubt import doubtful
 from connector.core.errors import ConnectorError
 from connector.core.merge import Decision, Parent, Reason, Verdict, is_conflict
-from connector.core.model import CrmId, Lane, Link, LinkId, LinkState, Record, Side
+from connector.core.model import CrmId, Link, LinkId, LinkState, Record, Side
 from connector.core.plan import Effect, InsertRow, Kin, Plan, Step, plan
-from connector.core.refused import refused_before
 from connector.core.unseen import overtaken
 from connector.engine.apply.admission import open_claimed
 from connector.engine.apply.applier import Applier
-from connector.engine.apply.putback import call_parents, deferral, lacks, retry, undone, unfinished, waiting
+from connector.engine.apply.putback import (
+    braked,
+    call_children,
+    call_parents,
+    deferral,
+    lacks,
+    retry,
+    undone,
+    unfinished,
+    waiting,
+)
 from connector.engine.apply.result import Result
-from connector.engine.brake import Brake, braked
+from connector.engine.brake import Brake
 from connector.engine.context import Context
-from connector.engine.observe.adopt import TAKEN, adopt, merge
-from connector.engine.observe.case import Case, RecordKeys
+from connector.engine.observe.adopt import adopt
+from connector.engine.observe.case import TAKEN, Case, RecordKeys
+from connector.engine.observe.merging import merge
 from connector.engine.observe.observer import Observer
+from connector.engine.observe.oscillation import find_oscillations
+from connector.engine.planning import explained, spared, swept
+from connector.engine.planning import planned as planned_cases
 from connector.engine.send.resolve import Listing, Resolver, Ruling
 from connector.engine.send.sender import Sender
-from connector.engine.slices import in_slices
 from connector.ports import VersionOrder
 from connector.store import notes, work
 from connector.store.group_commit import GroupCommit
@@ -39,6 +52,7 @@ from connector.store.work import Item, WorkState
 
 log = structlog.get_logger()
 STALE_READS = 5
+NONE: frozenset[tuple[Side, Effect]] = frozenset()
 DESTRUCTIVE = frozenset({Effect.DELETE, Effect.CLEAR, Effect.OVERWRITE})
 
 
@@ -152,12 +166,23 @@ class Reconciler:
     # --- planning ----------------------------------------------------------------------------------------------------
 
     async def _plan(self, cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
-        planned = await self._dated(await self._folded(await self._follow(await _planned(cases))))
-        return [(case, self._hold_keys(case, _swept(case, found))) for case, found in planned]
+        planned = await self._calmed(
+            await self._dated(await self._folded(await self._follow(await planned_cases(cases))))
+        )
+        if any(doubtful(found, case.link.base) for case, found in planned):
+            self.context.schema_moved.set()
+        return [
+            (case, self._hold_keys(case, swept(case, explained(self.context, case, found)))) for case, found in planned
+        ]
 
     async def foresee(self, cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
         """The plans of observed cases as they would be carried out now; nothing is held or written."""
-        return await self._dated(await self._follow(await _planned(cases)))
+        return await self._calmed(await self._dated(await self._follow(await planned_cases(cases))))
+
+    async def _calmed(self, planned: Sequence[tuple[Case, Plan]]) -> list[tuple[Case, Plan]]:
+        """Plans again without the writes that would go on with an oscillation."""
+        found = await find_oscillations(self.context, planned)
+        return [_calm(case, was, found.get(case.link.id)) for case, was in planned]
 
     async def _folded(self, planned: Sequence[tuple[Case, Plan]]) -> list[tuple[Case, Plan]]:
         """A conflict is settled by times: who has a note that came since he was claimed is planned again with it."""
@@ -190,13 +215,13 @@ class Reconciler:
         )
 
     async def _follow(self, planned: Sequence[tuple[Case, Plan]]) -> list[tuple[Case, Plan]]:
-        """Reads the other half where a plan asks for it, and plans again as a pair."""
+        """Reads the other half, or the survivor, where a plan asks for it, and plans again as a pair."""
         adopting = [(case, found.adopt) for case, found in planned if found.step is Step.ADOPT and found.adopt]
         if adopting:
             await adopt(self.observer, adopting)
-        for case, found in planned:
-            if found.step is Step.MOVE and found.adopt:
-                await merge(self.observer, case, CrmId(found.adopt))
+        moving = [(case, CrmId(found.adopt)) for case, found in planned if found.step is Step.MOVE and found.adopt]
+        if moving:
+            await merge(self.observer, moving)
         return [(case, self._again(case, found)) for case, found in planned]
 
     def _again(self, case: Case, found: Plan) -> Plan:
@@ -209,10 +234,9 @@ class Reconciler:
         return plan(case.situation)
 
     def _hold_keys(self, case: Case, found: Plan) -> Plan:
-        """Whoever is about to make or take a record holds its match keys; the others wait."""
-        if found.step is Step.PARK or (case.adopted is None and not case.link.half):
-            return found
-        if found.step is not Step.APPLY and case.adopted is None:
+        """Whoever is about to make or take a record holds its match keys, or its id; the others wait."""
+        taking = case.adopted is not None or case.moved
+        if found.step is Step.PARK or not (taking or (case.link.half and found.step is Step.APPLY)):
             return found
         held = self.context.keys_in_flight
         if any(held.get(hash_, case.link.id) != case.link.id for hash_ in case.hashes):
@@ -227,12 +251,14 @@ class Reconciler:
     ) -> None:
         acting = [one for one in planned if not (confirmed and page and one[1].record is not None)]
         stopped = await self.brake.stopped(acting, confirmed=confirmed)
+        planned = [(case, spared(case, found, stopped.get(case.link.id, NONE))) for case, found in planned]
         parents = await call_parents(self.context, planned)
+        await call_children(self.context, planned)
         local: list[Result] = []
         sending: list[tuple[Case, Plan]] = []
-        for position, (case, found) in enumerate(planned):
+        for case, found in planned:
             ruling = rulings.get(case.link.id, Ruling())
-            result = self._set_aside(case, found, page=page, confirmed=confirmed, stopped=position in stopped)
+            result = self._set_aside(case, found, page=page, confirmed=confirmed)
             if result is None and found.record is not None:
                 if not ruling.settled:
                     sending.append((case, found))
@@ -241,9 +267,9 @@ class Reconciler:
             local.append(_told_by(ruling, result or self._local(case, found, parents)))
         await all_done(self._commit(local), *(self._send(*one) for one in sending))
 
-    def _set_aside(self, case: Case, found: Plan, *, page: bool, confirmed: bool, stopped: bool) -> Result | None:
-        if stopped:
-            return undone(case, deferral(case, WorkState.BRAKED, braked(found)))
+    def _set_aside(self, case: Case, found: Plan, *, page: bool, confirmed: bool) -> Result | None:
+        if not case.braked.isdisjoint(found.words(found.effects)):
+            return undone(case, braked(case))
         if page and found.record is not None:
             return self._send_later(case)
         if page and not confirmed and any(effect in DESTRUCTIVE for _, effect in found.effects):
@@ -274,10 +300,12 @@ class Reconciler:
         if found.widowed:
             case.link = replace(case.link, crm_id=None, base={})
         back = waiting(self.context, case, found, parents) if unfinished(found) else None
+        back = braked(case) if back is None and case.braked else back
         alive_again = case.link.state.tombstone and not found.state.tombstone
         more = not isinstance(found.row, InsertRow) and any(d.returns or _leaves_parent(d) for d in found.decisions)
         keyless = isinstance(found.row, InsertRow) and case.situation is not None and case.situation.kin is Kin.COPY
-        return Result(case, found, deferral=back, again=alive_again or more or keyless)
+        again = alive_again or more or keyless
+        return Result(case, found, deferral=back, again=again, lost=found.lost)
 
     async def _send(self, case: Case, found: Plan) -> None:
         await self._commit([await self.sender.send(case, found)])
@@ -317,15 +345,11 @@ async def all_done(*work_: Awaitable[None]) -> None:
             raise outcome
 
 
-async def _planned(cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
-    return [(case, plan(case.situation)) async for case in in_slices(cases) if case.situation is not None]
-
-
-def _swept(case: Case, found: Plan) -> Plan:
-    """A sweep does not send again what was refused when both sides stood as they do now; everybody else does."""
-    if case.item.lane is not Lane.SWEEP or not case.link.refused or not isinstance(case.crm, Record):
-        return found
-    return refused_before(found, case.link, case.crm)
+def _calm(case: Case, found: Plan, lines: frozenset[str] | None) -> tuple[Case, Plan]:
+    if not lines or case.situation is None:
+        return case, found
+    case.situation = replace(case.situation, oscillating=lines)
+    return case, plan(case.situation)
 
 
 def _leaves_parent(d: Decision) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import asyncpg
+import structlog
 from pydantic import TypeAdapter
 
 from connector.core import match
@@ -20,12 +21,10 @@ from connector.local import capture
 from connector.local.capture import Capture
 from connector.local.catalogue import Connection, describe, quote_ident, quote_literal
 from connector.local.tables import Shape
-from connector.store import link_writes, links, sweeps, work
+from connector.store import connections, link_writes, links, sweeps, work
 from connector.store.db import Database, Fence
 
-LOCK_TRIES = 30
-
-
+log = structlog.get_logger()
 METADATA, PINS = TypeAdapter(Metadata), TypeAdapter(Pins)
 """How the connection's row keeps them."""
 
@@ -103,37 +102,49 @@ def _read(mapping: BoundMapping) -> list[str]:
     return names + [condition.name for condition in mapping.only_send]
 
 
-async def prepare_tables(database: Database, fence: Fence, rules: Rules, now: datetime) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """`rules` without the mappings whose tables are locked.
+
+    `renewed`: those whose triggers were made, and not for the first time: what happened before may be unknown.
+    """
+
+    rules: Rules
+    renewed: frozenset[str]
+
+
+async def prepare_tables(database: Database, fence: Fence, rules: Rules, now: datetime) -> Prepared:
     """Makes the capture triggers, and removes those of mappings that are gone.
 
-    Rows that are older than them and not to be sent are recorded as left out. Returned are the mappings whose triggers
-    were made anew: what happened before may be unknown.
+    Rows that are older than them and not to be sent are recorded as left out. A table that somebody keeps locked is left
+    alone with its mapping until the next time; the application is held up for a second at most.
     """
-    renewed = []
-    for mapping in rules.bound.mappings.values():
-        wanted = Capture(fence.connection, mapping.name, rules.shapes[mapping.name], captured(rules.bound, mapping))
-        if await _install(database, fence, mapping, wanted, now):
-            renewed.append(mapping.name)
+    renewed, locked = set(), set()
+    for name, mapping in {**rules.bound.mappings, **rules.locked}.items():
+        wanted = Capture(fence.connection, name, rules.shapes[name], captured(rules.bound, mapping))
+        try:
+            if await _install(database, fence, mapping, wanted, now):
+                renewed.add(name)
+        except asyncpg.LockNotAvailableError:
+            locked.add(name)
     async with database.transaction(fence) as db:
         await capture.remove_others(db, fence.connection, [mapping.name for mapping in rules.spec.mappings])
-    return renewed
+        await connections.save_blocked(db, fence.connection, locked, "its table is locked by another session")
+    for name in sorted(locked - rules.locked.keys()):
+        log.warning("table.locked", connection=fence.connection, mapping=name)
+    for name in sorted(rules.locked.keys() - locked):
+        log.info("table.free", connection=fence.connection, mapping=name)
+    return Prepared(rules.without(locked), frozenset(renewed))
 
 
 async def _install(database: Database, fence: Fence, mapping: BoundMapping, wanted: Capture, now: datetime) -> bool:
-    """Waits for the table's lock a second at a time: the application is never held up longer. True for another time."""
-    for attempt in range(LOCK_TRIES):
-        try:
-            async with database.transaction(fence) as db:
-                first = await capture.is_new(db, wanted)
-                made = await capture.install(db, wanted)
-                if first and (not mapping.backfill.all or mapping.backfill.since is not None):
-                    await leave_out(db, mapping, wanted, now)
-        except asyncpg.LockNotAvailableError:
-            if attempt == LOCK_TRIES - 1:
-                raise
-        else:
-            return made and not first
-    return False
+    """True when they were made, not for the first time."""
+    async with database.transaction(fence) as db:
+        first = await capture.is_new(db, wanted)
+        made = await capture.install(db, wanted)
+        if first and (not mapping.backfill.all or mapping.backfill.since is not None):
+            await leave_out(db, mapping, wanted, now)
+    return made and not first
 
 
 async def leave_out(db: Connection, mapping: BoundMapping, wanted: Capture, now: datetime) -> None:

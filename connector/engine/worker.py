@@ -12,13 +12,16 @@ from collections.abc import Sequence
 from connector.core.model import Lane
 from connector.engine.containment import reconcile
 from connector.engine.context import Context
+from connector.engine.low_water import WHOLE, since
 from connector.engine.reconcile import Reconciler
 from connector.store import work
 from connector.store.work import Item
 
+BACKGROUND = (Lane.SWEEP, Lane.FETCH_ALL)
 IN_FLIGHT = 1000
 BATCH = 200
-IDLE = 0.1
+IDLE = 1.0
+"""Seconds after which the queue is looked at though nobody said that there is something."""
 RUSH, FULL, COLLECT = 100, 100, 0.25
 """From so many arrivals in the last second on, reads collect: so many records, or so many seconds."""
 
@@ -29,6 +32,9 @@ class Worker:
     def __init__(self, context: Context, reconciler: Reconciler) -> None:
         self.context, self.reconciler = context, reconciler
         self._arrivals: deque[tuple[float, int]] = deque()
+        self._whole_at = float("-inf")
+        self._more = True
+        """Whether the last claim may have left something."""
 
     async def run(self) -> None:
         """Works until cancelled; what is in flight then is awaited by the group that runs it."""
@@ -49,12 +55,16 @@ class Worker:
         room = min(FULL if self._rushing() else BATCH, IN_FLIGHT - self.context.flight.count)
         if room <= 0 or self.context.gates.closed:
             return []
-        now = self.context.clock.now()
+        fence, now, moment = self.context.fence, self.context.clock.now(), self.context.clock.monotonic()
+        whole = self._more or moment - self._whole_at >= WHOLE
+        self._whole_at = moment if whole else self._whole_at
+        oldest = since(now, whole=whole)
         async with self.context.database.session() as db:
-            items = list(await work.claim(db, self.context.fence, now, room, tuple(Lane)))
-            if len(items) == room and items[-1].lane <= Lane.LIVE:
-                items += await work.claim(db, self.context.fence, now, max(room // 10, 1), (Lane.SWEEP, Lane.FETCH_ALL))
-        self._arrivals.append((self.context.clock.monotonic(), len(items)))
+            items = list(await work.claim(db, fence, now, room, tuple(Lane), since=oldest))
+            self._more = len(items) == room
+            if self._more and items[-1].lane <= Lane.LIVE:
+                items += await work.claim(db, fence, now, max(room // 10, 1), BACKGROUND, since=oldest)
+        self._arrivals.append((moment, len(items)))
         return items
 
     def _rushing(self) -> bool:

@@ -2,7 +2,8 @@
 
 Statement-level triggers per mapping append one row per statement (and set of changed columns) to
 `connector.change`. They lock nothing, look nothing up and never notify. They ignore only what this mapping's own
-transactions write directly; what the application's own triggers do in answer is captured.
+transactions write directly; what the application's own triggers do in answer is captured. What foreign keys do in answer
+to a deletion cannot be told from it by its depth, and may come in one statement with it: there the keys tell.
 
 A session keeps the plan of its first statement. One made for a single row would compare every row with every other in
 a later bulk statement: hence two queries for UPDATE, and a FULL JOIN, which PostgreSQL never carries out like that.
@@ -83,7 +84,7 @@ def definition(capture: Capture, number: str) -> str:
         ),
         "delete": _guarded(
             f"o.{key}::text from old_rows o",
-            f"{into}, 'D', 0, array_agg(o.{key}::text) from old_rows o having count(*) > 0;",
+            f"{into}, 'D', 0, array_agg(o.{key}::text) from old_rows o where o.{key}::text <> all (own) having count(*) > 0;",
             everything,
         ),
         "truncate": everything,
@@ -134,15 +135,27 @@ def _trigger(capture: Capture, event: str, body: str) -> str:
     table = capture.shape.sql_name
     function = f"connector.{quote_ident(f'{capture.name} {event[:3]}')}"
     trigger = quote_ident(f"{capture.name} {event[:3]}")
+    said = "deleting" if event == "delete" else "origin"
+    own = "own := current_setting('connector.deleted', true)::text[]" if event == "delete" else "return null"
     origin = quote_literal(capture.shape.origin)
-    return f"""create or replace function {function}() returns trigger language plpgsql security definer
-set search_path = pg_catalog, pg_temp as $capture$
+    code = f"""
+declare own text[] := '{{}}';
 begin
-  if pg_trigger_depth() = 1 and current_setting('connector.origin', true) = {origin} then return null; end if;
+  if pg_trigger_depth() = 1 and current_setting('connector.{said}', true) = {origin} then {own}; end if;
   {body}
   return null;
-end $capture$;
+end """
+    return f"""create or replace function {function}() returns trigger language plpgsql security definer
+set search_path = pg_catalog, pg_temp as {_quoted(code)};
 create or replace trigger {trigger} {_FIRING[event].format(table=table)} execute function {function}();"""
+
+
+def _quoted(code: str) -> str:
+    """The code between dollars, under a tag that no name in it ends."""
+    tag = "$capture$"
+    while tag in code:
+        tag = f"{tag[:-1]}_$"
+    return f"{tag}{code}{tag}"
 
 
 async def install(db: Connection, capture: Capture) -> bool:

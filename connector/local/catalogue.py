@@ -16,10 +16,12 @@ Connection = asyncpg.pool.PoolConnectionProxy
 
 _RELATIONS: Final[Mapping[str, str]] = {"r": "table", "p": "table", "v": "view", "m": "view", "f": "foreign table"}
 
-_COLUMNS = """
+_COLUMNS = """-- Of a default without its table's number: PostgreSQL would wait for whoever keeps the table locked.
 select n.nspname as schema, c.relname as name, c.relkind::text as relation, a.attname as column, a.attnum as number,
        format_type(a.atttypid, a.atttypmod) as type, a.atttypid as type_id, a.atttypmod as modifier,
-       not a.attnotnull as nullable, pg_get_expr(d.adbin, d.adrelid) as default,
+       not a.attnotnull as nullable, case when a.attgenerated = '' then pg_get_expr(d.adbin, 0) end as default,
+       has_column_privilege(c.oid, a.attnum, 'select') as readable,
+       has_column_privilege(c.oid, a.attnum, 'update') as writable,
        a.attgenerated <> '' as generated, a.attidentity <> '' as identity,
        (select format('%I.%I', sn.nspname, s.relname) from pg_depend o join pg_class s on s.oid = o.objid
         join pg_namespace sn on sn.oid = s.relnamespace
@@ -82,6 +84,8 @@ def _column(row: asyncpg.Record, known: types.Types) -> Column:
         plain,
         nullable=plain.nullable and row["nullable"],
         default=default or plain.default,
+        readable=row["readable"],
+        writable=row["writable"],
         generated=row["generated"],
         identity=row["identity"],
         number=row["number"],

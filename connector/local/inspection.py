@@ -103,6 +103,19 @@ async def migrated(db: Connection) -> bool:
     )
 
 
+async def holds(db: Connection, table: str, column: str) -> bool:
+    """True when a table of our schema has the column, and we may read it: the schema may be older than this program."""
+    return bool(
+        await db.fetchval(
+            """select coalesce((select has_column_privilege(c.oid, a.attnum, 'select') from pg_class c
+                   join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid
+                   where n.nspname = 'connector' and c.relname = $1 and a.attname = $2 and not a.attisdropped), false)""",
+            table,
+            column,
+        )
+    )
+
+
 async def triggers(db: Connection, capture: Capture) -> Triggers:
     """Which capture triggers of a mapping are not there, and which are switched off."""
     names = [f"{capture.name} {event}" for event in EVENTS]

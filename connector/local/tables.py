@@ -27,6 +27,8 @@ _INTEGER: Final = re.compile(r"-?[0-9]{1,19}")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 MISFITS: Final = (asyncpg.DataError, asyncpg.CheckViolationError)
 """What PostgreSQL says to a value that a type cannot hold; the second is also a domain's own check."""
+_CONSTRAINTS: Final = "23"
+"""The class of SQLSTATEs for violated constraints."""
 _BITS: Final = {"smallint": 15, "integer": 31}
 
 
@@ -59,11 +61,8 @@ class Shape:
 
     @property
     def key_type(self) -> str:
-        """The type in which a text is compared with the key: without a length, to which a cast would cut it."""
-        column = self.table.columns[self.key]
-        if column.max_length is None:
-            return column.type
-        return "varchar" if "varying" in column.plain_type else "bpchar"
+        """The type in which a text is compared with the key."""
+        return _unbounded(self.table.columns[self.key])
 
     @property
     def select_list(self) -> str:
@@ -88,6 +87,13 @@ class Shape:
         )
 
 
+def _unbounded(column: Column) -> str:
+    """The column's type without a length, to which a cast would cut a text."""
+    if column.max_length is None:
+        return column.type
+    return "varchar" if "varying" in column.plain_type else "bpchar"
+
+
 def as_text(column: Column) -> str:
     """SQL that reads a column in its spelling."""
     name = f"t.{quote_ident(column.name)}"
@@ -107,10 +113,10 @@ def from_text(column: Column, source: str) -> str:
 
 @contextmanager
 def as_last_seen(shape: Shape) -> Iterator[None]:
-    """SchemaMovedError where a statement that only reads names what is not there any more."""
+    """SchemaMovedError where a statement that only reads names what is not there any more, or may not be read."""
     try:
         yield
-    except (asyncpg.UndefinedColumnError, asyncpg.UndefinedTableError) as error:
+    except (asyncpg.UndefinedColumnError, asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError) as error:
         raise SchemaMovedError(f"{shape.sql_name} is not as it was last seen") from error
 
 
@@ -136,9 +142,24 @@ async def existing(db: Connection, shape: Shape, keys: Iterable[AppKey]) -> froz
     return frozenset(AppKey(row[0]) for row in rows)
 
 
+async def referring(db: Connection, shape: Shape, column: str, keys: Iterable[AppKey]) -> Mapping[AppKey, AppKey]:
+    """The rows whose column holds one of the keys, and which one."""
+    name, kind = f"t.{quote_ident(column)}", _unbounded(shape.table.columns[column])
+    with as_last_seen(shape):
+        rows = await db.fetch(
+            f"select {shape.sql_key}::text, {name}::text from {shape.sql_name} t where {name} = any($1::text[]::{kind}[])",
+            sorted(key for key in keys if _fits(shape.table.columns[column], key)),
+        )
+    return {AppKey(row[0]): AppKey(row[1]) for row in rows}
+
+
 def may_be_key(shape: Shape, key: AppKey) -> bool:
     """True when PostgreSQL can read the text as a key of the table."""
-    kind, bits = shape.table.columns[shape.key].kind, _BITS.get(shape.key_type, 63)
+    return _fits(shape.table.columns[shape.key], key)
+
+
+def _fits(column: Column, key: AppKey) -> bool:
+    kind, bits = column.kind, _BITS.get(_unbounded(column), 63)
     if kind == "integer":
         return _INTEGER.fullmatch(key) is not None and -(2**bits) <= int(key) < 2**bits
     return kind != "uuid" or _UUID.fullmatch(key) is not None
@@ -181,8 +202,18 @@ async def wait_at_most(db: Connection, patience: timedelta | None) -> None:
 
 
 async def say_origin(db: Connection, shape: Shape) -> None:
-    """Marks what follows in this transaction as this mapping's own writing."""
+    """Marks the inserts and updates that follow in this transaction as this mapping's own writing."""
     await db.execute("select set_config('connector.origin', $1, true)", shape.origin)
+
+
+async def _say_deleting(db: Connection, shape: Shape, keys: Sequence[AppKey]) -> None:
+    """Marks the deletion of these rows, and nothing else that follows in this transaction, as this mapping's own."""
+    await db.execute(
+        """select set_config('connector.origin', '', true), set_config('connector.deleting', $1, true),
+                  set_config('connector.deleted', $2::text[]::text, true)""",
+        shape.origin,
+        keys,
+    )
 
 
 async def update(
@@ -287,14 +318,18 @@ def emptied(error: asyncpg.NotNullViolationError, row: Mapping[str, str | None])
 
 async def delete(db: Connection, shape: Shape, keys: Iterable[AppKey]) -> None:
     """Removes rows."""
-    await say_origin(db, shape)
+    wanted = sorted(keys)
+    await _say_deleting(db, shape, wanted)
     await db.execute(
-        f"delete from {shape.sql_name} t where {shape.sql_key} = any($1::text[]::{shape.key_type}[])",
-        sorted(keys),
+        f"delete from {shape.sql_name} t where {shape.sql_key} = any($1::text[]::{shape.key_type}[])", wanted
     )
 
 
 def refusal(error: asyncpg.PostgresError) -> RowRefusedError:
-    """What a person may know of an error: its code and the names in it, never values."""
+    """What a person may know of an error: its code and the names in it, never values.
+
+    Only a violated constraint is named by PostgreSQL itself; a trigger of the application may name anything.
+    """
+    code = str(getattr(error, "sqlstate", "") or "unknown")
     name = getattr(error, "constraint_name", None) or getattr(error, "column_name", None) or ""
-    return RowRefusedError(str(getattr(error, "sqlstate", "") or "unknown"), str(name))
+    return RowRefusedError(code, str(name) if code.startswith(_CONSTRAINTS) else "")

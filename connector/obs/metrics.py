@@ -100,6 +100,7 @@ class Metrics:
     def _process(self, version: str) -> None:
         self.build = Info("connector_build", "What is running.", registry=self.registry)
         self.build.info({"version": version, "python": platform.python_version()})
+        self.tasks = Gauge("connector_tasks", "Asyncio tasks of the process.", registry=self.registry)
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)

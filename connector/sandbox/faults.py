@@ -30,6 +30,7 @@ class BodyKind(StrEnum):
     HTML = "html"
     EMPTY = "empty"
     TORN = "torn"
+    ECHO = "echo"  # the error quotes the request, as errors of validation do
 
 
 @dataclass(slots=True)

@@ -117,7 +117,7 @@ class Sandbox:
     async def _faulty(self, rule: Rule, request: Request, http: web.Request) -> web.StreamResponse:
         match rule.kind:
             case Kind.STATUS:
-                return _respond(_status_fault(rule))
+                return _respond(_status_fault(rule, request))
             case Kind.HTML_403:
                 return _respond(Response(403, HTML_403, content_type="text/html"))
             case Kind.SLOW:
@@ -176,7 +176,7 @@ def _respond(response: Response) -> web.Response:
     )
 
 
-def _status_fault(rule: Rule) -> Response:
+def _status_fault(rule: Rule, request: Request) -> Response:
     match rule.body:
         case BodyKind.JSON:
             return Response(rule.code, dumps(default_body("Something went wrong.")))
@@ -186,6 +186,9 @@ def _status_fault(rule: Rule) -> Response:
             return Response(rule.code, b"")
         case BodyKind.TORN:
             return Response(rule.code, b'{"success": tr')
+        case BodyKind.ECHO:
+            said = f"Validation failed: name: {request.body.decode(errors='replace')} is not valid"
+            return Response(rule.code, dumps(default_body(said, said)))
 
 
 def _cut(http: web.Request) -> web.StreamResponse:

@@ -9,14 +9,12 @@ from enum import StrEnum
 import asyncpg
 
 from connector.service.bodies import Limits
-from connector.store.db import AWAY, Connection, Database
+from connector.store.db import AWAY, UNSTORABLE, Connection, Database
 from connector.store.group_commit import GroupCommit
 from connector.store.notes import Event, append_events
 
 Delivery = Sequence[Event]
 
-UNSTORABLE = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, ValueError)
-"""PostgreSQL, or the driver on its behalf, cannot hold what was given: trying again is no use."""
 PASSING = (*AWAY, asyncpg.PostgresError)
 """Anything else that a database says no with: away, starting, full, demoted to a replica."""
 PORTION = 8 << 20

@@ -39,16 +39,21 @@ ROUTE = "/{before:/*}webhooks/{between:/*}{connection}{after:/*}"
 
 CHECK = "X-Connector-Check"
 """A header of our own: whether a delivery would get here is asked, and nothing is delivered."""
+OTHER = "other"
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """How deliveries to one connection are recognised and read. Of several credentials each is valid (rotation)."""
+    """How deliveries to one connection are recognised and read. Of several credentials each is valid (rotation).
+
+    `known` says whether an object's name is one of the CRM's: what else a delivery calls its object is told to nobody.
+    """
 
     connection: str
     credentials: tuple[tuple[str, str], ...]
     received: Callable[[Mapping[str, str], bytes], Sequence[Hint]]
+    known: Callable[[str], bool]
 
 
 class Inbox:
@@ -133,7 +138,7 @@ class Inbox:
             return self._gap(door, NOT_STORED[fate])
         self._stored(door.connection)
         for hint in hints:
-            self._count(door.connection, fate, hint.object, hint.kind)
+            self._count(door.connection, fate, hint.object if door.known(hint.object) else OTHER, hint.kind)
         return web.Response()
 
     def _event(self, door: Door, hint: Hint) -> Event:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from connector.core.model import CrmId
+from connector.core.model import CrmId, LinkId
 from connector.store.db import Connection
 
 
@@ -34,7 +34,8 @@ async def survivors(db: Connection, connection: str, name: str, ids: Sequence[Cr
                select c.first, a.survivor, c.length + 1 from chain c
                join connector.alias a on a.connection = $1 and a.object = $2 and a.loser = c.last
                where c.length < 100)
-           select distinct on (first) first, last from chain order by first, length desc""",
+           select * from (select distinct on (first) first, last from chain order by first, length desc) ends
+           where first <> last""",
         connection,
         name,
         list(ids),
@@ -42,8 +43,8 @@ async def survivors(db: Connection, connection: str, name: str, ids: Sequence[Cr
     return {CrmId(row["first"]): CrmId(row["last"]) for row in rows}
 
 
-async def awaited(db: Connection, connection: str, name: str, ids: Sequence[CrmId]) -> frozenset[CrmId]:
-    """Which of the records the link of a row is about to follow to."""
+async def awaited(db: Connection, connection: str, name: str, ids: Sequence[CrmId]) -> Mapping[CrmId, LinkId]:
+    """By record, the link of a row that is about to follow to it."""
     rows = await db.fetch(
         """with recursive before (last, loser) as (
                select survivor, loser from connector.alias
@@ -51,13 +52,14 @@ async def awaited(db: Connection, connection: str, name: str, ids: Sequence[CrmI
                union
                select b.last, a.loser from before b
                join connector.alias a on a.connection = $1 and a.object = $2 and a.survivor = b.loser)
-           select distinct b.last from before b
+           select distinct on (b.last) b.last, l.id from before b
            join connector.link l on l.connection = $1 and l.object = $2 and l.crm_id = b.loser
            where l.app_key is not null and not l.released
              and (l.state in ('linked', 'frozen')
-                  or (l.died = 'crm' and exists (select 1 from connector.work w where w.link_id = l.id)))""",
+                  or (l.died = 'crm' and exists (select 1 from connector.work w where w.link_id = l.id)))
+           order by b.last, l.id""",
         connection,
         name,
         list(ids),
     )
-    return frozenset(CrmId(row["last"]) for row in rows)
+    return {CrmId(row["last"]): LinkId(row["id"]) for row in rows}

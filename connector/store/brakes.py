@@ -1,4 +1,7 @@
-"""The brake's memory: what was done in the sliding hour, what is tripped, what a person allowed."""
+"""The brake's memory: what was done in the sliding hour, what it stops, what a person allowed.
+
+It is tripped while it stops something; what dissolves because it was undone where it was done un-trips it.
+"""
 
 from __future__ import annotations
 
@@ -41,27 +44,28 @@ async def add(db: Connection, connection: str, found: Sequence[Count], now: date
     await db.execute("delete from connector.brake_count where connection = $1 and at < $2", connection, now - HOUR)
 
 
-async def trip(db: Connection, connection: str, mapping: str, side: str, now: datetime) -> None:
-    """Stops destructive work of a mapping on one side until a person releases it."""
-    await db.execute(
-        """insert into connector.brake (connection, mapping, side, tripped_at) values ($1, $2, $3, $4)
-           on conflict (connection, mapping, side)
-           do update set tripped_at = coalesce(connector.brake.tripped_at, excluded.tripped_at)""",
-        connection,
-        mapping,
-        side,
-        now,
-    )
+@dataclass(frozen=True, slots=True)
+class Tripped:
+    """The brake stops this effect on a side of a mapping: on so many records, since then."""
+
+    mapping: str
+    side: str
+    effect: str
+    since: datetime
+    records: int
 
 
-async def tripped(db: Connection, connection: str) -> Sequence[tuple[str, str, datetime]]:
-    """(mapping, side, since) of every tripped brake."""
+async def tripped(db: Connection, connection: str) -> Sequence[Tripped]:
+    """Every tripped brake."""
     rows = await db.fetch(
-        """select mapping, side, tripped_at from connector.brake
-           where connection = $1 and tripped_at is not null order by 1, 2""",
+        """select coalesce(l.mapping, '') as mapping, split_part(split_part(b.word, ' ', 1), '_', 1) as side,
+                  split_part(split_part(b.word, ' ', 1), '_', 2) as effect, min(w.braked_at) as since,
+                  count(distinct w.link_id)::int as records
+           from connector.work w join connector.link l on l.id = w.link_id cross join lateral unnest(w.braked) b(word)
+           where w.connection = $1 and w.braked <> '{}' group by 1, 2, 3 order by 1, 2, 3""",
         connection,
     )
-    return [(row["mapping"], row["side"], row["tripped_at"]) for row in rows]
+    return [Tripped(**row) for row in rows]
 
 
 async def allowances(db: Connection, connection: str) -> dict[tuple[str, str], int]:
@@ -83,21 +87,20 @@ async def allow(db: Connection, connection: str, mapping: str, side: str, record
 
 
 async def release(db: Connection, connection: str, mapping: str | None, now: datetime) -> int:
-    """Lets everything that is stopped now go on, and nothing beyond it; the number of records."""
+    """Lets everything that is stopped now go on, and nothing beyond it; the number of records.
+
+    One in other hands, which may be stopped again at this moment, is looked at once more.
+    """
     done = await db.execute(
-        """update connector.work w set state = 'due', due_at = $3, cause = null,
-               released = string_to_array(replace(w.cause, 'brake:', ''), ',')
+        """update connector.work w set released = w.braked, braked = '{}', braked_at = null, generation = w.generation + 1,
+               state = case when w.state = 'braked' then 'due' else w.state end,
+               due_at = case when w.state = 'braked' then $3 else w.due_at end,
+               cause = case when w.state = 'braked' then null else w.cause end
            from connector.link l
-           where l.id = w.link_id and w.connection = $1 and w.state = 'braked' and ($2::text is null or l.mapping = $2)""",
+           where l.id = w.link_id and w.connection = $1 and w.braked <> '{}' and ($2::text is null or l.mapping = $2)""",
         connection,
         mapping,
         now,
-    )
-    await db.execute(
-        """update connector.brake set tripped_at = null
-           where connection = $1 and ($2::text is null or mapping = $2) and tripped_at is not null""",
-        connection,
-        mapping,
     )
     return int(done.split()[-1])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -25,7 +25,6 @@ class ConnectionRow:
     paused: bool
     sends_paused: bool
     salt: bytes
-    webhook_secret: bytes | None
     metadata: str | None
     pins: str
     webhook_at: datetime | None
@@ -42,6 +41,12 @@ async def ensure(db: Connection, connection: str, crm: str) -> ConnectionRow:
     return await get(db, connection)
 
 
+async def known(db: Connection, connection: str) -> bool:
+    """True once the connection was run."""
+    query = "select exists (select from connector.connection where connection = $1)"
+    return bool(await db.fetchval(query, connection))
+
+
 async def get(db: Connection, connection: str) -> ConnectionRow:
     """The connection's row."""
     r = await db.fetchrow("select * from connector.connection where connection = $1", connection)
@@ -49,7 +54,7 @@ async def get(db: Connection, connection: str) -> ConnectionRow:
         raise LookupError(connection)
     return ConnectionRow(
         r["connection"], r["state"], r["reason"], r["advice"], r["paused"], r["sends_paused"], bytes(r["salt"]),
-        r["webhook_secret"], r["metadata"], r["pins"], r["last_webhook_at"],
+        r["metadata"], r["pins"], r["last_webhook_at"],
     )  # fmt: skip
 
 
@@ -99,20 +104,14 @@ async def save_pins(db: Connection, connection: str, pins: str) -> None:
     await db.execute("update connector.connection set pins = $2 where connection = $1", connection, pins)
 
 
-async def save_webhook_secret(db: Connection, connection: str, secret: bytes) -> None:
-    """Keeps the encrypted webhook credentials."""
-    await db.execute("update connector.connection set webhook_secret = $2 where connection = $1", connection, secret)
-
-
 async def save_webhook_time(db: Connection, connection: str, at: datetime) -> None:
     """Keeps when the last webhook came."""
     await db.execute("update connector.connection set last_webhook_at = $2 where connection = $1", connection, at)
 
 
-async def webhook_secret(db: Connection, connection: str) -> bytes | None:
-    """The encrypted webhook credentials; None before the first run."""
-    sealed = await db.fetchval("select webhook_secret from connector.connection where connection = $1", connection)
-    return bytes(sealed) if sealed is not None else None
+async def save_webhook_trouble(db: Connection, connection: str, trouble: str | None) -> None:
+    """Keeps what is wrong with the webhooks."""
+    await db.execute("update connector.connection set webhook_trouble = $2 where connection = $1", connection, trouble)
 
 
 async def save_credentials(db: Connection, connection: str, credentials: bytes) -> None:
@@ -187,8 +186,8 @@ async def homes(db: Connection, connection: str) -> Mapping[str, Home]:
     return {r["mapping"]: Home(r["object"], r["table_schema"], r["table_name"], r["key_column"]) for r in rows}
 
 
-async def save_mappings(db: Connection, connection: str, mappings: Sequence[MappingSpec]) -> None:
-    """Registers mappings. A renamed file with the same table, object and key keeps its links."""
+async def save_mappings(db: Connection, connection: str, mappings: Sequence[MappingSpec], now: datetime) -> None:
+    """Registers mappings. A renamed file with the same table, object and key keeps its links, and so does one that left."""
     known = await db.fetch("select * from connector.mapping where connection = $1", connection)
     current = {m.name for m in mappings}
     for spec in mappings:
@@ -199,8 +198,27 @@ async def save_mappings(db: Connection, connection: str, mappings: Sequence[Mapp
         """insert into connector.mapping (connection, mapping, object, table_schema, table_name, key_column)
            values ($1, $2, $3, $4, $5, $6)
            on conflict (connection, mapping) do update set object = excluded.object,
-               table_schema = excluded.table_schema, table_name = excluded.table_name, key_column = excluded.key_column""",
+               table_schema = excluded.table_schema, table_name = excluded.table_name, key_column = excluded.key_column,
+               left_at = null""",
         [(connection, m.name, m.object, m.schema, m.table, m.key) for m in mappings],
+    )
+    await db.execute(
+        """update connector.mapping set left_at = $3
+           where connection = $1 and mapping <> all($2::text[]) and left_at is null""",
+        connection,
+        sorted(current),
+        now,
+    )
+
+
+async def save_blocked(db: Connection, connection: str, mappings: Collection[str], why: str) -> None:
+    """Says of these mappings, and of no others, that nothing of them is worked on for now."""
+    await db.execute(
+        """update connector.mapping set blocked = case when mapping = any($2::text[]) then $3 end
+           where connection = $1 and blocked is distinct from case when mapping = any($2::text[]) then $3 end""",
+        connection,
+        sorted(mappings),
+        why,
     )
 
 
@@ -291,4 +309,13 @@ async def answer(db: Connection, request: int, result: Mapping[str, Any], now: d
         "failed" if failed else "done",
         dump(dict(result)),
         now,
+    )
+
+
+async def forget_requests(db: Connection, connection: str, before: datetime) -> None:
+    """Removes requests that ended before this time."""
+    await db.execute(
+        "delete from connector.request where connection = $1 and state in ('done', 'failed') and finished_at < $2",
+        connection,
+        before,
     )

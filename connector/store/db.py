@@ -15,10 +15,12 @@ from typing import Any
 
 import asyncpg
 
-from connector.core.errors import NotOwnerError, UnavailableError
+from connector.core.errors import ConnectorError, NotOwnerError, UnavailableError
 
 Connection = asyncpg.pool.PoolConnectionProxy
 MIGRATION_LOCK = 0x636F6E6E
+BREAKS = "-- Breaks older versions."
+"""With what a migration begins after which no older version may work on the schema."""
 LAZY = "set_config('synchronous_commit', 'off', true)"
 """SQL: the transaction does not wait for the disk when it commits."""
 SPELLING = {
@@ -27,8 +29,10 @@ SPELLING = {
     "intervalstyle": "iso_8601",
     "extra_float_digits": "1",
     "bytea_output": "hex",
+    "idle_in_transaction_session_timeout": "8s",
     "application_name": "connector",
 }
+"""Of every session. A process that is stopped in a transaction holds the fence: the server ends it as a lease would."""
 NAME = {"application_name": "connector"}
 AWAY = (
     OSError,
@@ -39,8 +43,11 @@ AWAY = (
     asyncpg.TooManyConnectionsError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
 )
 """What asyncpg and the operating system raise while the database cannot be reached."""
+UNSTORABLE = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, ValueError)
+"""PostgreSQL, or the driver on its behalf, cannot hold what was given: trying again is no use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +184,23 @@ async def pending(connection: Connection) -> Sequence[str]:
     return [name for number, name, _ in migrations() if number not in known]
 
 
+async def require_known(connection: Connection) -> None:
+    """ConnectorError where a newer version has changed the schema so that this one must not work on it any more.
+
+    Other migrations that are not known here only add: old and new daemons may work side by side.
+    """
+    row = await connection.fetchrow(
+        "select name from connector.migration m where (to_jsonb(m) ->> 'breaks')::bool and number <> all($1::int[])"
+        " order by number desc limit 1",
+        [number for number, _, _ in migrations()],
+    )
+    if row is not None:
+        raise ConnectorError(
+            f"schema connector is newer than this program can work with ({row['name']})",
+            "run the version that has migrated it, or a later one",
+        )
+
+
 async def migrate(database: Database) -> Sequence[str]:
     """Brings schema `connector` to this version; the names of what was applied. Any number may run it at once."""
     while True:
@@ -192,7 +216,8 @@ async def _apply(connection: Connection) -> Sequence[str]:
         "create table if not exists connector.migration "
         "(number integer primary key, name text not null, digest text not null, at timestamptz not null default now())"
     )
-    known: dict[int, Any] = {r["number"]: r for r in await connection.fetch("select * from connector.migration")}
+    await require_known(connection)
+    known = {row["number"] for row in await connection.fetch("select number from connector.migration")}
     applied = []
     for number, name, sql in migrations():
         if number not in known:
@@ -207,3 +232,5 @@ async def _apply_one(connection: Connection, number: int, name: str, sql: str) -
     await connection.execute(
         "insert into connector.migration (number, name, digest) values ($1, $2, $3)", number, name, digest
     )
+    if sql.startswith(BREAKS):
+        await connection.execute("update connector.migration set breaks = true where number = $1", number)

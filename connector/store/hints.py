@@ -11,16 +11,20 @@ from connector.core.model import CrmId
 from connector.ports import Hint, HintKind
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_LONGEST = 500
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def hint_json(hint: Hint) -> str:
     """Compact JSON, read back by `hint_from_json` as an equal hint.
 
-    ValueError when PostgreSQL could not keep it: NUL characters, lone surrogates, numbers that are none, endless depth.
+    ValueError when PostgreSQL could not keep it: NUL characters, lone surrogates, numbers that are none, endless depth,
+    names too long for an index.
     """
     stored = {name: value for name in _OPTIONAL if (value := getattr(hint, name)) is not None}
     stored |= {"id": hint.id, "object": hint.object, "crm_id": hint.crm_id, "kind": hint.kind.value}
+    if any(len(text) > _LONGEST for name, text in stored.items() if name != "identity"):
+        raise ValueError("a name is too long")
     if hint.created:
         stored["created"] = True
     if hint.at is not None:

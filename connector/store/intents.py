@@ -19,7 +19,7 @@ IntentId = int
 
 @dataclass(frozen=True, slots=True)
 class NewIntent:
-    """A write about to be sent.
+    """A write about to be sent; or one that was, as far as anybody knows, at `sent_at`.
 
     `base` is what sides will have agreed on; `hashes` are the match keys it occupies; `replaced` is by line what the CRM
     showed before.
@@ -33,6 +33,7 @@ class NewIntent:
     base: Base
     hashes: Sequence[bytes] = ()
     replaced: Mapping[str, Json] = field(default_factory=dict)
+    sent_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,13 @@ async def open_many(db: Connection, fence: Fence, intents: Sequence[NewIntent], 
     """Puts intents on record, in order; their ids. The time of this commit is when they count as sent."""
     rows = await db.fetch(
         """insert into connector.intent
-               (connection, link_id, epoch, op, object, crm_id, fields, seen, hashes, replaced, sent_at)
+               (connection, link_id, epoch, op, object, crm_id, fields, seen, hashes, replaced, sent_at, unknown)
            select $1, n.link, $2, n.op, n.object, n.crm_id, n.fields, n.seen,
                   coalesce((select array_agg(decode(h, 'hex')) from jsonb_array_elements_text(n.hashes) h), '{}'),
-                  n.replaced, $3
+                  n.replaced, coalesce(n.sent_at, $3), n.sent_at is not null
            from unnest($4::bigint[], $5::text[], $6::text[], $7::text[], $8::jsonb[], $9::jsonb[], $10::jsonb[],
-                       $11::jsonb[])
-                with ordinality n(link, op, object, crm_id, fields, seen, hashes, replaced, position)
+                       $11::jsonb[], $12::timestamptz[])
+                with ordinality n(link, op, object, crm_id, fields, seen, hashes, replaced, sent_at, position)
            order by n.position
            returning id""",
         fence.connection,
@@ -77,6 +78,7 @@ async def open_many(db: Connection, fence: Fence, intents: Sequence[NewIntent], 
         [base_json(i.base) for i in intents],
         [dump([h.hex() for h in i.hashes]) for i in intents],
         [dump(dict(i.replaced)) for i in intents],
+        [i.sent_at for i in intents],
     )
     return [row["id"] for row in rows]
 

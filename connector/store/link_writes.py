@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from connector.core.model import AppKey, Base, CrmId, Json, Link, LinkId, LinkState, Sent, Side, Undo
+from connector.core.model import AppKey, Base, CrmId, Json, Link, LinkId, LinkState, OpenConflict, Sent, Side, Undo
 from connector.store.db import Connection
 from connector.store.links import FREE_RECORD, FREE_ROW
 from connector.store.notes import dump
@@ -31,9 +31,14 @@ class LinkWrite:
     died: Side | None = None
     cause: str | None = None
     version: str | None = None
-    sent: Mapping[str, Sent] = field(default_factory=dict)
+    sent: Mapping[str, Mapping[str, Sent]] = field(default_factory=dict)
+    """Time of a write → its lines."""
     released: bool = False
     refused: Mapping[str, Json] = field(default_factory=dict)
+    conflicts: Mapping[str, OpenConflict] | None = None
+    """None: as they are on record."""
+    found_out: bool = False
+    """What a restore had lost of it is known now."""
 
 
 async def open_app(
@@ -111,9 +116,12 @@ async def save(db: Connection, writes: Sequence[LinkWrite], now: datetime) -> No
     await db.execute(
         """update connector.link l set mapping = n.mapping, app_key = n.app_key, crm_id = n.crm_id, state = n.state,
                base = n.base, restore = n.restore, held = n.held, died = n.died, cause = n.cause, version = n.version,
-               sent = n.sent, released = n.released, refused = n.refused, committed_at = $2
+               lost_since = case when not n.found_out then l.lost_since end,
+               sent = n.sent, released = n.released, refused = n.refused, committed_at = $2,
+               conflicts = coalesce(n.conflicts, l.conflicts)
            from json_to_recordset($1::json) n(id bigint, mapping text, app_key text, crm_id text, state text, base json,
-                restore jsonb, held jsonb, died text, cause text, version text, sent jsonb, released bool, refused jsonb)
+                restore jsonb, held jsonb, died text, cause text, version text, sent jsonb, released bool, refused jsonb,
+                conflicts jsonb, found_out bool)
            where l.id = n.id""",
         dump(writes),
         now,
@@ -216,7 +224,7 @@ async def follow(
     """
     await db.execute(
         """update connector.link l set crm_id = n.crm_id, origin = n.origin, base = n.base, released = false, cause = null,
-               held = '{}', sent = '{}', refused = '{}', version = null, committed_at = $7,
+               held = '{}', conflicts = '{}', sent = '{}', refused = '{}', version = null, committed_at = $7,
                state = case when l.state in ('unlinked', 'deleted') then l.state else 'linked' end
            from unnest($3::text[], $4::text[], $5::text[], $6::json[]) n(app_key, crm_id, origin, base)
            where l.connection = $1 and l.mapping = $2 and l.app_key = n.app_key and (l.crm_id is null or l.released)""",

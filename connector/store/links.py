@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 import asyncpg
 from pydantic_core import from_json
 
-from connector.core.model import AppKey, Base, CrmId, Json, Link, LinkId, LinkState, Pair, Sent, Side, Undo
+from connector.core.model import (
+    AppKey,
+    Base,
+    CrmId,
+    Json,
+    Link,
+    LinkId,
+    LinkState,
+    OpenConflict,
+    Pair,
+    Sent,
+    Side,
+    Undo,
+    Write,
+)
 from connector.store.db import Connection
 from connector.store.notes import dump
 
@@ -27,6 +43,7 @@ class Glance:
     state: LinkState
     held: bool
     version: str | None
+    lost: bool
     agreed: Mapping[str, Sequence[Json]]
 
 
@@ -54,11 +71,13 @@ def link_of(row: asyncpg.Record) -> Link:
         restore=_restore_of(row["restore"]) if row["restore"] != "{}" else {},
         committed_at=row["committed_at"],
         version=row["version"],
-        held=row["held"] != "{}",
+        held=from_json(row["held"]) if row["held"] != "{}" else {},
+        conflicts=_conflicts_of(row["conflicts"]) if row["conflicts"] != "{}" else {},
         died=Side(row["died"]) if row["died"] else None,
         released=row["released"],
-        sent=_sent_of(row["sent"]) if row["sent"] != "{}" else {},
+        sent=_sent_of(row["sent"]) if row["sent"] != "{}" else (),
         refused=from_json(row["refused"]) if row["refused"] != "{}" else {},
+        lost_since=row["lost_since"],
     )
 
 
@@ -66,22 +85,41 @@ def _restore_of(text: str) -> Mapping[str, Undo]:
     return {column: Undo._make(undo) for column, undo in from_json(text).items()}
 
 
-def _sent_of(text: str) -> Mapping[str, Sent]:
-    return {name: Sent(one["seen"], one["sent"]) for name, one in from_json(text).items()}
+def _sent_of(text: str) -> Sequence[Write]:
+    writes = [
+        Write(float(at), {name: Sent._make(one) for name, one in lines.items()})
+        for at, lines in from_json(text).items()
+    ]
+    return sorted(writes, key=lambda write: write.at)
+
+
+def _conflicts_of(text: str) -> Mapping[str, OpenConflict]:
+    return {name: conflict_of(one) for name, one in from_json(text).items()}
+
+
+def conflict_of(one: Mapping[str, Any]) -> OpenConflict:
+    """The conflict that JSON holds."""
+    since, app_at, crm_at = (
+        datetime.fromisoformat(one[name]) if one[name] else None for name in ("since", "app_at", "crm_at")
+    )
+    assert since is not None  # noqa: S101 (every conflict has begun)
+    keep = Side(one["keep"]) if one["keep"] else None
+    return OpenConflict(one["app"], one["crm"], since, app_at, crm_at, one["overwritten"], keep)
 
 
 async def glance(db: Connection, connection: str, name: str, ids: Sequence[CrmId]) -> Mapping[CrmId, Glance]:
     """The links of CRM records, as far as telling needs whether anything has changed."""
     rows = await db.fetch(
-        """select crm_id, id, mapping, app_key, state, held <> '{}', version, base from connector.link
+        """select crm_id, id, mapping, app_key, state, held <> '{}', version, lost_since is not null, base
+           from connector.link
            where connection = $1 and object = $2 and crm_id = any($3::text[]) and not released""",
         connection,
         name,
         list(ids),
     )
     return {
-        CrmId(crm_id): Glance(id_, mapping, app_key, LinkState(state), held, version, from_json(base))
-        for crm_id, id_, mapping, app_key, state, held, version, base in rows
+        CrmId(crm_id): Glance(id_, mapping, app_key, LinkState(state), held, version, lost, from_json(base))
+        for crm_id, id_, mapping, app_key, state, held, version, lost, base in rows
     }
 
 
@@ -180,6 +218,18 @@ async def unread(db: Connection, connection: str, names: Sequence[str]) -> froze
         list(names),
     )
     return frozenset(row["object"] for row in rows)
+
+
+async def oldest_lost(db: Connection, connection: str, names: Sequence[str]) -> Mapping[str, Link]:
+    """By object: the half of a row that a lost create may have completed, of which nothing is known for longest."""
+    rows = await db.fetch(
+        """select distinct on (object) * from connector.link
+           where connection = $1 and object = any($2::text[]) and lost_since is not null and crm_id is null
+             and state = 'open' order by object, lost_since, id""",
+        connection,
+        list(names),
+    )
+    return {row["object"]: link_of(row) for row in rows}
 
 
 async def held(db: Connection, connection: str) -> Sequence[LinkId]:

@@ -9,7 +9,7 @@ from datetime import datetime
 import asyncpg
 
 from connector.core.merge import Parent
-from connector.core.model import AppKey, CrmId, LinkId, Side
+from connector.core.model import AppKey, CrmId, LinkId, LinkState, Side
 from connector.store import link_writes
 from connector.store.db import Connection
 
@@ -19,7 +19,8 @@ class Reference:
     """A parent as its link tells it.
 
     `reachable` is False when it will not come without a person; `died` is the side of a
-    tombstone that was deleted; `released`: the record belongs to another mapping now.
+    tombstone that was deleted; `released`: the record belongs to another mapping now; `apart`: its two sides are no
+    longer one.
     """
 
     mapping: str
@@ -29,6 +30,7 @@ class Reference:
     reachable: bool
     died: Side | None = None
     released: bool = False
+    apart: bool = False
 
 
 async def by_app(db: Connection, connection: str, wanted: Iterable[tuple[str, AppKey]]) -> Sequence[Reference]:
@@ -75,7 +77,8 @@ def _reference(row: asyncpg.Record, target: str) -> Reference:
     if row["state"] == "excluded" and row["cause"] == "record_gone":
         died = Side.CRM
     key = row["app_key"] if not other else None
-    return Reference(target, key, row["crm_id"], LinkId(row["id"]), not hopeless, died, row["released"])
+    apart = LinkState(row["state"]).tombstone
+    return Reference(target, key, row["crm_id"], LinkId(row["id"]), not hopeless, died, row["released"], apart)
 
 
 async def call(db: Connection, connection: str, wanted: Sequence[tuple[Parent, str]], now: datetime) -> None:

@@ -55,6 +55,17 @@ async def parked(db: Connection, now: Now) -> Sequence[tuple[str | None, str, in
     return [(row["mapping"], row["cause"], row["n"]) for row in rows]
 
 
+async def waiting(db: Connection, now: Now) -> Sequence[tuple[str | None, str, int]]:
+    """(mapping, cause, records) of what waits for something or backs off."""
+    rows = await db.fetch(
+        """select l.mapping, coalesce(split_part(w.cause, ':', 1), 'unknown') as cause, count(*) as n
+           from connector.work w join connector.link l on l.id = w.link_id
+           where w.connection = $1 and w.state in ('waiting', 'retry') group by 1, 2 order by 1, 2""",
+        now.connection,
+    )
+    return [(row["mapping"], row["cause"], row["n"]) for row in rows]
+
+
 async def held_values(db: Connection, now: Now) -> Sequence[tuple[str | None, str, int]]:
     """(mapping, cause, values) that could not be converted or were refused."""
     rows = await db.fetch(
@@ -66,20 +77,12 @@ async def held_values(db: Connection, now: Now) -> Sequence[tuple[str | None, st
     return [(row["mapping"], row["cause"], row["n"]) for row in rows]
 
 
-async def tripped(db: Connection, now: Now) -> Sequence[tuple[str, str]]:
-    """(mapping, side) of every tripped brake."""
-    rows = await db.fetch(
-        "select mapping, side from connector.brake where connection = $1 and tripped_at is not null", now.connection
-    )
-    return [(row["mapping"], row["side"]) for row in rows]
-
-
 _STUCK = """
 with recursive stuck as (
     select w.link_id from connector.work w where w.connection = $1
       and (w.state in ('parked', 'braked')
            or (w.state = 'waiting'
-               and w.cause in ('first_fetch_all', 'parent_unavailable', 'quarantined', 'observe'))
+               and w.cause in ('first_fetch_all', 'parent_unavailable', 'quarantined', 'observe', 'database'))
            or (w.state = 'waiting' and w.cause = 'first_listing' and not exists (
                select 1 from connector.sweep s join connector.link l on l.id = w.link_id
                where s.connection = w.connection and s.object = l.object and s.kind = 'full')))
@@ -176,6 +179,7 @@ class ConnectionState:
     directory: str | None
     applied_at: datetime | None
     webhook_at: datetime | None
+    webhook_trouble: str | None
 
 
 async def connection_states(db: Connection, at: datetime) -> Sequence[ConnectionState]:
@@ -184,7 +188,7 @@ async def connection_states(db: Connection, at: datetime) -> Sequence[Connection
         """select c.connection, c.crm, c.state, c.reason, c.advice, c.paused, c.sends_paused,
                   case when l.expires_at > $1 then l.owner end as owner, c.account ->> 'company' as company,
                   c.account ->> 'user' as user, c.account ->> 'url' as url, s.directory, s.applied_at,
-                  c.last_webhook_at as webhook_at
+                  c.last_webhook_at as webhook_at, c.webhook_trouble
            from connector.connection c left join connector.lease l using (connection)
            left join connector.set s using (connection) order by c.connection""",
         at,
@@ -194,22 +198,30 @@ async def connection_states(db: Connection, at: datetime) -> Sequence[Connection
 
 @dataclass(frozen=True, slots=True)
 class MappingState:
-    """One mapping with its links. `fetched_all_at` None: it only receives until its first fetch-all."""
+    """One mapping with its links; the frozen ones left its filter. `fetched_all_at` None: it only receives until then.
+
+    `blocked`: why nothing of it is worked on for now. `left_at`: since when it is not in the set any more.
+    """
 
     mapping: str
     object: str
     table: str
     linked: int
     links: int
+    frozen: int
     fetched_all_at: datetime | None
     paused: bool
+    blocked: str | None
+    left_at: datetime | None
 
 
 async def mapping_states(db: Connection, now: Now) -> Sequence[MappingState]:
     """The mappings of a connection with the numbers of their links."""
     rows = await db.fetch(
         """select m.mapping, m.object, m.table_schema || '.' || m.table_name as table,
-                  count(l.id) filter (where l.state = 'linked') as linked, count(l.id) as links, m.fetched_all_at, m.paused
+                  count(l.id) filter (where l.state = 'linked') as linked, count(l.id) as links,
+                  count(l.id) filter (where l.state = 'frozen') as frozen, m.fetched_all_at, m.paused, m.blocked,
+                  m.left_at
            from connector.mapping m
            left join connector.link l on l.connection = m.connection and l.mapping = m.mapping
            where m.connection = $1 group by m.connection, m.mapping order by m.mapping""",
@@ -220,26 +232,46 @@ async def mapping_states(db: Connection, now: Now) -> Sequence[MappingState]:
 
 @dataclass(frozen=True, slots=True)
 class Braked:
-    """So many records of a mapping are stopped for the same effects; `samples` are the ids of some of their links."""
+    """So many records of a mapping for which the brake stops an effect on a side, in one line where it is a line's.
+
+    `links`, `keys`, `crm_ids`: of the first ten; a half has only one of the last two, and a text that is a key is not told.
+    """
 
     mapping: str | None
-    effects: str
+    object: str
+    side: str
+    effect: str
+    line: str | None
     records: int
-    samples: Sequence[int]
+    since: datetime
+    links: Sequence[int]
+    keys: Sequence[str]
     crm_ids: Sequence[str]
 
 
 async def braked(db: Connection, now: Now) -> Sequence[Braked]:
-    """What the brake keeps from happening, by mapping and effects. Ids are numbers only, never text keys."""
+    """What the brake stops; a record that is stopped in two lines is in both counts."""
     rows = await db.fetch(
-        """select l.mapping, replace(w.cause, 'brake:', '') as effects, count(*) as records,
-                  (array_agg(l.id order by l.id))[1:10] as samples,
-                  (array_agg(l.crm_id order by l.id) filter (where l.crm_id ~ '^[0-9]{1,18}$'))[1:10] as crm_ids
+        """select l.mapping, l.object, split_part(b.what, '_', 1) as side, split_part(b.what, '_', 2) as effect, b.line,
+                  count(*)::int as records, min(w.braked_at) as since, (array_agg(l.id order by l.id))[1:10] as links,
+                  (array_agg(l.app_key order by l.id) filter (where l.app_key ~ '^[0-9a-f-]{1,36}$'))[1:10] as keys,
+                  (array_agg(l.crm_id order by l.id) filter (where l.crm_id is not null))[1:10] as crm_ids
            from connector.work w join connector.link l on l.id = w.link_id
-           where w.connection = $1 and w.state = 'braked' group by 1, 2 order by 1, 2""",
+           cross join lateral (select split_part(word, ' ', 1) as what, substr(word, strpos(word || ' ', ' ') + 1) as line
+                               from unnest(w.braked) word) b
+           where w.connection = $1 and w.braked <> '{}' group by 1, 2, 3, 4, 5 order by 1, 3, 4, 5""",
         now.connection,
     )
-    return [Braked(r["mapping"], r["effects"], r["records"], r["samples"], r["crm_ids"] or ()) for r in rows]
+    names = ("mapping", "object", "side", "effect", "records", "since", "links")
+    return [
+        Braked(
+            **{name: r[name] for name in names},
+            line=r["line"] or None,
+            keys=r["keys"] or (),
+            crm_ids=r["crm_ids"] or (),
+        )
+        for r in rows
+    ]
 
 
 def _seconds(value: Any) -> float | None:  # noqa: ANN401

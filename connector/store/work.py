@@ -46,8 +46,10 @@ class Item:
     crm_changed: Mapping[str, datetime] = field(default_factory=dict)
     cause: str | None = None
     told: Sequence[Told] = ()
+    braked: frozenset[str] = frozenset()
+    """What the brake stops of it, as `Plan.words` spells it."""
     released: frozenset[str] = frozenset()
-    """What the brake had stopped it from and a person let go on: SIDE_EFFECT words."""
+    """What the brake had stopped and a person let go on, as `Plan.words` spells it."""
 
     def tries(self, cause: str) -> int:
         """How often in a row it came back for this cause: having waited for others says nothing of it."""
@@ -80,10 +82,12 @@ class Deferral:
     waiting_for: LinkId | None = None
     since: datetime | None = None
     """When the read began that led to it."""
+    braked: frozenset[str] = frozenset()
+    """What the brake stops of it, as `Plan.words` spells it."""
 
 
 async def mark(db: Connection, connection: str, marks: Iterable[Mark], now: datetime) -> None:
-    """Makes links due. A new note re-arms parked and waiting items and leaves back-off alone, unless a person asks."""
+    """Makes links due. A new note re-arms what is parked, waiting or braked, and leaves back-off alone unless a person asks."""
     ordered = sorted(marks, key=lambda m: m.link_id)
     await db.execute(
         """insert into connector.work as w
@@ -94,9 +98,8 @@ async def mark(db: Connection, connection: str, marks: Iterable[Mark], now: date
            join connector.link l on l.id = n.id
            on conflict (link_id) do update set
                generation = w.generation + 1, lane = least(w.lane, excluded.lane),
-               state = case when w.state = 'braked' or (w.state = 'retry' and excluded.lane > 0) then w.state else 'due' end,
-               due_at = case when w.state = 'braked' or (w.state = 'retry' and excluded.lane > 0) then w.due_at
-                             else excluded.due_at end,
+               state = case when w.state = 'retry' and excluded.lane > 0 then w.state else 'due' end,
+               due_at = case when w.state = 'retry' and excluded.lane > 0 then w.due_at else excluded.due_at end,
                crm_changed = w.crm_changed || excluded.crm_changed, told = w.told || excluded.told,
                evidence = w.evidence or excluded.evidence,
                crm_version = greatest(w.crm_version, excluded.crm_version)""",
@@ -116,7 +119,8 @@ with owned as materialized (select {LAZY} from connector.lease where connection 
 update connector.work w set claimed_by = $2, state = 'due'
 from (select link_id from connector.work
       where exists (select 1 from owned)
-        and connection = $1 and state in ('due', 'retry', 'waiting') and due_at <= $3 and lane = any($5::smallint[])
+        and connection = $1 and state in ('due', 'retry', 'waiting') and due_at <= $3 and due_at > $6
+        and lane = any($5::smallint[])
         and (claimed_by is null or claimed_by < $2)
       order by lane, due_at limit $4 for update skip locked) d
 where w.link_id = d.link_id
@@ -124,12 +128,14 @@ returning w.*
 """
 
 
-async def claim(db: Connection, fence: Fence, now: datetime, limit: int, lanes: Sequence[Lane]) -> Sequence[Item]:
-    """Takes up to `limit` due items, urgent lanes first; none when another process owns the connection by now.
+async def claim(
+    db: Connection, fence: Fence, now: datetime, limit: int, lanes: Sequence[Lane], *, since: datetime
+) -> Sequence[Item]:
+    """Takes up to `limit` items that became due after `since`, urgent lanes first; none when another process owns them.
 
     One statement that is its own transaction and holds the fence itself: it is on the way of every change.
     """
-    rows = await db.fetch(_CLAIM, fence.connection, fence.epoch, now, limit, [int(lane) for lane in lanes])
+    rows = await db.fetch(_CLAIM, fence.connection, fence.epoch, now, limit, [int(lane) for lane in lanes], since)
     return [item_of(row) for row in sorted(rows, key=lambda r: (r["lane"], r["due_at"]))]
 
 
@@ -152,11 +158,18 @@ async def claim_links(db: Connection, fence: Fence, ids: Sequence[LinkId], lane:
     return [item_of(row) for row in rows]
 
 
-async def once_more(db: Connection, links: Sequence[LinkId]) -> None:
-    """Has those be looked at again that are in other hands: what they are compared with may be older than what came."""
+async def once_more(db: Connection, links: Sequence[LinkId], now: datetime) -> None:
+    """Has those be looked at again that a page cannot take.
+
+    What those in other hands are compared with may be older than what came; who is braked is read anew by the queue.
+    """
     await db.execute(
-        "update connector.work set generation = generation + 1 where link_id = any($1::bigint[]) and claimed_by is not null",
+        """update connector.work set generation = generation + 1,
+               due_at = case when state = 'braked' then $2 else due_at end,
+               state = case when state = 'braked' then 'due' else state end
+           where link_id = any($1::bigint[]) and (claimed_by is not null or state = 'braked')""",
         list(links),
+        now,
     )
 
 
@@ -164,6 +177,16 @@ async def running(db: Connection, links: Sequence[LinkId]) -> frozenset[LinkId]:
     """Which of these links are being worked on."""
     rows = await db.fetch(
         "select link_id from connector.work where link_id = any($1::bigint[]) and claimed_by is not null", list(links)
+    )
+    return frozenset(LinkId(row["link_id"]) for row in rows)
+
+
+async def unsettled(db: Connection, links: Sequence[LinkId]) -> frozenset[LinkId]:
+    """Which of these links have work that goes on by itself, and does not wait for such in its turn."""
+    rows = await db.fetch(
+        """select link_id from connector.work where link_id = any($1::bigint[])
+             and (state in ('due', 'retry') or (state = 'waiting' and cause <> 'leant_on'))""",
+        list(links),
     )
     return frozenset(LinkId(row["link_id"]) for row in rows)
 
@@ -183,13 +206,19 @@ def item_of(row: asyncpg.Record) -> Item:
         _times(row["crm_changed"]),
         row["cause"],
         _told(row["told"]) if row["told"] != "{}" else (),
+        frozenset(row["braked"]),
         frozenset(row["released"]),
     )
 
 
 def _told(text: str) -> Sequence[Told]:
     return [
-        Told(one["now"], one["was"], datetime.fromisoformat(one["at"]) if one["at"] is not None else None)
+        Told(
+            one["now"],
+            one["was"],
+            datetime.fromisoformat(one["at"]) if one["at"] else None,
+            died=one.get("died", False),
+        )
         for one in from_json(text).values()
     ]
 
@@ -205,7 +234,8 @@ async def finish(db: Connection, done: Sequence[tuple[LinkId, int]], now: dateti
     )
     if ended != f"DELETE {len(done)}":
         await db.execute(
-            """update connector.work set claimed_by = null, state = 'due', due_at = $2, attempt = 0, released = '{}'
+            """update connector.work set claimed_by = null, state = 'due', due_at = $2, attempt = 0, released = '{}',
+                   braked = '{}', braked_at = null
                where link_id = any($1::bigint[])""",
             ids,
             now,
@@ -229,9 +259,12 @@ async def defer(db: Connection, items: Sequence[Deferral], now: datetime) -> Non
         await db.execute("select 1 from connector.link where id = any($1::bigint[]) order by id for share", awaited)
     await db.execute(
         f"""update connector.work w set claimed_by = null, attempt = n.attempt, cause = n.cause, waiting_for = n.parent,
-               state = case when w.generation <> n.generation and n.state in ('waiting', 'parked') then 'due'
+               braked = case when n.state in ('due', 'retry') then w.braked else n.braked end,
+               braked_at = case when n.state in ('due', 'retry') then w.braked_at
+                                when n.braked <> '{{}}' then coalesce(w.braked_at, $8) end,
+               state = case when w.generation <> n.generation and n.state in ('waiting', 'parked', 'braked') then 'due'
                             when {_OVERTAKEN} then 'due' else n.state end,
-               due_at = case when w.generation <> n.generation and n.state in ('waiting', 'parked') then $8
+               due_at = case when w.generation <> n.generation and n.state in ('waiting', 'parked', 'braked') then $8
                              when p.state = 'linked' and n.cause = 'parent' then $8
                              when n.cause = 'open_intents'
                                   and not exists (select from connector.intent i
@@ -239,8 +272,10 @@ async def defer(db: Connection, items: Sequence[Deferral], now: datetime) -> Non
                              when {_OVERTAKEN} then $8
                              when n.attempt <= 5 and n.cause = 'parent' and (p.state <> 'open' or q.state = 'parked') then $8
                              else coalesce(n.due, 'infinity') end
-           from unnest($1::bigint[], $2::bigint[], $3::text[], $4::timestamptz[], $5::text[], $6::int[], $7::bigint[],
-                       $9::timestamptz[]) n(id, generation, state, due, cause, attempt, parent, since)
+           from (select u.*, array(select jsonb_array_elements_text(words)) as braked
+                 from unnest($1::bigint[], $2::bigint[], $3::text[], $4::timestamptz[], $5::text[], $6::int[],
+                             $7::bigint[], $9::timestamptz[], $10::jsonb[])
+                      u(id, generation, state, due, cause, attempt, parent, since, words)) n
            left join connector.link p on p.id = n.parent
            left join connector.work q on q.link_id = n.parent
            where w.link_id = n.id""",
@@ -253,6 +288,7 @@ async def defer(db: Connection, items: Sequence[Deferral], now: datetime) -> Non
         [d.waiting_for for d in ordered],
         now,
         [d.since for d in ordered],
+        [dump(sorted(d.braked)) for d in ordered],
     )
 
 
@@ -260,22 +296,38 @@ _OVERTAKEN = "n.cause = 'duplicate' and n.parent is not null and (p.id is null o
 
 
 async def look_again(db: Connection, links: Sequence[LinkId], now: datetime) -> None:
-    """Makes due what was parked because its record did not answer: by now it may."""
+    """Makes due what was parked because its record did not answer, or braked because it was deleted: it may live again."""
     if not links:
         return
     await db.execute(
         """update connector.work set state = 'due', due_at = $2, attempt = 0
-           where link_id = any($1::bigint[]) and state = 'parked' and cause = 'missing'""",
+           where link_id = any($1::bigint[])
+             and ((state = 'parked' and cause = 'missing') or (state = 'braked' and 'app_delete' = any(braked)))""",
         list(links),
         now,
     )
 
 
+async def look_again_at_some(db: Connection, connection: str, name: str, most: int, now: datetime) -> None:
+    """The first of it for any `most` records of an object: of very many that hide, each gets its turn in some sweep."""
+    await db.execute(
+        """update connector.work set state = 'due', due_at = $4, attempt = 0 where link_id in (
+               select w.link_id from connector.work w join connector.link l on l.id = w.link_id
+               where w.connection = $1 and l.object = $2 and w.state = 'parked' and w.cause = 'missing'
+               order by random() limit $3)""",
+        connection,
+        name,
+        most,
+        now,
+    )
+
+
 async def wake(db: Connection, parents: Sequence[LinkId], now: datetime) -> None:
-    """Makes everything due that waits for these links, and what was parked for having what is theirs."""
+    """Makes everything due that waits for these links, and what was parked because of what they have or refer to."""
     await db.execute(
         """update connector.work set state = 'due', due_at = $2, waiting_for = null, attempt = 0
-           where waiting_for = any($1::bigint[]) and (state = 'waiting' or (state = 'parked' and cause = 'duplicate'))""",
+           where waiting_for = any($1::bigint[])
+             and (state = 'waiting' or (state = 'parked' and cause in ('duplicate', 'leant_on')))""",
         list(parents),
         now,
     )
@@ -285,7 +337,7 @@ async def rearm(db: Connection, connection: str, cause: str, now: datetime, name
     """Makes everything due that waits or was stopped for `cause` (of one object: `name`); the number of items."""
     done = await db.execute(
         """update connector.work w set state = 'due', due_at = $3, claimed_by = null, attempt = 0
-           where connection = $1 and cause = $2 and state in ('waiting', 'braked', 'retry')
+           where connection = $1 and cause = $2 and state in ('waiting', 'retry')
              and ($4::text is null or exists (select 1 from connector.link l where l.id = w.link_id and l.object = $4))""",
         connection,
         cause,

@@ -134,7 +134,7 @@ def _received(_: Mapping[str, str], body: bytes) -> Sequence[Hint]:
     return (hint(body, {}),)
 
 
-DOORS = {"acme": Door("acme", ((USER, PASSWORD),), _received)}
+DOORS = {"acme": Door("acme", ((USER, PASSWORD),), _received, "person".__eq__)}
 State = Callable[[], Awaitable[Mapping[str, object]]]
 
 

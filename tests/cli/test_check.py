@@ -97,7 +97,10 @@ async def test_references_that_lead_nowhere_are_all_named(tmp_path: Path) -> Non
             f"{connection}:2:6: the environment variable PIPEDRIVE_URI is not set; "
             "set it, or change env:PIPEDRIVE_URI; did you mean env:PIPEDRIVE_URL?"
         ),
-        f"{connection}:3:15: cannot read the file {tmp_path / 'acme' / 'nowhere'}; check its path and permissions",
+        (
+            f"{connection}:3:15: cannot read the file {tmp_path / 'acme' / 'nowhere'}: No such file or directory; "
+            "check its path and permissions"
+        ),
     ]
 
 

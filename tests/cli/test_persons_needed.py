@@ -57,12 +57,14 @@ async def test_the_brake_is_shown_and_released(demo: Demo, sides: Sides) -> None
     braked = "select count(*) from connector.work where state = 'braked'"
     stopped = await until(lambda: sides.db.fetchval(braked))
     people, program = await asyncio.gather(demo.command("brake", "show"), demo.command("brake", "show", "--json"))
-    assert "clear in the CRM" in people.out
+    assert "clear phones in the CRM" in people.out
+    assert "on release: phones will be emptied in" in people.err
     assert "connector brake release sales-engagement/contact" in people.err
     (state,) = program.json
     assert [(each["mapping"], each["side"]) for each in state["tripped"]] == [("contact", "crm")]
     assert sum(each["records"] for each in state["stopped"]) >= stopped
     assert all(crm_id.isdecimal() for each in state["stopped"] for crm_id in each["crm_ids"])
+    assert [each["tokens"] for each in state["stopped"]] == [6 * each["records"] for each in state["stopped"]]
     released: Done = await demo.command("brake", "release", "contact", "--json")
     assert released.json["released"]["sales-engagement"] >= stopped
     await until(lambda: _without_phones(sides))

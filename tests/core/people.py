@@ -25,6 +25,7 @@ from connector.core.model import (
     Side,
 )
 from connector.core.plan import InsertRow, Plan, Situation, UpdateRecord, UpdateRow, plan
+from connector.core.review import open_conflicts
 from connector.core.schema import Column, CrmField, FieldType, Metadata, Option, Table, User
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -95,6 +96,7 @@ class Couple:
     unreachable: frozenset[Parent] = frozenset()
     dead: frozenset[Parent] = frozenset()
     archived: bool = False
+    braked: frozenset[str] = frozenset()
 
     @property
     def row(self) -> Row:
@@ -109,9 +111,10 @@ class Couple:
     def situation(self) -> Situation:
         """All of it, observed."""
         away = self.unreachable | self.dead
-        return Situation(
+        situation = Situation(
             self.mapping, self.link, self.row, self.record, METADATA, NOW, self.clocks, REFS, away, self.dead
         )
+        return replace(situation, braked=self.braked)
 
     def plan(self) -> Plan:
         """What the engine would do."""
@@ -132,7 +135,9 @@ class Couple:
         fields = {**self.fields, **(done.record.fields if isinstance(done.record, UpdateRecord) else {})}
         after = replace(self, columns=columns, fields=fields)
         base = {**self.link.base, **{d.line.name: after.new_base(d) for d in done.decisions if d.base is not None}}
-        return replace(after, link=replace(self.link, base=base, state=done.state))
+        moved = [d for d in done.decisions if d.verdict is not Verdict.SEND]
+        conflicts = open_conflicts(self.link.conflicts, moved, self.clocks, NOW)
+        return replace(after, link=replace(self.link, base=base, state=done.state, conflicts=conflicts))
 
     def new_base(self, d: Decision) -> Pair:
         """The base of a line after its decision."""

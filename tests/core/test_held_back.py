@@ -9,6 +9,7 @@ from connector.core.held_back import held_back
 from connector.core.merge import Reason, Verdict
 from connector.core.model import Json, LinkState
 from connector.core.plan import DeleteRow, InsertRow, Plan, UpdateRow, plan
+from connector.core.unseen import Heard, Overwrite
 from tests.core.people import SCORE, Couple, mapping
 
 MAPPING = mapping(
@@ -51,7 +52,11 @@ def test_what_is_held_leaves_no_trace() -> None:
 
 def test_a_value_that_was_to_come_back_is_held_for_good() -> None:
     """After the fact: what our write put away is not put into the row, so it must not be sent from there either."""
-    unseen = plan(replace(Couple(MAPPING, OLD, {"name": "Ann"}).agreed().situation(), unseen={"name": "Zoe"}))
+    unseen = plan(
+        replace(
+            Couple(MAPPING, OLD, {"name": "Ann"}).agreed().situation(), heard=Heard([Overwrite("name", "Zoe", "Ann")])
+        )
+    )
     assert unseen.decisions[0].returns
     assert not held_back(unseen, {"name"}).decisions[0].returns
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connector.core.agreement import agrees, empty
 from connector.core.line import Converter, Line
 from connector.core.mapping import Conflict, Direction, Empty
-from connector.core.merge import CONFLICTS, Decision, Grounds, Inputs, Reason, Verdict, agrees, decide, empty, winner_of
+from connector.core.merge import CONFLICTS, Decision, Grounds, Inputs, Reason, Verdict, decide, winner_of
 from connector.core.model import ABSENT, Clocks, CrmValue, Json, Pair, Side
 from connector.core.schema import FieldType
 from tests.core.converters import AT, one, several

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
+from connector.core.agreement import agrees, empty
 from connector.core.line import RETURNED, Line
 from connector.core.mapping import Conflict, Direction, Empty
 from connector.core.merge import (
@@ -18,14 +19,12 @@ from connector.core.merge import (
     Parent,
     Reason,
     Verdict,
-    after_the_fact,
-    agrees,
     decide,
-    empty,
     is_conflict,
     winner_of,
 )
 from connector.core.model import ABSENT, Clocks, CrmValue, Json, Pair, Side
+from connector.core.review import after_the_fact
 from tests.core.people import NOW, REFS
 from tests.core.situations import LINES
 from tests.core.test_merge import decided
@@ -160,8 +159,10 @@ def test_clearing() -> None:
 
 def test_what_is_empty() -> None:
     """Null, blank, nothing in the payload, and collections of these; a zero and a no are values."""
-    assert all(empty(value) for value in (None, ABSENT, "", [], {}, [None, ""], [[], {}]))
-    assert not any(empty(value) for value in (0, False, "x", " ", [0], {"a": None}, [None, "x"]))
+    nothing: list[CrmValue] = [None, ABSENT, "", [], {}, [None, ""], [[], {}]]
+    something: list[CrmValue] = [0, False, "x", " ", [0], {"a": None}, [None, "x"]]
+    assert all(empty(value) for value in nothing)
+    assert not any(empty(value) for value in something)
 
 
 def test_a_conflict_has_a_loser_by_rule() -> None:
@@ -235,7 +236,7 @@ def returned(app: Json, crm: CrmValue, line: Line = BACK, **grounds: Any) -> Dec
 
 def test_a_line_that_returns() -> None:
     """What the CRM holds is an edit; what the row holds is one only if it was noticed; what neither says stays as it is."""
-    noticed = {"clocks": Clocks(app={"name": NOW})}
+    noticed: dict[str, Any] = {"clocks": Clocks(app={"name": NOW})}
     assert returned("Ann", "Zoe").reason is Reason.CRM_CHANGED
     assert returned("Bea", "Ann").reason is Reason.FIRST_SIGHT_KEPT
     assert returned("Bea", "Ann", **noticed).reason is Reason.APP_CHANGED
@@ -248,7 +249,7 @@ def test_a_line_that_returns() -> None:
 
 def test_a_line_that_returns_one_way() -> None:
     """The side that does not own it overwrites nothing."""
-    noticed = {"clocks": Clocks(app={"name": NOW})}
+    noticed: dict[str, Any] = {"clocks": Clocks(app={"name": NOW})}
     sends, receives = replace(BACK, direction=Direction.SEND), replace(BACK, direction=Direction.RECEIVE)
     assert returned("Ann", "Zoe", sends).reason is Reason.FIRST_SIGHT_KEPT
     assert returned("Bea", "Ann", receives, **noticed).reason is Reason.FIRST_SIGHT_KEPT
@@ -256,7 +257,7 @@ def test_a_line_that_returns_one_way() -> None:
 
 def test_a_line_that_returns_as_another() -> None:
     """What was agreed under another rule says nothing about edits; and a line that has not returned is at first sight."""
-    noticed = {"clocks": Clocks(app={"name": NOW})}
+    noticed: dict[str, Any] = {"clocks": Clocks(app={"name": NOW})}
     other = replace(BACK, rule=f"other{RETURNED}1")
     assert returned("Ann", "Zoe", other).reason is Reason.FIRST_SIGHT_KEPT
     assert returned("Bea", "Ann", other, **noticed).reason is Reason.FIRST_SIGHT_KEPT
@@ -267,7 +268,8 @@ def test_a_line_that_returns_as_another() -> None:
 
 def late(line: Line) -> Decision:
     """We wrote Bea over Ann; then the echo tells that Zoe had been entered meanwhile."""
-    return after_the_fact(line, given_of("Bea", "Bea", agreed("Bea", "Bea")), "Zoe")
+    seen = given_of("Bea", "Bea", agreed("Bea", "Bea"))
+    return after_the_fact(line, seen, decide(line, seen), "Zoe")
 
 
 @pytest.mark.parametrize(
@@ -283,18 +285,27 @@ def test_a_conflict_that_the_crm_should_have_won(conflict: Conflict, reason: Rea
 
 @pytest.mark.parametrize(
     ("direction", "conflict"),
-    [(Direction.BOTH, Conflict.APP), (Direction.BOTH, Conflict.REVIEW), (Direction.SEND, Conflict.LAST_UPDATED)],
+    [(Direction.BOTH, Conflict.APP), (Direction.SEND, Conflict.LAST_UPDATED)],
 )
 def test_a_conflict_that_the_app_won_rightly(direction: Direction, conflict: Conflict) -> None:
     """Nothing is written; the journal gets the loser, so that a person can restore it."""
     line = replace(NAME, direction=direction, conflict=conflict)
     base = agreed("Bea", "Bea")
-    assert late(line) == Decision(line, Verdict.AGREE, Reason.CONFLICT_RULE, "Bea", "Zoe", base, Side.CRM)
+    kept = Decision(line, Verdict.AGREE, Reason.CONFLICT_RULE, "Bea", "Zoe", base, Side.CRM, overwritten=True)
+    assert late(line) == kept
+
+
+def test_a_conflict_that_a_person_should_have_settled() -> None:
+    """It is asked now: both values are shown, and that one of them is not in the CRM any more."""
+    line = replace(NAME, conflict=Conflict.REVIEW)
+    reason = Reason.CONFLICT_REVIEW
+    assert late(line) == Decision(line, Verdict.HELD, reason, "Bea", "Zoe", cause="review", overwritten=True)
 
 
 def test_an_empty_text_after_the_fact() -> None:
     """`empty: keep` ignores it there too; `clear` lets it clear the row."""
     line = replace(NAME, conflict=Conflict.CRM)
     seen = given_of("Bea", "Bea", agreed("Bea", "Bea"))
-    assert after_the_fact(line, seen, "").reason is Reason.EMPTY_IGNORED
-    assert after_the_fact(replace(line, empty=Empty.CLEAR), seen, "").clears
+    found = decide(line, seen)
+    assert after_the_fact(line, seen, found, "").reason is Reason.EMPTY_IGNORED
+    assert after_the_fact(replace(line, empty=Empty.CLEAR), seen, found, "").clears

@@ -193,3 +193,41 @@ def test_a_returned_line_fills_what_is_empty_and_only_an_edit_overwrites(
     clocks = Clocks(app={"tier": datetime(2026, 11, 1, tzinfo=UTC)} if noticed else {})
     found = decide(line, Inputs(app, crm, Pair("gold", 70, first.rule), Grounds(clocks, Refs())))
     assert (found.verdict, found.reason) == (verdict, reason)
+
+
+WITHOUT_GOLD = (Option("71", "Silver"),)
+AGAIN = (Option("71", "Silver"), Option("72", "Gold"))
+
+
+def test_an_option_that_is_gone_is_nobodys_edit() -> None:
+    """Once, until another goes; new options change nothing. A list of none tells nothing: it may not be shown just now."""
+    first = look()
+    assert tier(look(first.pins, fields=person(options=(*AGAIN, Option("70", "Gold"))))) == tier(first)
+    assert tier(look(first.pins, fields=person(options=()))) == tier(first)
+    gone = look(first.pins, fields=person(options=WITHOUT_GOLD))
+    assert tier(gone) == f"{tier(first)}~1"
+    again = look(gone.pins, fields=person(options=AGAIN))
+    assert tier(again) == tier(gone)
+    assert gone.pins.returned(first.pins) == {"contact"}
+    assert again.pins.returned(gone.pins) == frozenset()
+
+
+@pytest.mark.parametrize("crm", [None, 70])
+@pytest.mark.parametrize(
+    ("options", "app", "verdict"),
+    [(WITHOUT_GOLD, "gold", Verdict.HELD), (AGAIN, "gold", Verdict.SEND), (WITHOUT_GOLD, "silver", Verdict.SEND)],
+)
+def test_a_row_keeps_what_an_option_said_that_is_gone(
+    crm: Json, options: tuple[Option, ...], app: str, verdict: Verdict
+) -> None:
+    """Whether the record is empty now or still shows the id; the option made again, under another id, gets it back.
+
+    Fails when the emptiness that a removed option leaves counts as an edit.
+    """
+    first = look()
+    rule = first.mappings["contact"].lines[1].rule
+    line = look(look(first.pins, fields=person(options=WITHOUT_GOLD)).pins, fields=person(options=options))
+    clocks = Clocks(app={"tier": datetime(2026, 11, 1, tzinfo=UTC)} if app == "silver" else {})
+    given = Inputs(app, crm, Pair("gold", 70, rule), Grounds(clocks, Refs()))
+    found = decide(line.mappings["contact"].lines[1], given)
+    assert found.verdict is verdict

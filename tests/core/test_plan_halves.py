@@ -112,7 +112,9 @@ def test_a_row_makes_none(seen: Situation, expected: Plan) -> None:
             of_record(bound=replace(BOTH, incomplete=True)), waiting("quarantined"), id="a match key is set aside"
         ),
         pytest.param(of_record(kin=Kin.TWIN), parked("duplicate"), id="an earlier create of ours"),
-        pytest.param(of_record(merging=True), waiting("merge"), id="another record was merged into it"),
+        pytest.param(
+            of_record(merging=LinkId(6)), waiting("merge", behind=LinkId(6)), id="another record was merged into it"
+        ),
         pytest.param(
             of_record(intents_pending=LinkId(9)),
             waiting("open_intents", behind=LinkId(9)),

@@ -26,6 +26,7 @@ from connector.core.plan import (
     plan,
     unsent,
 )
+from connector.core.unseen import Heard, Overwrite
 from tests.core.people import KEY, NOW, TIER, Couple, mapping
 
 FIELDS = "fields:\n  - {column: name, crm: name}\n  - {column: company_id, crm: org_id, link: company}\n"
@@ -113,15 +114,14 @@ def test_a_copy_gets_a_key_of_its_own() -> None:
 
 
 def test_what_our_write_put_away() -> None:
-    """It comes back into the row as the rule says, if the line has stood still since; other lines go on as they were."""
+    """It comes back into the row as the rule says; other lines go on as they were."""
     crm = bound("conflict: crm")
-    told = plan(paired(of=crm, unseen={"name": "Zoe"}))
+    zoe = Heard([Overwrite("name", "Zoe", "Ann")])
+    told = plan(paired(of=crm, heard=zoe))
     assert (told.row, told.record) == (UpdateRow({"name": "Zoe"}), None)
     assert [d.line.name for d in told.decisions if d.returns] == ["name"]
-    assert plan(paired(of=bound("conflict: app"), unseen={"name": "Zoe"})).row is None
-    edited = plan(paired({"name": "Bea"}, of=crm, unseen={"name": "Zoe"}))
-    assert (edited.row, edited.record) == (None, UpdateRecord({"name": "Bea"}))
-    other = plan(paired({"name": "Bea"}, {"org_id": 12}, of=crm, unseen={"Score": 1}))
+    assert plan(paired(of=bound("conflict: app"), heard=zoe)).row is None
+    other = plan(paired({"name": "Bea"}, {"org_id": 12}, of=crm, heard=Heard([Overwrite("Score", 1, 2)])))
     assert (other.row, other.record) == (UpdateRow({"company_id": "5"}), UpdateRecord({"name": "Bea"}))
 
 
@@ -144,7 +144,7 @@ MARKED = {"archived_at": "2026-05-04 12:00:00+00:00", "owner": "gone", "role": N
 
 def test_the_record_was_deleted() -> None:
     """`deletes.receive` says what happens to the row; what `set` writes is remembered, to be taken back."""
-    gone = {"crm": Gone("is_deleted")}
+    gone: dict[str, Any] = {"crm": Gone("is_deleted")}
     assert plan(paired(of=bound("deletes: {receive: delete}"), **gone)) == replace(GONE, row=DeleteRow())
     assert plan(paired(of=bound(SET), **gone)) == replace(GONE, row=UpdateRow(MARKED), restore=MARKED)
     apart = replace(GONE, state=UNLINKED)
@@ -276,7 +276,7 @@ def test_parents_of_a_filter_that_a_pair_left() -> None:
     values: dict[str, Any] = {"columns": {"company_id": "6"}, "fields": {"org_id": 13}, "of": of}
     assert plan(paired(**values)) == left(FROZEN, "only.receive org_id", awaited=(org,))
     assert plan(paired(**values, state=FROZEN)).awaited == (org,)
-    inside = {"linked_in": lambda name, key: (name, key) == ("company", "13")}
+    inside: dict[str, Any] = {"linked_in": lambda name, key: (name, key) == ("company", "13")}
     assert plan(paired(**values, **inside)) == left(FROZEN, "only.send company_id", awaited=(company,))
 
 
@@ -384,7 +384,7 @@ def test_a_row_comes_back_under_its_key() -> None:
 @pytest.mark.parametrize("died", list(Side))
 def test_a_row_that_outlives_its_record(died: Side) -> None:
     """Where the policy had deleted the other side too, a row that is there again makes a record of its own."""
-    gone = {"crm": Gone("is_deleted")}
+    gone: dict[str, Any] = {"crm": Gone("is_deleted")}
     both = "deletes: {receive: delete, send: delete}"
     assert plan(tomb(both, died, **gone)) == WIDOWED
     assert plan(tomb(both, died, columns={"status": "shut"}, **gone)) == REST

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
-from connector.core.merge import Decision, Parent, Reason
-from connector.core.model import Clocks, Json, Pair, Side
+from connector.core.merge import OSCILLATION, Decision, Parent, Reason
+from connector.core.model import Clocks, Json, OpenConflict, Pair, Side
 from connector.core.plan import Plan
-from tests.core.people import SCORE, TIER, Couple, mapping
+from tests.core.people import NOW, SCORE, TIER, Couple, mapping
 
 SCENARIOS = Path(__file__).parents[1] / "scenarios"
 LINES: Mapping[str, tuple[str, str, str]] = {
@@ -47,12 +47,29 @@ def _couple(case: Mapping[str, Any]) -> Couple:
     base = case.get("base")
     couple = couple if base is None else couple.based({column: base["app"]}, {key: base["crm"]})
     couple = couple if base is None or "rule" not in base else _of_rule(couple, base["rule"])
+    if case.get("restored"):
+        couple = replace(couple, link=replace(couple.link, lost_since=datetime(2026, 1, 1, tzinfo=UTC)))
+    couple = _asked(couple, **case["open"]) if "open" in case else couple
+    couple = _swinging(couple) if "oscillating" in case else couple
     away, dead = _parents(case, "unreachable"), _parents(case, "dead")
-    return replace(couple, unreachable=away, dead=dead, archived=case.get("archived", False))
+    braked = frozenset(case.get("braked", ()))
+    return replace(couple, unreachable=away, dead=dead, archived=case.get("archived", False), braked=braked)
 
 
 def _parents(case: Mapping[str, Any], word: str) -> frozenset[Parent]:
     return frozenset(Parent("company", Side(side), key) for side, key in case.get(word, {}).items())
+
+
+def _asked(couple: Couple, app: Json, crm: Json, keep: str | None = None, overwritten: bool = False) -> Couple:  # noqa: FBT001, FBT002
+    """The couple after a person was shown the conflict, and chose."""
+    side = Side(keep) if keep is not None else None
+    shown = OpenConflict(app, crm, NOW, overwritten=overwritten, keep=side)
+    return replace(couple, link=replace(couple.link, conflicts={couple.mapping.lines[0].name: shown}))
+
+
+def _swinging(couple: Couple) -> Couple:
+    held = {couple.mapping.lines[0].name: OSCILLATION}
+    return replace(couple, link=replace(couple.link, held=held))
 
 
 def _of_rule(couple: Couple, rule: str) -> Couple:
@@ -101,7 +118,7 @@ def test_the_table_says_what_the_engine_does(case: dict[str, Any]) -> None:
     assert (decision.loser.value if decision and decision.loser and "loser" in case else None) == case.get("loser")
     assert (decision.cause if decision else None) == case.get("cause")
     assert _parent(decision) == case.get("parent")
-    if decision is not None:
+    if decision is not None and "open" not in case:
         read = decision.line.converter
         assert (decision.app, decision.crm) == (read.read_app(couple.row.columns), read.read_crm(couple.fields))
     if "brake" in case:

@@ -1,4 +1,4 @@
-"""What events tell: of a read, whether it shows what was replaced; of our write, whether it put away what nobody had seen."""
+"""What events tell of a read and of our writes, in whichever order they are known: what was replaced, what was put away."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from itertools import permutations
 
 import pytest
 
-from connector.core.model import ABSENT, CrmId, CrmValue, Record, Sent
-from connector.core.unseen import Told, overtaken, unseen
+from connector.core.model import CrmId, Record, Sent, Write
+from connector.core.unseen import Told, heard, overtaken
 from tests.core.people import mapping
 
 SECOND = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -60,42 +60,82 @@ def test_what_tells_nothing_of_a_read() -> None:
     assert not overtaken(NAME, Record("person", CrmId("501"), {"name": "Old"}), [Told({}, {"name": "Old"}, SECOND)])
 
 
-@pytest.mark.parametrize(
-    ("changes", "put_away"),
-    [
-        pytest.param(["Zoe Bea"], "Zoe", id="somebody had entered Zoe meanwhile"),
-        pytest.param(["Ann Zoe", "Zoe Bea"], "Zoe", id="and an event told of that too"),
-        pytest.param(["Ann Bea"], ABSENT, id="what was seen is what was replaced"),
-        pytest.param(["Bea Zoe"], ABSENT, id="an edit after our write"),
-        pytest.param(["Bea Zoe", "Zoe Bea"], ABSENT, id="somebody else entered what we had sent"),
-        pytest.param(["Ann Zoe"], ABSENT, id="the echo is not here yet"),
-        pytest.param([], ABSENT, id="nothing is told"),
-    ],
-)
-def test_what_our_write_put_away(changes: Sequence[str], put_away: CrmValue) -> None:
-    """We had seen Ann and wrote Bea: the echo names what Bea replaced."""
-    assert unseen(NAME, Sent("Ann", "Bea"), _told(changes)) == put_away
-
-
-def test_events_count_by_their_times() -> None:
-    """The later one of an edit and our write comes second, however they arrive; one without a time comes first."""
-    before, after = _told(["Zoe Bea"], SECOND), _told(["Bea Zoe"], SECOND + timedelta(seconds=1))
-    assert unseen(NAME, Sent("Ann", "Bea"), [*after, *before]) == "Zoe"
-    assert unseen(NAME, Sent("Ann", "Bea"), [*before, *_told(["Bea Zoe"], None)]) is ABSENT
-
-
-def test_events_of_other_fields_and_half_told_ones() -> None:
-    """An event that does not change the line is no echo of it; one that lacks a value says nothing."""
-    job = Told({"job": "CEO", "name": "Bea"}, {"job": "CTO"}, SECOND)
-    assert unseen(NAME, Sent("Ann", "Bea"), [job, *_told(["Zoe Bea"])]) == "Zoe"
-    assert unseen(NAME, Sent("Ann", "Bea"), [job]) is ABSENT
-    assert unseen(NAME, Sent("Ann", "Bea"), [Told({}, {"name": "Zoe"}, SECOND)]) is ABSENT
-
-
-def _overtaken(held: str, changes: Sequence[str]) -> bool:
-    return overtaken(NAME, Record("person", CrmId("501"), {"name": held}, modified_at=SECOND), _told(changes))
-
-
 def _told(changes: Sequence[str], at: datetime | None = SECOND) -> list[Told]:
     """Events of "before after" for the name."""
     return [Told({"name": now}, {"name": was}, at) for was, now in (change.split() for change in changes)]
+
+
+def _overtaken(held: str, changes: Sequence[str]) -> bool:
+    record = Record("person", CrmId("501"), {"name": held}, modified_at=SECOND)
+    events = [Told({"name": now}, {"name": was}, SECOND) for was, now in (change.split() for change in changes)]
+    return overtaken(NAME, record, events)
+
+
+BOTH = {
+    line.name: line
+    for line in mapping("direction: both\nfields:\n  - {column: name, crm: name}\n  - {column: role, crm: job}\n").lines
+}
+Changes = Sequence[tuple[float, str]]
+"""Seconds after the first write, and `field old new` of what one event changed, with commas between fields."""
+
+
+@pytest.mark.parametrize(
+    ("writes", "told", "put_away", "over"),
+    [
+        (["0 name a b"], [(0, "name a b")], [], [0]),
+        (["0 name a b"], [(0, "name u b")], [("name", "u")], [0]),
+        (["0 name a b"], [], [], []),
+        (["0 name a b"], [(0, "name a u")], [], []),
+        (["0 name a b"], [(0, "name a u"), (0, "name u b")], [("name", "u")], [0]),
+        (["0 name a b"], [(5, "name b u"), (6, "name u b")], [], [0]),
+        (["5 name a b"], [(0, "name u b")], [], []),
+        (["0 name a b"], [(3600, "name u b")], [], []),
+        (["0 name a b", "9 name b c"], [(0, "name u b")], [("name", "u")], [0]),
+        (["0 name a b", "9 name b c"], [(9, "name b c"), (0, "name u b")], [("name", "u")], [0, 9]),
+        (["0 name a b, job x y"], [(0, "name a b, job z y")], [("job", "z")], [0]),
+        (["0 name a b, job x x"], [(0, "name a b, job z x")], [("job", "z")], [0]),
+        (["0 name a b, job x x"], [(0, "job x z"), (0, "name a b, job z x")], [("job", "z")], [0]),
+        (["0 name a b, job x x"], [(3, "job z x")], [], []),
+        (["0 name a b, job x y"], [(0, "name a b, job x z")], [], []),
+    ],
+    ids=[
+        "nothing was put away",
+        "an edit was",
+        "no event yet",
+        "the edit alone",
+        "the edit and our write over it",
+        "a person took his own edit back",
+        "older than our write",
+        "much later",
+        "an older write, agreed on since",
+        "both echoes, in the wrong order",
+        "one of two lines",
+        "a line that was only carried along",
+        "its edit is told as well",
+        "an edit of that line alone",
+        "an edit that made something else of it",
+    ],
+)
+def test_what_an_echo_tells(
+    writes: Sequence[str], told: Changes, put_away: Sequence[tuple[str, str]], over: Sequence[float]
+) -> None:
+    """An event is the echo of the write that it shows, whenever it comes, and of none that was made after it.
+
+    Fails when a write is known by one of its lines alone, by the order of arrival, or for ever.
+    """
+    ours = [_write(each) for each in writes]
+    found = heard(BOTH, ours, [_event(at, change) for at, change in told])
+    assert [(o.line, o.value) for o in found.overwrites] == put_away
+    assert [write.at - SECOND.timestamp() for write in found.writes] == over
+
+
+def _write(text: str) -> Write:
+    at, _, lines = text.partition(" ")
+    words = [each.split() for each in lines.split(", ")]
+    return Write(SECOND.timestamp() + float(at), {line: Sent(seen, sent) for line, seen, sent in words})
+
+
+def _event(at: float, text: str) -> Told:
+    words = [each.split() for each in text.split(", ")]
+    now, was = {key: new for key, _, new in words}, {key: old for key, old, _ in words}
+    return Told({"name": None, "job": None, **now}, was, SECOND + timedelta(seconds=at))

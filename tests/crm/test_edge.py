@@ -155,6 +155,15 @@ async def test_a_refusal_names_the_fields() -> None:
     assert (outcome.error.fields, outcome.error.code) == (("name", HASH), "ERR_X")
 
 
+async def test_a_field_that_may_not_be_written_is_refused_alone() -> None:
+    """A 403 that names fields is no 403 of the call: the rest of the record can go on without them."""
+    async with answering(always(403, REFUSED)) as crm:
+        outcome = await one(crm, UPDATE)
+    assert isinstance(outcome, Failed)
+    assert isinstance(outcome.error, RefusedError)
+    assert (outcome.error.fields, outcome.error.code) == (("name", HASH), "forbidden")
+
+
 async def test_a_value_in_the_place_of_a_key_does_not_pass() -> None:
     """Only keys that were sent or look like custom fields are repeated."""
     body = {"success": False, "error": f"Validation failed: {VALUE}: wrong; secretword: wrong", "code": f"x {VALUE}"}

@@ -101,7 +101,7 @@ OBJECTS = {"persons": "person", "organizations": "organization", "deals": "deal"
 
 @dataclass(slots=True)
 class Business:
-    """Both sides in the hands of people. `trace` tells every edit."""
+    """Both sides in the hands of people. The search path of `db` leads to the tables; `trace` tells every edit."""
 
     db: asyncpg.Connection
     sandbox: Sandbox
@@ -134,7 +134,7 @@ class Business:
 
     async def key(self, table: str, where: str = "true") -> int | None:
         """A random row of a table."""
-        keys = [r["id"] for r in await self.db.fetch(f"select id from app.{table} where {where} order by id")]
+        keys = [r["id"] for r in await self.db.fetch(f"select id from {table} where {where} order by id")]
         return self.chance.choice(keys) if keys else None
 
     async def company(self) -> int | None:
@@ -143,20 +143,18 @@ class Business:
 
     async def insert_company(self) -> int:
         """A company begins in the app."""
-        sql = "insert into app.companies (name, address) values ($1, $2) returning id"
+        sql = "insert into companies (name, address) values ($1, $2) returning id"
         return int(await self.db.fetchval(sql, self.mark("Org"), self.word()))
 
     async def insert_contact(self, company: int | None = None) -> int:
         """A contact begins in the app."""
-        sql = (
-            "insert into app.contacts (first, last, email, phone, company_id) values ($1, 'Q', $2, $3, $4) returning id"
-        )
+        sql = "insert into contacts (first, last, email, phone, company_id) values ($1, 'Q', $2, $3, $4) returning id"
         mail = f"{self.mark('person').replace(' ', '')}@x.test"
         return int(await self.db.fetchval(sql, self.word(), mail, self.phone(), company or await self.company()))
 
     async def insert_deal(self, company: int | None = None, contact: int | None = None) -> int:
         """A deal begins in the app."""
-        sql = """insert into app.deals (title, amount, currency, company_id, contact_id)
+        sql = """insert into deals (title, amount, currency, company_id, contact_id)
                  values ($1, $2, 'EUR', $3, $4) returning id"""
         contact = contact or await self.key("contacts")
         return int(
@@ -165,7 +163,7 @@ class Business:
 
     async def insert_call(self, contact: int | None = None, deal: int | None = None) -> None:
         """Somebody called."""
-        sql = "insert into app.calls (state, seconds, details, contact_id, deal_id) values ('answered', $1, $2, $3, $4)"
+        sql = "insert into calls (state, seconds, details, contact_id, deal_id) values ('answered', $1, $2, $3, $4)"
         contact, deal = contact or await self.key("contacts"), deal or await self.key("deals")
         await self.db.execute(sql, self.chance.randrange(60, 4000), self.mark("call"), contact, deal)
 
@@ -180,7 +178,7 @@ class Business:
     async def update_company(self) -> None:
         """A company moves."""
         key = await self.key("companies", "archived_at is null")
-        await self.db.execute("update app.companies set address = $2 where id = $1", key, self.word())
+        await self.db.execute("update companies set address = $2 where id = $1", key, self.word())
 
     async def update_contact(self) -> None:
         """One column of a contact changes, or several."""
@@ -189,31 +187,29 @@ class Business:
             [("first", self.word()), ("phone", self.phone()), ("company_id", await self.company())],
             self.chance.randint(1, 3),
         ):
-            await self.db.execute(f"update app.contacts set {column} = $2 where id = $1", key, value)
+            await self.db.execute(f"update contacts set {column} = $2 where id = $1", key, value)
 
     async def update_deal(self) -> None:
         """A deal gets another value and state."""
-        sql = "update app.deals set amount = $2, state = $3 where id = $1"
+        sql = "update deals set amount = $2, state = $3 where id = $1"
         await self.db.execute(sql, await self.key("deals"), self._amount(), self.chance.choice(STATES))
 
     async def update_call(self) -> None:
         """A call's length is corrected."""
-        sql = "update app.calls set seconds = $2 where id = $1"
+        sql = "update calls set seconds = $2 where id = $1"
         await self.db.execute(sql, await self.key("calls"), self.chance.randrange(60, 4000))
 
     async def update_many(self) -> None:
         """One statement for many rows."""
-        await self.db.execute(
-            "update app.contacts set first = $1 where id % 3 = $2", self.word(), self.chance.randrange(3)
-        )
+        await self.db.execute("update contacts set first = $1 where id % 3 = $2", self.word(), self.chance.randrange(3))
 
     async def delete_contact(self) -> None:
         """A contact goes, and what points to it forgets it."""
-        await self.db.execute("delete from app.contacts where id = $1", await self.key("contacts"))
+        await self.db.execute("delete from contacts where id = $1", await self.key("contacts"))
 
     async def delete_deal(self) -> None:
         """A deal goes."""
-        await self.db.execute("delete from app.deals where id = $1", await self.key("deals"))
+        await self.db.execute("delete from deals where id = $1", await self.key("deals"))
 
     def _amount(self) -> Decimal:
         return Decimal(self.chance.randrange(1, 10_000_00)) / 100
@@ -312,7 +308,7 @@ class Business:
         return found + list(await self.doubles())
 
     async def _rows(self, table: str, where: str = "true") -> list[asyncpg.Record]:
-        return list(await self.db.fetch(f"select * from app.{table} where {where} order by id"))
+        return list(await self.db.fetch(f"select * from {table} where {where} order by id"))
 
     async def _firms(self) -> Mapping[int, int]:
         """Company → its record while it lives: what points to a deleted firm has nothing to agree on."""
@@ -397,7 +393,7 @@ class Business:
             found += [f"{entity} {r['id']} {mark(r)!r} made {r['add_time']} {r.get('custom_fields')}" for r in again]
         for table, column in COLUMNS.items():
             seen = Counter(row[column] for row in await self._rows(table))
-            found += [f"app.{table} {name!r} exists {n} times" for name, n in seen.items() if n > 1]
+            found += [f"{table} {name!r} exists {n} times" for name, n in seen.items() if n > 1]
         return found
 
 

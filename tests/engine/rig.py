@@ -26,6 +26,7 @@ from connector.sandbox.company import Clock as SandboxClock
 from connector.sandbox.server import Sandbox, Settings, running
 from connector.service.server import Address
 from connector.store import connections, report
+from tests.engine import fenced
 from tests.ports import free_port
 
 T = TypeVar("T")
@@ -61,6 +62,10 @@ class FastClock:
         """Seconds that never go back."""
         return self.began + (time.monotonic() - self.began) * self.speed + self.leapt
 
+    def words(self) -> list[str]:
+        """What another process makes the same clock of."""
+        return [str(self.speed), self.wall.isoformat(), repr(self.began)]
+
     def leap(self, seconds: float) -> None:
         """Lets so many seconds pass at once; who sleeps meanwhile sleeps on."""
         self.leapt += seconds
@@ -95,6 +100,10 @@ class Rig:
     http: aiohttp.ClientSession
     port: int | None = None
     """Where the daemon listens and webhooks come in; None: no webhooks."""
+    public: str | None = None
+    """Where the daemon says that it listens, if that is not so."""
+    keys: tuple[str, str | None] = ("key", None)
+    """The secret key of the next start, and the one before it."""
     daemon: Daemon | None = None
     _task: asyncio.Task[None] | None = None
 
@@ -104,8 +113,8 @@ class Rig:
         """Starts a daemon and waits until its connection works (and everything is fetched)."""
         loaded = load_directory(self.directory)
         listen = Address("127.0.0.1", self.port or 0)
-        public = f"http://{listen}" if self.port is not None else None
-        options = Options(self.dsn, listen, listen, "key", public_url=public)
+        public = f"http://{listen}" if self.port is not None else self.public
+        options = Options(self.dsn, listen, listen, *self.keys, public_url=public)
         started = asyncio.Event()
         self.daemon = Daemon(options, [(loaded, Account(self.sandbox.url, self.sandbox.token))], self.clock)
         self._task = asyncio.create_task(self.daemon.run(started.set), name="daemon")
@@ -154,6 +163,10 @@ class Rig:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         self.daemon = self._task = None
+
+    def take_over(self, other: Rig) -> None:
+        """Looks at the daemon of another one from now on."""
+        self.dsn, self.daemon, self._task = other.dsn, other.daemon, other._task
 
     def impatient(self) -> None:
         """From now on the daemon waits a second for an answer, so that one that never comes costs a test no more."""
@@ -248,9 +261,12 @@ async def rig(
     async with running(settings) as sandbox, aiohttp.ClientSession(headers={"x-api-token": sandbox.token}) as http:
         db = await asyncpg.connect(dsn)
         await db.execute(tables)
+        await fenced.watch(dsn, db)
         made = Rig(dsn, directory, clock, sandbox, db, http, free_port() if webhooks else None)
         try:
             yield made
         finally:
             await made.stop()
+            outside = await fenced.unfenced(made.db)
             await made.db.close()
+        assert not outside, f"state was written without the fence: {outside}"

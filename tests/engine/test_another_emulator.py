@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from connector.engine.hooks import Hooks
+from connector.engine.rotation import Rotation
 from connector.sandbox.server import Sandbox
 from tests.engine.rig import CONNECTION, FastClock, Rig
 from tests.engine.stranger import STAGES, TOKEN, Stranger, stranger
@@ -144,5 +145,7 @@ async def test_a_stranger_is_subscribed_to_once(database: str, tmp_path: Path) -
         assert running.context is not None
         assert running.address is not None
         before = list(other.hooks)
-        await Hooks(running.context, running.address).ensure(running.address)
+        await Hooks(running.context, running.address, Rotation(running.context, running.shared.cipher)).ensure(
+            running.address
+        )
         assert list(other.hooks) == before

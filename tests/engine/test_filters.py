@@ -113,6 +113,29 @@ async def test_only_in_another_mapping(database: str, tmp_path: Path) -> None:
         assert set(await _rows(world)) == {"row of acme", "row of secret", "row of nobody", "person of acme"}
 
 
+async def test_a_pair_that_was_parted_is_nobodys_parent(database: str, tmp_path: Path) -> None:
+    """`{in: company}`: a company whose organization was deleted and whose row stays is no record of the mapping any more.
+
+    Fails when whatever once was a pair counts.
+    """
+    only = "only: {receive: {org_id: {in: company}}, send: {company_id: {in: company}}}"
+    files = {"contact.yaml": _contact(only), "company.yaml": COMPANY}
+    async with rig(database, tmp_path / "set", files, TABLES, webhooks=True) as world:
+        known = await world.crm("POST", "/api/v2/organizations", {"name": "Acme"})
+        await world.start()
+        await world.quiet()
+        acme = await world.db.fetchval("select id from app.companies")
+        await world.crm("DELETE", f"/api/v2/organizations/{known['id']}")
+        await world.idle()
+        await _add(world, "row of acme", company=acme)
+        await world.quiet()
+        assert set(await _persons(world)) == set()
+        await world.control("POST", f"restore/organizations/{known['id']}")
+        await world.ask("sync", {"mapping": "company", "key": str(acme)})
+        await world.quiet()
+        assert set(await _persons(world)) == {"row of acme"}
+
+
 async def test_what_passes_once_its_parent_does(database: str, tmp_path: Path) -> None:
     """`{in: company}`, and both come at once or the company later: nobody waits for the next full sweep."""
     only = "only: {receive: {org_id: {in: company}}, send: {company_id: {in: company}}}"

@@ -128,6 +128,36 @@ async def test_a_sweep_does_not_send_again_what_was_refused(database: str, tmp_p
         assert ((await person(world))["org_id"], await held(world)) == (org, {})
 
 
+async def test_a_sweep_does_not_send_again_what_was_refused_as_a_whole(database: str, tmp_path: Path) -> None:
+    """Nobody tells why: the record is parked, and stays so without a call until something changes or somebody asks.
+
+    Fails when a sweep makes due whatever is parked: each would cost the calls again, every time.
+    """
+    async with rig(database, tmp_path / "set", FILES, TABLES) as world:
+        await tier_field(world, "Gold")
+        await world.start()
+        await world.db.execute("insert into app.contacts (name) values ('Ada')")
+        await world.quiet()
+        rule = {"kind": "status", "method": "PATCH", "path": "persons", "code": 422, "body": "empty"}
+        await world.control("POST", "faults", rule)
+        await world.db.execute("update app.contacts set name = 'Bea'")
+        await world.until(lambda: _parked(world))
+        sent = _updates(world)
+        for _ in range(2):
+            await _full_sweep(world)
+        assert (_updates(world), await _parked(world)) == (sent, ["refused:422"])
+        await world.control("DELETE", "faults")
+        await _full_sweep(world)
+        assert await _parked(world) == ["refused:422"]
+        await world.ask("retry", {})
+        await world.idle()
+        assert ((await person(world))["name"], await _parked(world)) == ("Bea", [])
+
+
+async def _parked(world: Rig) -> list[str]:
+    return [row["cause"] for row in await world.db.fetch("select cause from connector.work where state = 'parked'")]
+
+
 async def _unseen(world: Rig, statement: str) -> None:
     """An edit that no trigger notes."""
     async with world.db.transaction():
@@ -200,3 +230,21 @@ async def _goes_by(world: Rig) -> None:
 
 async def _is_free(world: Rig) -> bool:
     return not await held(world)
+
+
+async def test_a_value_that_is_taken_back_is_held_no_more(database: str, tmp_path: Path) -> None:
+    """The row says again what was agreed on: nothing is to be written, and nobody is to look at it.
+
+    Fails when only a write ends a held value.
+    """
+    mapping = CONTACT.replace("crm: Tier", "crm: Tier, values: {gold: Gold}")
+    async with rig(database, tmp_path / "set", {"contact.yaml": mapping, "company.yaml": COMPANY}, TABLES) as world:
+        await tier_field(world, "Gold")
+        await world.start()
+        await world.db.execute("insert into app.contacts (name, tier) values ('Ada', 'gold')")
+        await world.quiet()
+        await world.db.execute("update app.contacts set tier = 'tin'")
+        await world.until(lambda: held(world))
+        await world.db.execute("update app.contacts set tier = 'gold'")
+        await world.idle()
+        assert await held(world) == {}

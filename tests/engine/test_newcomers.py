@@ -105,7 +105,7 @@ async def _faulted(world: Rig) -> bool:
 
 async def _folded(world: Rig) -> bool:
     context = world.daemon.running["test"].context if world.daemon is not None else None
-    return context is not None and context.webhook_at is not None
+    return context is not None and context.hearing.heard_at is not None
 
 
 async def _swept(world: Rig) -> bool:

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from connector.app import connection
 from connector.core.errors import MappingSetError
+from connector.store import report
 from tests.engine.rig import CONNECTION, Rig, rig
 
 TABLES: Final = """
@@ -215,6 +216,42 @@ async def test_a_mapping_that_is_gone_leaves_no_trigger(database: str, tmp_path:
         await world.ask("fetch_all", {})
         await world.quiet()
         assert [each["name"] for each in await world.crm("GET", "/api/v2/organizations")] == ["Acme"]
+
+
+async def test_a_mapping_that_leaves_the_set_keeps_its_links(database: str, tmp_path: Path) -> None:
+    """Who looks at the status sees that it is not in the set; put back, its rows are those records as before.
+
+    Fails when a mapping without a file looks like any other, or when one that comes back begins anew.
+    """
+    company = "object: organization\ntable: app.firms\nkey: id\ndirection: both\nfields: [{column: name, crm: name}]\n"
+    tables = TABLES + "create table app.firms (id bigint generated always as identity primary key, name text);"
+    async with rig(
+        database, tmp_path / "set", {"person.yaml": PERSON, "firm.yaml": company}, tables, speed=SPEED
+    ) as world:
+        await world.start()
+        await world.db.execute("insert into app.firms (name) values ('Acme')")
+        await world.quiet()
+        (world.directory / "firm.yaml").unlink()
+        await world.until(lambda: _left(world, "firm"))
+        _save(world, "firm.yaml", company)
+        await world.until(lambda: _left(world))
+        await world.until(lambda: _in_force(world, "firm"))
+        await world.crm("PATCH", "/api/v2/organizations/1", {"name": "Back"})
+        await world.quiet()
+        assert [row["name"] for row in await world.db.fetch("select name from app.firms")] == ["Back"]
+        assert len(await world.crm("GET", "/api/v2/organizations")) == 1
+
+
+async def _in_force(world: Rig, mapping: str) -> bool:
+    assert world.daemon is not None
+    context = world.daemon.running["test"].context
+    return context is not None and mapping in context.rules.bound.mappings
+
+
+async def _left(world: Rig, *names: str) -> bool:
+    """Whether exactly these mappings are known and not in the set."""
+    states = await report.mapping_states(world.db, report.Now("test", world.clock.now()))  # type: ignore[arg-type]
+    return {state.mapping for state in states if state.left_at is not None} == set(names)
 
 
 async def _triggers(world: Rig, *names: str) -> bool:

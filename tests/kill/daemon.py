@@ -1,4 +1,4 @@
-"""`connector run` with time that runs faster: python -m tests.kill.daemon DIR SPEED WALL BEGAN, and the variables of `run`."""
+"""`connector run` with time that runs faster: python -m tests.kill.daemon SPEED WALL BEGAN DIR..., and `run`'s variables."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from connector.config.settings import environ, load_settings
 from tests.engine.rig import FastClock
 
 
-def main(directory: str, speed: str, wall: str, began: str) -> None:
+def main(speed: str, wall: str, began: str, *directories: str) -> None:
     """Works until it is killed."""
     settings = load_settings()
     configure_logs(settings)
-    loaded = load_directory(Path(directory))
+    sets = [load_directory(Path(directory)) for directory in directories]
     assert settings.database_url is not None
     options = options_of(settings, settings.database_url.get_secret_value(), migrate=True)
     clock = FastClock(float(speed), datetime.fromisoformat(wall), float(began))
-    daemon = Daemon(options, [(loaded, account_of(loaded, environ()))], clock)
+    daemon = Daemon(options, [(loaded, account_of(loaded, environ())) for loaded in sets], clock)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(daemon.run())
 

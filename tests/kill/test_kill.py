@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
@@ -20,9 +20,9 @@ import asyncpg
 from connector.store import brakes, report
 from tests.engine.business import FILES, MAPPINGS, TABLES, Business
 from tests.engine.rig import CONNECTION, Rig, rig
+from tests.kill.process import Process
 from tests.ports import free_port
 
-ROOT = Path(__file__).resolve().parents[2]
 SHARE = 0.05
 FAULTS: Sequence[Mapping[str, object]] = (
     {"kind": "status", "code": 500},
@@ -61,51 +61,22 @@ class Victim:
 
     world: Rig
     size: Size
-    log: Path
-    port: int = field(default_factory=free_port)
-    process: asyncio.subprocess.Process | None = None
+    process: Process
     epoch: int = 0
-
-    @property
-    def variables(self) -> Mapping[str, str]:
-        """The environment of `connector run`."""
-        url = f"http://127.0.0.1:{self.port}"
-        return {
-            **os.environ,
-            "DATABASE_URL": self.world.dsn,
-            "CONNECTOR_SECRET_KEY": "key",
-            "CONNECTOR_LISTEN": f"127.0.0.1:{self.port}",
-            "CONNECTOR_PUBLIC_URL": url,
-            "CONNECTOR_LOG": "json",
-            "CONNECTOR_LOG_LEVEL": "warning",
-            "PIPEDRIVE_URL": self.world.sandbox.url,
-            "PIPEDRIVE_API_TOKEN": self.world.sandbox.token,
-        }
 
     async def start(self) -> None:
         """Another incarnation."""
-        directory, clock = str(self.world.directory), self.world.clock
-        command = ["connector", "run", directory]
-        if self.size.speed is not None:
-            command = ["tests.kill.daemon", directory, str(clock.speed), clock.wall.isoformat(), repr(clock.began)]
-        with self.log.open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", *command, cwd=ROOT, env=self.variables, stdout=log, stderr=log
-            )
+        await self.process.start()
 
     async def kill(self) -> None:
         """Ends the process at once."""
-        assert self.process is not None
-        if self.process.returncode is None:
-            self.process.kill()
-        await self.process.wait()
+        await self.process.kill()
 
     async def works(self) -> None:
         """Returns when this incarnation owns the connection."""
 
         async def owned() -> bool:
-            assert self.process is not None
-            assert self.process.returncode is None, self.log.read_text()[-2000:]
+            assert not self.process.ended, self.process.tail()
             if not await self.world.db.fetchval("select to_regclass('connector.lease')"):
                 return False
             epoch = await self.world.db.fetchval("select epoch from connector.lease where connection = 'test'")
@@ -121,7 +92,8 @@ async def test_killed_at_random_moments(database: str, tmp_path: Path) -> None:
     connection = CONNECTION.replace("url: http://set.by.the.rig\ncredentials: {api_token: env:UNUSED}", VARIABLES)
     directory, began = tmp_path / "set", time.monotonic()
     async with rig(database, directory, FILES, TABLES, connection=connection, speed=size.speed or 1.0) as world:
-        victim, session = Victim(world, size, tmp_path / "daemon.log"), await asyncpg.connect(database)
+        victim = Victim(world, size, _process(world, size, tmp_path / "daemon.log"))
+        session = await asyncpg.connect(database, server_settings={"search_path": "app"})
         people = Business(session, world.sandbox, Random(seed))
         try:
             await _begin(world, victim)
@@ -140,11 +112,28 @@ async def test_killed_at_random_moments(database: str, tmp_path: Path) -> None:
             )
             assert not differences, "\n".join([*differences, await world.trouble(), *await world.history()])
         except BaseException as error:
-            error.add_note(f"KILL_SEED={seed}\n{victim.log.read_text()[-4000:]}")
+            error.add_note(f"KILL_SEED={seed}\n{victim.process.tail()}")
             raise
         finally:
             await victim.kill()
             await session.close()
+
+
+def _process(world: Rig, size: Size, log: Path) -> Process:
+    """`connector run`, or the same by the run's own clock."""
+    listen, clock = f"127.0.0.1:{free_port()}", world.clock
+    variables = {
+        "DATABASE_URL": world.dsn,
+        "CONNECTOR_SECRET_KEY": "key",
+        "CONNECTOR_LISTEN": listen,
+        "CONNECTOR_PUBLIC_URL": f"http://{listen}",
+        "CONNECTOR_LOG": "json",
+        "CONNECTOR_LOG_LEVEL": "warning",
+        "PIPEDRIVE_URL": world.sandbox.url,
+        "PIPEDRIVE_API_TOKEN": world.sandbox.token,
+    }
+    command = ["connector", "run"] if size.speed is None else ["tests.kill.daemon", *clock.words()]
+    return Process([*command, str(world.directory)], variables, log)
 
 
 async def _begin(world: Rig, victim: Victim) -> None:
@@ -183,10 +172,10 @@ async def _wait(world: Rig, victim: Victim) -> None:
     if victim.size.speed is not None:
         await world.quiet()
         return
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "connector", "wait", "--timeout", "300", cwd=ROOT, env=victim.variables
-    )
-    assert await process.wait() == 0
+    waiting = Process(["connector", "wait", "--timeout", "300"], victim.process.variables, victim.process.log)
+    await waiting.start()
+    assert waiting.running is not None
+    assert await waiting.running.wait() == 0, waiting.tail()
 
 
 def _tell(size: Size, figures: str) -> None:

@@ -110,7 +110,7 @@ class Post:
 @contextlib.asynccontextmanager
 async def start(dsn: str, limits: Limits = LIMITS, door: Door | None = None) -> AsyncIterator[Post]:
     """A migrated database, a receiver and a client; everything is ended in the order of the composition root."""
-    door = door or Door("acme", ((USER, PASSWORD), (USER, OLD_PASSWORD)), received)
+    door = door or Door("acme", ((USER, PASSWORD), (USER, OLD_PASSWORD)), received, "person".__eq__)
     metrics, told, woken = Metrics("1.2.3"), asyncio.Queue[tuple[str, str]](), list[str]()
     database = await Database.connect(dsn)
 

@@ -177,7 +177,7 @@ async def test_a_defect_of_the_adapter_is_a_gap(database: str) -> None:
     def broken(*_: object) -> list[Hint]:
         raise ZeroDivisionError
 
-    async with start(database, door=Door("acme", ((USER, PASSWORD),), broken)) as post:
+    async with start(database, door=Door("acme", ((USER, PASSWORD),), broken, "person".__eq__)) as post:
         assert await post.deliver(1) == 200
         assert await post.gap() == ("acme", "not_understood")
 

@@ -11,18 +11,26 @@ from typing import Any
 import asyncpg
 
 SCHEMA = """
-create table public.diary (id bigserial, at timestamptz not null default public.simulated_now(), name text not null,
+create table public.diary (id bigserial, at timestamptz not null, name text not null,
   op text not null, ours boolean not null, old jsonb, new jsonb);
 create function public.note() returns trigger language plpgsql security definer as $$
 begin
-  insert into public.diary (name, op, ours, old, new) values (tg_table_name, tg_op,
+  insert into public.diary (at, name, op, ours, old, new) values ((select true_at from public.simulated), tg_table_name, tg_op,
     pg_trigger_depth() = 1 and coalesce(current_setting('connector.origin', true), '') = tg_argv[0],
     case when tg_op <> 'INSERT' then to_jsonb(old) end, case when tg_op <> 'DELETE' then to_jsonb(new) end);
+  return null;
+end $$;
+create function public.note_all() returns trigger language plpgsql security definer as $$
+begin
+  execute format($sql$insert into public.diary (at, name, op, ours, old)
+    select (select true_at from public.simulated), %L, 'DELETE', false, to_jsonb(t) from app.%I t$sql$,
+    tg_table_name, tg_table_name);
   return null;
 end $$;
 """
 TRIGGER = """
 create trigger diary after insert or update or delete on app.{0} for each row execute function public.note('{1}');
+create trigger diary_of_all before truncate on app.{0} for each statement execute function public.note_all();
 """
 MAPPINGS = {"companies": "company", "contacts": "contact", "deals": "deal", "calls": "call"}
 TRIGGERS = "".join(TRIGGER.format(table, f"test/{mapping}") for table, mapping in MAPPINGS.items())
@@ -34,6 +42,7 @@ class Page:
 
     number: int
     at: datetime
+    """By the clock that is never wrong."""
     table: str
     op: str
     ours: bool

@@ -59,6 +59,7 @@ class Evidence:
         yield from self._written_records()
         yield from self._rows_unseen()
         yield from self._records_unseen()
+        yield from self._last_words()
         yield from self._without_cause()
         yield from self._deleted_records()
         yield from self._deleted_rows()
@@ -72,7 +73,7 @@ class Evidence:
         for page in self.pages:
             if not page.ours or page.op == "DELETE":
                 continue
-            at = (page.at - EPOCH).total_seconds() - self.story.stage.app_skew
+            at = (page.at - EPOCH).total_seconds()
             settings = self.story.admin.in_force(at, GRACE)
             new = {name for name, value in page.new.items() if value is not None}
             for column in sorted(page.changed() if page.op == "UPDATE" else new):
@@ -117,6 +118,34 @@ class Evidence:
                 was = call.before.get(key)
                 if key != "custom_fields" and was != value and _by_people(deeds, call, key) and not _said(was, said):
                     yield f"{call.path} {key} was {was!r} at {call.at:.3f}: overwritten unseen"
+
+    def _last_words(self) -> Iterator[str]:
+        """The last value of each editor is on both sides, or on record as what lost or was replaced."""
+        rows = {(page.table, str(page.new["id"])): page.new for page in self.pages if page.new}
+        gone = {(page.table, page.key) for page in self.pages if page.op == "DELETE"}
+        for (table, key), row in rows.items():
+            if (table, key) in gone or row.get("crm_id") is None:
+                continue
+            record = KINDS[table], str(row["crm_id"])
+            said = self.olds.get((MAPPINGS[table], key), set()) | self.olds.get(record, set())
+            for column, name in FIELDS[table].items():
+                for editor, value in self._words(table, key, column, record, name):
+                    if set(_scalars(value)) != set(_scalars(row[column])) and not _said(value, said):
+                        yield f"app.{table}.{column} of {key} is {row[column]!r}; the {editor}'s {value!r} is nowhere"
+
+    def _words(
+        self, table: str, key: str, column: str, record: tuple[str, str], name: str
+    ) -> Iterator[tuple[str, object]]:
+        """What people wrote last on either side; in the CRM only where every webhook came, for else nobody may know."""
+        theirs = [page for page in self.pages if not page.ours and page.table == table and page.new]
+        wrote = [page for page in theirs if str(page.new["id"]) == key and column in page.changed()]
+        if wrote:
+            yield "app", wrote[-1].new[column]
+        tally, op = self.story.stage.sandbox.deliverer.tally, f"{record[0]}.update"
+        edits = [deed for deed in self.story.witness.deeds if not deed.ours and deed.op == op]
+        made = [deed.args[1][name] for deed in edits if str(deed.args[0]) == record[1] and name in deed.args[1]]
+        if made and not tally.lost and not tally.failed:
+            yield "CRM", made[-1]
 
     def _without_cause(self) -> Iterator[str]:
         """What nobody wrote in the CRM, of a record that is our own, never comes back into its row."""

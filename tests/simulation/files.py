@@ -30,6 +30,8 @@ class Setting:
     conflict: str = "last_updated"
     longer: int | None = None
     """Only calls of so many seconds are sent."""
+    narrow: bool = False
+    """Only some persons, and deals that are not lost, are received."""
 
     def files(self) -> Mapping[str, str]:
         """The texts of all files."""
@@ -40,7 +42,7 @@ class Setting:
         ]
         first = f"  - {{column: first, crm: first_name, conflict: {self.conflict}}}"
         only = f"only: {{send: {{seconds: {{from: {self.longer}, to: 1000000}}}}}}\nfields:"
-        own = business.FILES
+        own = {name: _narrowed(name, text) if self.narrow else text for name, text in business.FILES.items()}
         return {
             "connection.yaml": CONNECTION,
             **own,
@@ -48,6 +50,13 @@ class Setting:
             "contact.yaml": own["contact.yaml"].replace(FIRST, first),
             "call.yaml": own["call.yaml"].replace("fields:", only) if self.longer is not None else own["call.yaml"],
         }
+
+
+NARROW = {"contact.yaml": "last_name: {not: Z}", "deal.yaml": "status: [open, won]"}
+
+
+def _narrowed(name: str, text: str) -> str:
+    return text.replace("fields:", f"only: {{receive: {{{NARROW[name]}}}}}\nfields:") if name in NARROW else text
 
 
 @dataclass(slots=True)
@@ -73,6 +82,7 @@ class Admin:
             extras,
             dice.choice(("last_updated", "crm", "app")),
             dice.choice((None, 1500)),
+            dice.choice((False, True)),
         )
         self.write(new, at)
         return new

@@ -7,7 +7,6 @@ from typing import Any
 
 from tests.simulation.evidence import gather
 from tests.simulation.files import EXTRAS, Setting
-from tests.simulation.people import DEEDS
 from tests.simulation.story import BrokenLawError, Story
 
 OF_A_SWEEP = frozenset(
@@ -16,8 +15,10 @@ OF_A_SWEEP = frozenset(
 )
 EDITS = 8
 """How many edits in peace."""
-UNHEARD = {"patch_unheard", "merge"}
-"""Deeds of which no webhook tells, or not of all that they do."""
+SLOW = {"kind": "slow", "path": "/api/", "seconds": 0.7, "count": 10_000}
+"""Answers take so long that people edit what is just being written."""
+UNHEARD = {"patch_unheard", "merge", "truncate_deals"}
+"""Deeds of which nobody tells, or not of all that they do: a sweep finds the rest."""
 TABLES = ("companies", "contacts", "deals", "calls")
 
 
@@ -57,15 +58,17 @@ async def _pass(story: Story) -> None:
 
 
 async def _edits_in_peace(story: Story) -> None:
-    """Some more edits in calm weather; every one of them is heard of."""
+    """Some more edits in calm weather, while answers are slow; every one of them is heard of."""
     story.note("peace")
+    story.control("POST", "faults", SLOW)
     for number in range(EDITS):
         story.people.chance = Random(f"{story.seed}/peace/{number}")
         await story.stage.pass_time(story.people.chance.choice((0.0, 0.01, 0.3)))
-        await story.people.edit(DEEDS.keys() - UNHEARD)
+        await story.people.edit(UNHEARD)
         story.note(f"  {story.people.trace[-1]}")
     await story.people.tidy_up()
     await story.settled()
+    story.control("DELETE", "faults")
 
 
 async def _extras(story: Story) -> list[str]:

@@ -31,7 +31,7 @@ class Death(BaseException):
     """The process is no more."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Life:
     """One incarnation of a process: so many moments are left (None: no end is set), and what its death cuts."""
 

@@ -1,12 +1,18 @@
-"""An event loop in simulated time: the clock moves when nobody can act, and never while a real answer is awaited."""
+"""An event loop in simulated time: the clock moves when nobody can act, and never while a real answer is awaited.
+
+A process may be stopped for a while, as a suspended machine is: nothing of it runs, until it is woken and does all at once.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import selectors
 from collections.abc import Callable, Iterator
+from contextvars import Context
 from pathlib import Path
 from typing import Any, TypeVarTuple
+
+from tests.simulation.life import LIFE, Life
 
 Ts = TypeVarTuple("Ts")
 
@@ -40,11 +46,54 @@ class Loop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self.simulated = 0.0
         self.awaited = 0
+        self.asleep: dict[Life, list[asyncio.Handle]] = {}
+        """Stopped processes, and what each has to do once it wakes."""
         super().__init__(_Selector(self))
 
     def time(self) -> float:
         """Simulated seconds since the story began."""
         return self.simulated
+
+    # --- processes that are stopped --------------------------------------------------------------------------------
+
+    def stop_process(self, life: Life) -> None:
+        """Nothing of the process runs from now on."""
+        self.asleep.setdefault(life, [])
+
+    def wake_process(self, life: Life) -> None:
+        """The process goes on, with what it would have done meanwhile."""
+        for handle in self.asleep.pop(life, []):
+            if not handle.cancelled():
+                super().call_soon(handle._run)
+
+    def call_soon(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        """As the loop does, unless who calls is stopped."""
+        if self.asleep:
+            life = LIFE.get() if context is None else context.get(LIFE)
+            if life in self.asleep:
+                handle = asyncio.Handle(callback, args, self, context)
+                self.asleep[life].append(handle)
+                return handle
+        return super().call_soon(callback, *args, context=context)
+
+    def call_at(
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """As the loop does; a timer of a stopped process goes off when it wakes, unless it is cancelled before."""
+        made: list[asyncio.TimerHandle] = []
+
+        def fire() -> None:
+            life = LIFE.get()
+            if life in self.asleep:
+                handle = asyncio.Handle(lambda: None if made[0].cancelled() else callback(*args), (), self)
+                self.asleep[life].append(handle)
+            else:
+                callback(*args)
+
+        made.append(super().call_at(when, fire, context=context))
+        return made[0]
 
     def add_signal_handler(self, sig: int, callback: Callable[[*Ts], object], *args: *Ts) -> None:
         """A simulated process gets no signals."""

@@ -8,9 +8,10 @@ from random import Random
 
 import asyncpg
 
+from connector.store import connections
 from tests.simulation.life import EFFECT, MOMENTS
 from tests.simulation.stage import tell_time
-from tests.simulation.story import Story
+from tests.simulation.story import SKEWS, Story
 
 FAULTS = (
     {"kind": "status", "code": 500},
@@ -64,6 +65,11 @@ async def files(story: Story, dice: Random) -> None:
     story.note(f"  {setting}")
 
 
+async def fetch_all(story: Story, _: Random) -> None:
+    """Somebody asks for everything once more, and does not wait for it."""
+    await connections.ask(story.stage.db, "test", "fetch_all", {}, story.now())  # type: ignore[arg-type]
+
+
 # --- what goes wrong -------------------------------------------------------------------------------------------------
 
 
@@ -111,6 +117,14 @@ async def relief(story: Story, dice: Random) -> None:
         await story.stage.kill(name)
     else:
         story.stage.start(name)
+
+
+async def clocks(story: Story, dice: Random) -> None:
+    """The clocks of the daemons and of the database jump."""
+    skews = dice.choice(SKEWS), dice.choice(SKEWS)
+    story.note(f"  daemon {skews[0]:+} s, database {skews[1]:+} s")
+    story.stage.set_clocks(*skews)
+    await story.stage.tell_time()
 
 
 async def interrupt(story: Story, _: Random) -> None:

@@ -22,6 +22,10 @@ PAUSES = (0.0, 0.01, 0.2, 3.0, 70.0)
 """Seconds between the two halves of one edit."""
 MOMENTS = (0.0, 0.01, 0.03, 0.1)
 """Seconds between edits that race."""
+HURRY = (0.1, 0.3, 0.6, 1.0, 1.5)
+"""Seconds between the edits of somebody who is in a hurry."""
+LOOKS = 30
+"""How often somebody looks whether a record is known yet."""
 COPIED = {"deals": "title", "persons": "emails"}
 MARKED = {"contacts": "email", "deals": "title"}
 
@@ -32,13 +36,16 @@ class People(Business):
 
     tell_time: Callable[[], Awaitable[None]]
     """Tells the database the time."""
+    habits: frozenset[str] = frozenset()
+    """The deeds that people do in this story; none: all."""
     again: set[str] = field(default_factory=set)
     """Marks of rows that were made again: whoever restored their old records would make doubles himself."""
 
-    async def edit(self, among: Collection[str] = ()) -> None:
-        """One random deed on either side, of some or of all."""
+    async def edit(self, without: Collection[str] = ()) -> None:
+        """One random deed on either side, of those that are usual here."""
         await self.tell_time()
-        deeds = {name: deed for name, deed in DEEDS.items() if not among or name in among}
+        usual = (self.habits or DEEDS.keys()) - set(without) or {"edit_both"}
+        deeds = {name: deed for name, deed in DEEDS.items() if name in usual}
         name = self.chance.choices(list(deeds), [weight for weight, _ in deeds.values()])[0]
         self.trace.append(name)
         await DEEDS[name][1](self)
@@ -75,6 +82,32 @@ class People(Business):
         """One statement deletes many rows."""
         table = self.chance.choice(("contacts", "deals"))
         await self.db.execute(f"delete from app.{table} where id % 5 = $1", self.chance.randrange(5))
+
+    async def truncate_deals(self) -> None:
+        """All deals are struck off at once, and the calls that point to them."""
+        self.apart.update([row["details"] for row in await self._rows("calls")])
+        await self.db.execute("truncate app.deals, app.calls")
+
+    async def update_archived(self) -> None:
+        """Somebody edits a company whose firm was deleted."""
+        sql = "update app.companies set address = $2 where id = $1"
+        await self.db.execute(sql, await self.key("companies", "archived_at is not null"), self.word())
+
+    async def enter_known(self) -> None:
+        """Somebody enters a contact who is in the CRM already, and whom the connector knows, but does not receive."""
+        mail = f"{self.mark('person').replace(' ', '')}@x.test"
+        body = {"first_name": "New", "last_name": "Z", "emails": [{"value": mail, "primary": True}]}
+        person = await self.crm("POST", "persons", body)
+        known = """select exists (select 1 from connector.link
+                   where object = 'person' and crm_id = $1 and state = 'excluded')"""
+        for _ in range(LOOKS):
+            await asyncio.sleep(0.1)
+            if await self.db.fetchval(known, str(person["id"])):
+                sql = """insert into app.contacts (first, last, email) select $1, 'Q', $2
+                         where not exists (select 1 from app.contacts where email = $2)"""
+                await self.tell_time()
+                await self.db.execute(sql, self.word(), mail)
+                return
 
     async def delete_call(self) -> None:
         """A call is struck off; its activity stays in the CRM."""
@@ -117,6 +150,14 @@ class People(Business):
             "insert into app.deals (id, title, amount, currency, state) overriding system value values ($1, $2, $3, $4, $5)",
             *(row[name] for name in ("id", "title", "amount", "currency", "state")),
         )
+
+    async def insist(self) -> None:
+        """A contact's name is changed again and again, faster than it can be sent."""
+        key = await self.key("contacts")
+        for number in range(4):
+            await self.db.execute("update app.contacts set first = $2 where id = $1", key, f"Name {number}")
+            await asyncio.sleep(self.chance.choice(HURRY))
+            await self.tell_time()
 
     async def take_back(self) -> None:
         """A contact's name is changed, and changed back."""
@@ -191,6 +232,19 @@ class People(Business):
         """A deleted firm comes back, unless there is another in its place, or it became part of another."""
         await self._restore("organization")
 
+    async def firm_comes_back(self) -> None:
+        """A firm is deleted, somebody who belongs to it is edited, and it comes back."""
+        key = self.record("organizations")
+        if key is None:
+            return
+        name = MARKS["organization"](self.sandbox.world.get("organization", key) or {})
+        await self.crm("DELETE", f"organizations/{key}")
+        await self._pause()
+        await self.update_contact()
+        await self._pause()
+        if name not in {MARKS["organization"](r) for r in self.live("organization")} | self.again:
+            self._do("restore", "organization", key)
+
     async def restore_record(self) -> None:
         """A deleted person or deal comes back, unless there is another in its place by now."""
         await self._restore(self.chance.choice(("person", "deal")))
@@ -263,11 +317,16 @@ DEEDS: Mapping[str, tuple[int, Callable[[Any], Awaitable[Any]]]] = {
     "insert_many": (1, People.insert_many),
     "update_deals": (1, People.update_deals),
     "delete_many": (1, People.delete_many),
+    "truncate_deals": (1, People.truncate_deals),
+    "update_archived": (1, People.update_archived),
+    "enter_known": (3, People.enter_known),
+    "firm_comes_back": (1, People.firm_comes_back),
     "delete_call": (1, People.delete_call),
     "truncate_calls": (1, People.truncate_calls),
     "renumber": (1, People.renumber),
     "replace_row": (1, People.replace_row),
     "put_back": (1, People.put_back),
+    "insist": (2, People.insist),
     "take_back": (1, People.take_back),
     "patch_back": (1, People.patch_back),
     "update_extra": (2, People.update_extra),

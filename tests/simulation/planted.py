@@ -23,9 +23,9 @@ from connector.engine.send import resolve, sender
 from connector.engine.send.sender import Sender
 from connector.engine.sweeps.sweeper import Sweeper
 from connector.ports import Hint, HintKind, VersionOrder
-from connector.store import intents, links, match_keys, notes, references, sweeps, work
-from connector.store.db import Connection
-from tests.simulation import story
+from connector.store import intents, lease, links, match_keys, notes, references, sweeps, work
+from connector.store.db import Connection, Fence
+from tests.simulation import story, turns
 
 PATIENCE = 1200.0
 """Simulated seconds after which a story with a bug counts as hanging."""
@@ -162,8 +162,26 @@ async def _all_read(db: Connection, connection: str, names: Sequence[str]) -> fr
     return frozenset()
 
 
-async def _none_open(db: Connection, connection: str, name: str) -> Sequence[Any]:
-    return ()
+def _forget_creates(stack: ExitStack) -> None:
+    async def none_open(db: Connection, connection: str, name: str) -> Sequence[Any]:
+        return ()
+
+    async def none_named(db: Connection, connection: str, name: str, ids: Any) -> Mapping[int, LinkId]:
+        return {}
+
+    stack.enter_context(patch.object(intents, "open_creates", none_open))
+    stack.enter_context(patch.object(intents, "named", none_named))
+
+
+def _unfenced(stack: ExitStack) -> None:
+    async def hold(db: Connection, fence: Fence, *, durable: bool = True) -> None:
+        """Nobody looks at the epoch."""
+
+    async def renew(db: Connection, fence: Fence, now: datetime) -> bool:
+        return True
+
+    stack.enter_context(patch.object(turns, "hold", hold))
+    stack.enter_context(patch.object(lease, "renew", renew))
 
 
 FIRST_ROW = notes._MARK.replace("unnest(note.keys)", "unnest(note.keys[1:1])")
@@ -192,5 +210,6 @@ BUGS: Mapping[str, Bug] = {
     "unread": Bug("a record that nobody could read matches nothing", _instead(links, "unread", _all_read)),
     "burst": Bug("the burst window is not kept", _instead(Burst, "free", lambda self, _at: self.limit), 3),
     "silent": Bug("the journal forgets what was replaced", _instead(applier, "entries", lambda _result: ()), 1),
-    "no listing": Bug("open creates are forgotten", _instead(intents, "open_creates", _none_open)),
+    "no fence": Bug("whoever lost his lease goes on writing", _unfenced),
+    "no listing": Bug("open creates are forgotten", _forget_creates),
 }

@@ -1,9 +1,10 @@
 """`python -m tests.simulation SEEDS`: plays stories, prints what breaks a law, with the shortest story that does.
 
 SEEDS is a number (that many, from 1 on), a seed range ``900001-900020`` or one seed ``17-17``; with ``--hours`` as many
-new ones as fit. With ``--planted`` known bugs are planted one after the other, and stories are played until each is
-found, first the one that found it before; with ``--known`` only bugs that have one. The order in which sets and
-dictionaries of text are walked is part of a story, so the command runs itself again with a fixed PYTHONHASHSEED.
+new ones as fit. With ``--planted`` known bugs are planted one after the other, and stories are played from seed 1 on until
+each is found; with ``--known`` only the one that is known to find it. ``--report`` adds to `REPORT.md`. The order in
+which sets and dictionaries of text are walked is part of a story, so the command runs itself again with a fixed
+PYTHONHASHSEED.
 """
 
 from __future__ import annotations
@@ -22,12 +23,16 @@ import structlog
 
 from connector.obs.logs import configure
 from tests.simulation.planted import BUGS, Bug
-from tests.simulation.tale import STEPS, Told
+from tests.simulation.report import Run, Totals
+from tests.simulation.steps import script
+from tests.simulation.tale import Told
 from tests.simulation.theatre import Theatre, theatre
 
 HASHES = "0"
 BREAKS = ("BrokenLawError", "StuckError")
 """How a planted bug may be found: any other end is the planting's own fault."""
+
+WRONGS = {name: bug.what for name, bug in BUGS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ class Verdict:
     told: Told | None
     complaint: str = ""
     trace: str = ""
+    seconds: float = 0.0
 
 
 def main() -> int:
@@ -48,27 +54,34 @@ def main() -> int:
     given = _arguments()
     if given.planted is not None:
         return _catch(given)
-    began = time.monotonic()
-    bad: list[int] = []
-    totals: dict[str, int] = {}
-    seeds = 0
+    return _tell(given)
+
+
+def _tell(given: argparse.Namespace) -> int:
+    totals = Totals.load() if given.report else Totals()
+    run = totals.now()
+    given.seeds = [seed for seed in given.seeds if seed not in run.played()] if given.report else given.seeds
+    now, began = Run("", ""), time.monotonic()
     for verdict in _verdicts(given):
-        seeds += 1
-        if verdict.told is None:
-            bad.append(verdict.seed)
-            print(f"\nseed {verdict.seed}: {verdict.complaint}\n{verdict.trace}", flush=True)
-        else:
-            for name, n in verdict.told.counts.items():
-                totals[name] = totals.get(name, 0) + n
-            if given.verbose:
-                print(f"seed {verdict.seed}: ok", flush=True)
-            if given.digest:
-                print(f"seed {verdict.seed}: digest {verdict.told.digest}", flush=True)
-    if given.digest:
-        return 1 if bad else 0
-    told = ", ".join(f"{n} {name}" for name, n in sorted(totals.items()))
-    print(f"{seeds} seeds in {time.monotonic() - began:.0f} s: {told}; broken: {bad or 'none'}")
-    return 1 if bad else 0
+        for each in (run, now):
+            each.add(verdict.seed, verdict.told, verdict.seconds)
+        _say(verdict, given)
+        if given.report:
+            totals.save(WRONGS)
+    if not given.digest:
+        told = ", ".join(f"{n} {name}" for name, n in sorted(now.counts.items()))
+        played = f"{len(now.played())} seeds in {time.monotonic() - began:.0f} s"
+        print(f"{played}: {told}; broken: {now.broken or 'none'}")
+    return 1 if now.broken else 0
+
+
+def _say(verdict: Verdict, given: argparse.Namespace) -> None:
+    if verdict.told is None:
+        print(f"\nseed {verdict.seed}: {verdict.complaint}\n{verdict.trace}", flush=True)
+    elif given.digest:
+        print(f"seed {verdict.seed}: digest {verdict.told.digest}", flush=True)
+    elif given.verbose:
+        print(f"seed {verdict.seed}: ok", flush=True)
 
 
 def _arguments() -> argparse.Namespace:
@@ -86,6 +99,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--shrink", action="store_true", help="look for the shortest story that still breaks")
     parser.add_argument("--log", action="store_true", help="print the daemon's log")
     parser.add_argument("--digest", action="store_true", help="print what two tellings of a story must have in common")
+    parser.add_argument(
+        "--report", action="store_true", help="add what was played to the totals, and skip what was before"
+    )
     parser.add_argument("--verbose", action="store_true")
     given = parser.parse_args()
     given.until = time.time() + 3600 * given.hours if given.hours else None
@@ -94,33 +110,38 @@ def _arguments() -> argparse.Namespace:
 
 
 def _catch(given: argparse.Namespace) -> int:
-    """Plants bugs and tells which story finds each; 1 when one is not found."""
+    """Plants bugs and tells how many stories it took to find each; 1 when one is not found."""
     missed = []
+    totals = Totals.load()
     _silence(log=given.log)
     with theatre() as place:
         for name in given.planted or [name for name, bug in BUGS.items() if bug.seed is not None or not given.known]:
             bug, began = BUGS[name], time.monotonic()
             with bug.planted():
-                found = _caught(place, bug, given)
+                stories, found = _caught(place, bug, given)
             if found is None:
                 missed.append(name)
-            else:
-                text = f"seed {found.seed} ({time.monotonic() - began:.0f} s): {found.complaint[:200]}"
-                print(f"{name}: {bug.what}\n  {text}", flush=True)
+                continue
+            text = " ".join(found.complaint.split())[:160]
+            took = f"{stories} stories ({time.monotonic() - began:.0f} s)"
+            print(f"{name}: {bug.what}\n  {took}: seed {found.seed}: {text}", flush=True)
+            if given.report:
+                totals.planted[name] = (stories, found.seed, text.partition(":")[2].replace("|", "/")[:100])
+                totals.save(WRONGS)
     print(f"missed: {missed or 'none'}")
     return 1 if missed else 0
 
 
-def _caught(place: Theatre, bug: Bug, given: argparse.Namespace) -> Verdict | None:
-    """The story that finds a bug: the one that did so before, else another."""
-    before = [] if bug.seed is None else [bug.seed]
-    for seed in dict.fromkeys([*before, *range(1, given.most + 1)]):
+def _caught(place: Theatre, bug: Bug, given: argparse.Namespace) -> tuple[int, Verdict | None]:
+    """How many stories it took, and the one that finds the bug."""
+    known = [] if bug.seed is None else [bug.seed]
+    seeds = known if given.known else range(1, given.most + 1)
+    for stories, seed in enumerate(seeds, 1):
         verdict = _play(place, seed, None)
-        if verdict.told is not None:
-            continue
-        assert verdict.complaint.startswith(BREAKS), verdict
-        return _shrunk(place, verdict, list(range(STEPS))) if given.shrink else verdict
-    return None
+        if verdict.told is None:
+            assert verdict.complaint.startswith(BREAKS), verdict
+            return stories, _shrunk(place, verdict, None) if given.shrink else verdict
+    return len(seeds), None
 
 
 def _range(text: str) -> range:
@@ -133,7 +154,7 @@ def _numbers(text: str) -> list[int]:
 
 
 def _verdicts(given: argparse.Namespace) -> Iterator[Verdict]:
-    if given.jobs <= 1 or given.seeds[1:] == range(0):
+    if given.jobs <= 1 or len(given.seeds) == 1:
         yield from _played(given.seeds, given)
         return
     context = multiprocessing.get_context("spawn")
@@ -169,13 +190,15 @@ def _played(seeds: Sequence[int], given: argparse.Namespace) -> Iterator[Verdict
                 return
             verdict = _play(place, seed, given.steps)
             if verdict.told is None and given.shrink:
-                verdict = _shrunk(place, verdict, given.steps or list(range(STEPS)))
+                verdict = _shrunk(place, verdict, given.steps)
             yield verdict
 
 
 def _play(place: Theatre, seed: int, steps: Sequence[int] | None) -> Verdict:
+    began = time.monotonic()
     try:
-        return Verdict(seed, place.play(seed, steps))
+        told = place.play(seed, steps)
+        return Verdict(seed, told, seconds=time.monotonic() - began)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001  # whatever ends a story badly is what is looked for
@@ -184,9 +207,10 @@ def _play(place: Theatre, seed: int, steps: Sequence[int] | None) -> Verdict:
         return Verdict(seed, None, f"{type(error).__name__}: {error}", f"{notes}\n{where}")
 
 
-def _shrunk(place: Theatre, verdict: Verdict, steps: list[int]) -> Verdict:
+def _shrunk(place: Theatre, verdict: Verdict, steps: list[int] | None) -> Verdict:
     """Leaves out steps as long as the story still breaks, larger portions first."""
-    size = len(steps) // 2
+    steps = steps or list(range(script(verdict.seed).length))
+    size = (len(steps) + 1) // 2
     while size:
         at = 0
         while at < len(steps):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from connector.sandbox.faults import Kind, Rule
 from tests.simulation.mischief import sweep
@@ -16,6 +16,8 @@ from tests.simulation.story import Story
 
 T = TypeVar("T")
 SECONDS = (5.0, 60.0, 400.0)
+STANDSTILLS = (1.0, 7.0, 12.0, 30.0, 120.0)
+OFTEN = 0.8
 
 
 async def _last(story: Story, dice: Random, spell: Callable[[Story, Random], Iterator[None]]) -> None:
@@ -81,7 +83,17 @@ async def hidden(story: Story, dice: Random) -> None:
         story.control("POST", "visibility", {"records": some, "hidden": False})
 
     await _last(story, dice, spell)
+    await _touch(story, some)
     await sweep(story, dice)
+
+
+async def _touch(story: Story, records: Sequence[Sequence[Any]]) -> None:
+    """Somebody edits the rows of records that cannot be seen."""
+    await story.stage.tell_time()
+    ids = [crm_id for name, crm_id in records if name == "person"]
+    await story.stage.db.execute(
+        "update app.contacts set phone = $2 where crm_id = any($1::bigint[])", ids, story.people.phone()
+    )
 
 
 async def spent(story: Story, dice: Random) -> None:
@@ -97,6 +109,26 @@ async def spent(story: Story, dice: Random) -> None:
         limits.daily = None
 
     story.open.append(asyncio.create_task(renew()))
+
+
+async def stopped(story: Story, dice: Random) -> None:
+    """A process stands still, as a suspended machine does; another may take over, and then it wakes and goes on."""
+    stage = story.stage
+    if not stage.processes:
+        return
+    name = dice.choice(sorted(stage.processes))
+    process, seconds = stage.processes[name], dice.choice(STANDSTILLS)
+    other = "b" if name == "a" else "a"
+    if other not in stage.processes and dice.random() < OFTEN:
+        stage.start(other)
+    story.note(f"  {process.life.name} for {seconds} s")
+    await stage.stop(process)
+
+    async def wake() -> None:
+        await asyncio.sleep(seconds)
+        stage.wake(process)
+
+    story.open.append(asyncio.create_task(wake()))
 
 
 async def banned(story: Story, dice: Random) -> None:

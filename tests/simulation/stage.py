@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import functools
 import importlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,11 +19,14 @@ import aiohttp
 import asyncpg
 from aiohttp import web
 
+from connector.app import sets
 from connector.app.daemon import Daemon, Options
 from connector.app.sets import Account, load_directory
+from connector.config.loader import Loaded, parse_set
 from connector.engine.apply import applier
 from connector.engine.apply.result import Batch
 from connector.engine.apply.rows import write_rows
+from connector.engine.rota import Rota
 from connector.ports import CRM
 from connector.sandbox import server as sandbox_server
 from connector.sandbox.calls import Request
@@ -32,6 +36,7 @@ from connector.service.server import Address
 from connector.store import notes
 from connector.store.db import Connection, Database
 from tests.simulation.life import LIFE, Life, MortalCRM
+from tests.simulation.loop import Loop
 from tests.simulation.turns import Databases, Turns, real, session_class
 from tests.simulation.wire import MemoryConnector, MemorySite, Net
 
@@ -40,20 +45,24 @@ EPOCH = datetime(2026, 1, 5, 23, 52, tzinfo=UTC)
 CRM_PLACE, DAEMON_PLACE = ("crm.test", 80), ("daemon.test", 8080)
 CALM = {
     "connector.engine.fold.BUSY": 0.2,
-    "connector.engine.fold.IDLE": 0.5,
+    "connector.engine.fold.IDLE": 1.0,
     "connector.engine.worker.IDLE": 5.0,
     "connector.engine.gates.LOOK": 1.0,
-    "connector.engine.owner.GATE": 2.0,
-    "connector.engine.sweeps.schedule.TICK": 2.0,
+    "connector.engine.owner.GATE": 10.0,
+    "connector.engine.tenure.HEARTBEAT": 2.0,
+    "connector.engine.sweeps.schedule.TICK": 5.0,
     "connector.engine.gauges.EVERY": 600.0,
-    "connector.engine.asked.requests.POLL": 0.5,
+    "connector.engine.rota.LOOK": 2.0,
+    "connector.engine.rota.TRY": 0.5,
+    "connector.engine.guard.TABLES": 20.0,
+    "connector.app.connection.RELOAD": 5.0,
 }
 """Polls that only cost time in a simulation: an idle minute would be thousands of empty queries."""
-HASTE = {"lock_timeout": "50ms"}
-"""People give up on a locked row: whoever holds it waits for its turn, and time stands."""
+HASTE = {"lock_timeout": "50ms", "search_path": "app, public"}
+"""People say their tables without a schema, and give up on a locked row: whoever holds it waits for its turn, and time stands."""
 CLOCK = """
-create table public.simulated (at timestamptz not null);
-insert into public.simulated values ('2026-01-05 23:52+00');
+create table public.simulated (at timestamptz not null, true_at timestamptz not null);
+insert into public.simulated values ('2026-01-05 23:52+00', '2026-01-05 23:52+00');
 create function public.simulated_now() returns timestamptz language sql volatile security definer
 return (select at from public.simulated);
 alter table connector.change alter column at set default public.simulated_now();
@@ -85,8 +94,8 @@ class MortalDaemon(Daemon):
 
     life: Life
 
-    async def _make_connections(self, database: Database) -> None:
-        await super()._make_connections(database)
+    async def _make_connections(self, database: Database, rota: Rota) -> None:
+        await super()._make_connections(database, rota)
         for running in self.running.values():
             running.crm = cast("CRM", MortalCRM(running.crm, self.life))
 
@@ -98,6 +107,7 @@ class Process:
     life: Life
     daemon: MortalDaemon
     task: asyncio.Task[None]
+    clock: SimClock
 
 
 @dataclass(slots=True)
@@ -116,6 +126,7 @@ class Stage:
     skew: float = 0.0
     processes: dict[str, Process] = field(default_factory=dict)
     births: int = 0
+    deaths: int = 0
 
     # --- time --------------------------------------------------------------------------------------------------------
 
@@ -136,13 +147,14 @@ class Stage:
         address = Address(*DAEMON_PLACE)
         options = Options(self.dsn, address, address, "key", public_url=f"http://{address}", watch_files=True)
         account = Account("http://crm.test", self.sandbox.token)
-        daemon = MortalDaemon(options, [(load_directory(self.directory), account)], SimClock(self.skew))
+        clock = SimClock(self.skew)
+        daemon = MortalDaemon(options, [(load_directory(self.directory), account)], clock)
         daemon.life = life
         context = contextvars.copy_context()
         context.run(LIFE.set, life)
         task = asyncio.get_running_loop().create_task(daemon.run(), name=life.name, context=context)
         life.bury.append(lambda: self._disconnect(life))
-        process = self.processes[name] = Process(life, daemon, task)
+        process = self.processes[name] = Process(life, daemon, task, clock)
         return process
 
     async def kill(self, name: str) -> None:
@@ -150,11 +162,34 @@ class Stage:
         process = self.processes.pop(name, None)
         if process is None:
             return
+        self.deaths += 1
         process.life.end()
+        self.wake(process)
         process.task.cancel()
         await asyncio.wait({process.task})
         if not process.task.cancelled():
             process.task.exception()
+
+    async def stop(self, process: Process) -> None:
+        """Stops a process as SIGSTOP does, between two of its transactions: one under way would hold up everybody."""
+        async with self.turns.taken():
+            self._loop().stop_process(process.life)
+
+    def wake(self, process: Process) -> None:
+        """Lets a stopped process go on."""
+        self._loop().wake_process(process.life)
+        self.turns.queue.recall()
+
+    def _loop(self) -> Loop:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, Loop)
+        return loop
+
+    def set_clocks(self, daemon: float, app: float) -> None:
+        """The clocks of the living, and of those who come, jump; so does the database's."""
+        self.skew, self.app_skew = daemon, app
+        for process in self.processes.values():
+            process.clock.skew = daemon
 
     def _disconnect(self, life: Life) -> None:
         for session in life.sessions:
@@ -191,17 +226,17 @@ class Stage:
 
 async def tell_time(db: Any, skew: float) -> None:
     """Sets the clock of the database, which may be ahead of the CRM's."""
-    at = EPOCH + timedelta(seconds=asyncio.get_running_loop().time() + skew)
-    await db.execute("update public.simulated set at = $1", at)
+    at = EPOCH + timedelta(seconds=asyncio.get_running_loop().time())
+    await db.execute("update public.simulated set at = $1, true_at = $2", at + timedelta(seconds=skew), at)
 
 
 def told_time(made: Stage) -> contextlib.ExitStack:
     """Has the database's clock follow also where the daemon compares it with its own, and where it writes rows."""
     fold = notes.fold_changes
 
-    async def folded(db: Connection, connection: str, now: datetime, limit: int) -> notes.Folded:
+    async def folded(db: Connection, connection: str, now: datetime, limit: int, first: int = 0) -> notes.Folded:
         await tell_time(db, made.app_skew)
-        return await fold(db, connection, now, limit)
+        return await fold(db, connection, now, limit, first)
 
     async def written(db: Connection, batch: Batch) -> None:
         if any(result.plan is not None and result.plan.row is not None for result in batch.results):
@@ -240,6 +275,7 @@ def patched(net: Net, turns: Turns) -> Iterator[None]:
         for path, value in CALM.items():
             module, _, name = path.rpartition(".")
             stack.enter_context(patch.object(importlib.import_module(module), name, value))
+        stack.enter_context(patch.object(sets, "parse_set", parsed))
         stack.enter_context(patch.object(Database, "open", classmethod(open_)))
         stack.enter_context(patch.object(Database, "transaction", databases.transaction_of()))
         stack.enter_context(patch.object(aiohttp, "TCPConnector", connector))
@@ -248,6 +284,16 @@ def patched(net: Net, turns: Turns) -> Iterator[None]:
         by_clock = notes._MARK.replace("clock_timestamp()", "public.simulated_now()")
         stack.enter_context(patch.object(notes, "_MARK", by_clock))
         yield
+
+
+def parsed(files: Mapping[str, str], *, name: str, where: str) -> Loaded:
+    """A mapping set, which is what its files say: the same in story after story."""
+    return _parsed(tuple(files.items()))
+
+
+@functools.lru_cache(maxsize=256)
+def _parsed(files: tuple[tuple[str, str], ...]) -> Loaded:
+    return parse_set(dict(files), name="test")
 
 
 def _site(net: Net, runner: web.AppRunner, host: str | None = None, port: int | None = None, **_: Any) -> MemorySite:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
@@ -20,7 +21,7 @@ from tests.simulation.witness import Witness
 PATIENCE = 7200.0
 """Simulated seconds after which a story that is not quiet counts as hanging."""
 CALM = {"duplicate": 0.0, "drop": 0.0, "delay": 0.0, "reorder": 0.0, "before_response": False, "scale": 1.0}
-SKEWS = (0.0, 0.0, 0.0, -90.0, -2.5, 1.5, 75.0)
+SKEWS = (0.0, 0.0, 0.0, -200.0, -90.0, -2.5, 1.5, 75.0, 240.0)
 """Seconds that the daemon's and the database's clocks may be ahead of the CRM's."""
 SWITCHES: Mapping[str, tuple[Any, Any]] = {
     "second_delete": (404, 410),
@@ -51,6 +52,8 @@ class Story:
     faults: list[Rule] = field(default_factory=list)
     open: list[asyncio.Task[None]] = field(default_factory=list)
     """What somebody began that is still to end."""
+    happened: Counter[str] = field(default_factory=Counter)
+    """How often which step was played."""
     riddles: int = 0
 
     def note(self, text: str) -> None:

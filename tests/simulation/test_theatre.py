@@ -15,10 +15,10 @@ from aiohttp import web
 
 from connector.store.db import Database
 from tests.simulation.life import LIFE, Life
-from tests.simulation.loop import StuckError
+from tests.simulation.loop import Loop, StuckError
 from tests.simulation.stage import patched
 from tests.simulation.theatre import in_simulated_time
-from tests.simulation.turns import Turns
+from tests.simulation.turns import Queue, Turns
 from tests.simulation.wire import MemoryConnector, MemorySite, Net
 
 
@@ -64,6 +64,39 @@ def test_a_story_that_hangs_is_told(hangs: Callable[[], Coroutine[Any, Any, None
     with pytest.raises(StuckError) as told:
         in_simulated_time(hangs())
     assert any("test_theatre.py" in note for note in told.value.__notes__)
+
+
+def test_who_is_stopped_does_nothing_and_holds_up_nobody() -> None:
+    """Neither his timers nor his place in the queue: the others go on, and he does so once he wakes."""
+    assert in_simulated_time(_stopped()) == ["b 1.0", "b 3.0", "b 5.0", "a 6.0", "b 7.0"]
+
+
+async def _stopped() -> list[str]:
+    loop, queue = asyncio.get_running_loop(), Queue()
+    assert isinstance(loop, Loop)
+    said: list[str] = []
+
+    async def speak(name: str, begin: float) -> None:
+        await asyncio.sleep(begin)
+        while loop.time() < 7.5:
+            async with queue:
+                said.append(f"{name} {loop.time():.1f}")
+            await asyncio.sleep(2.0)
+
+    lives = {name: Life(name=name) for name in "ab"}
+    tasks = []
+    for name, begin in (("a", 0.5), ("b", 1.0)):
+        context = contextvars.copy_context()
+        context.run(LIFE.set, lives[name])
+        tasks.append(loop.create_task(speak(name, begin), context=context))
+    async with queue:
+        await asyncio.sleep(0.7)
+        loop.stop_process(lives["a"])
+    await asyncio.sleep(6.0 - loop.time())
+    loop.wake_process(lives["a"])
+    queue.recall()
+    await asyncio.gather(*tasks)
+    return said
 
 
 def test_a_process_answers_as_itself() -> None:

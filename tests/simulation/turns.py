@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from random import Random
@@ -15,12 +15,55 @@ from typing import Any, cast
 
 import asyncpg
 
-from connector.store.db import SPELLING, Connection, Database, Fence, hold
+from connector.store.db import LAZY, SPELLING, Connection, Database, Fence, _nothing_to_reset, hold
 from tests.simulation.life import AFTER_COMMIT, BEFORE_COMMIT, LIFE, Life
 from tests.simulation.loop import Loop
 
+SESSIONS = 5
+"""Of one process at most: each costs its server's start and knows no statement yet, and only one has its turn."""
 MINE: ContextVar[object] = ContextVar("mine", default=None)
 """The turn that the running code has."""
+
+
+@dataclass(slots=True)
+class Queue:
+    """A lock that passes over who is stopped: he keeps his place."""
+
+    taken: bool = False
+    waiting: list[tuple[asyncio.Future[None], Life | None]] = field(default_factory=list)
+
+    async def __aenter__(self) -> None:
+        if not self.taken:
+            self.taken = True
+            return
+        place = asyncio.get_running_loop().create_future(), LIFE.get()
+        self.waiting.append(place)
+        try:
+            await place[0]
+        except asyncio.CancelledError:
+            if place in self.waiting:
+                self.waiting.remove(place)
+            else:
+                self.call()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self.call()
+
+    def call(self) -> None:
+        """Lets the next one in who can come."""
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, Loop)
+        found = next((place for place in self.waiting if place[1] not in loop.asleep), None)
+        self.taken = found is not None
+        if found is not None:
+            self.waiting.remove(found)
+            found[0].set_result(None)
+
+    def recall(self) -> None:
+        """Somebody woke who may have waited."""
+        if not self.taken:
+            self.call()
 
 
 @dataclass(slots=True)
@@ -28,11 +71,11 @@ class Turns:
     """Whose turn it is to talk to the database."""
 
     chance: Random
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    queue: Queue = field(default_factory=Queue)
     holder: object = None
     dead: list[int] = field(default_factory=list)
     """Server processes of the dead, whose locks must be gone before anybody goes on."""
-    grave: asyncpg.Connection | None = None
+    grave: Any = None
 
     @contextlib.asynccontextmanager
     async def taken(self) -> AsyncIterator[None]:
@@ -41,7 +84,7 @@ class Turns:
             yield
             return
         await asyncio.sleep(self.chance.choice((0.0002, 0.0005, 0.001, 0.003, 0.01)))
-        async with self.lock:
+        async with self.queue:
             await self._clear()
             token = self.holder = object()
             mark = MINE.set(token)
@@ -72,6 +115,8 @@ async def real(answer: Awaitable[Any]) -> Any:
         loop.awaited -= 1
 
 
+TYPES: dict[frozenset[int], Any] = {}
+"""Types of the database by their ids, which are alike in every copy of the template."""
 TALKS = frozenset(
     {
         "prepare",
@@ -124,11 +169,17 @@ def _spend(life: Life, commits: bool, moment: str) -> None:  # noqa: FBT001
 
 
 def session_class(turns: Turns) -> type[asyncpg.Connection]:
-    """The connection of asyncpg over `_Protocol`."""
+    """The connection of asyncpg over `_Protocol`. What a type is, it need not ask itself: no story tells of that."""
 
     class Session(asyncpg.Connection):
         def __init__(self, protocol: Any, *args: Any, **kwargs: Any) -> None:
             super().__init__(cast("Any", _Protocol(protocol, turns)), *args, **kwargs)
+
+        async def _introspect_types(self, typeoids: Iterable[int], timeout: float | None) -> Any:  # noqa: ASYNC109 (asyncpg's own shape)
+            wanted = frozenset(typeoids)
+            if wanted not in TYPES:
+                TYPES[wanted] = await real(turns.grave._introspect_types(wanted, timeout))
+            return TYPES[wanted]
 
     return Session
 
@@ -144,10 +195,11 @@ class Databases:
         pool = await asyncpg.create_pool(
             dsn,
             min_size=0,
-            max_size=size,
+            max_size=min(size, SESSIONS),
             server_settings=SPELLING,
             connection_class=session_class(self.turns),
             connect=self.connect,
+            reset=_nothing_to_reset,
             max_inactive_connection_lifetime=0,
         )
         return Database(pool)
@@ -175,10 +227,10 @@ class Databases:
             database: Database, fence: Fence | None = None, *, durable: bool = True
         ) -> AsyncIterator[Connection]:
             async with database.pool.acquire() as connection, self.turns.taken(), connection.transaction():
-                if not durable:
-                    await connection.execute("set local synchronous_commit = off")
                 if fence is not None:
-                    await hold(connection, fence)
+                    await hold(connection, fence, durable=durable)
+                elif not durable:
+                    await connection.execute(f"select {LAZY}")
                 yield connection
 
         return transaction

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from connector.core.model import Lane
+from connector.engine.low_water import EVER
 from connector.store import lease, work
 from connector.store.db import Database, migrate
 
@@ -30,8 +31,8 @@ async def test_a_process_that_was_relieved_claims_nothing(database: str) -> None
             new = await lease.acquire(db, "acme", "two", NOW + timedelta(hours=1))
             assert old is not None
             assert new is not None
-            assert await work.claim(db, old, NOW, 10, tuple(Lane)) == []
-            assert len(await work.claim(db, new, NOW, 10, tuple(Lane))) == 1
-            assert await work.claim(db, new, NOW, 10, tuple(Lane)) == []
+            assert await work.claim(db, old, NOW, 10, tuple(Lane), since=EVER) == []
+            assert len(await work.claim(db, new, NOW, 10, tuple(Lane), since=EVER)) == 1
+            assert await work.claim(db, new, NOW, 10, tuple(Lane), since=EVER) == []
     finally:
         await pool.close()

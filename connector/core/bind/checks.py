@@ -36,6 +36,10 @@ def check_line(scope: Scope, line: Joined) -> None:
             scope.wrong(
                 f"column {column.name!r} is generated and cannot be written; set direction: send", line.column_path
             )
+        right = "SELECT" if not column.readable else "UPDATE" if line.receives and not column.writable else None
+        if right is not None and not column.generated:
+            message = f"column {column.name!r}: the connector's user lacks {right} ({column.name}) on {scope.place}"
+            scope.moved(message, line.column_path)
 
 
 def _check_direction(scope: Scope, line: Joined) -> None:

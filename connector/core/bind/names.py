@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 from connector.core.bind.scope import Scope
@@ -90,6 +91,17 @@ def pin_word(scope: Scope, field: CrmField, word: str, *paths: str) -> None:
         label = next(each.label for each in field.options if each.id == option)
         if choice.fold(label) != choice.fold(word):
             scope.warn(f"the option {word!r} of {field.name!r} is now named {label!r}", *paths)
+
+
+def pin_options(scope: Scope, fields: Sequence[CrmField]) -> None:
+    """Pins the options of fields. One that is gone is a move: records that held it are empty now by nobody's edit."""
+    for field in fields:
+        if field.type not in (FieldType.ENUM, FieldType.SET):
+            continue
+        before = scope.pins.options.get(scope.spec.object, {}).get(field.key, ())
+        now = tuple(option.id for option in field.options) or before  # a field without any says nothing of them
+        scope.met.options[field.key] = now
+        scope.met.moves += not set(before) <= set(now)
 
 
 def same_word(field: CrmField | None, value: Json, metadata: Metadata) -> str:

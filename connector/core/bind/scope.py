@@ -18,6 +18,7 @@ class Met:
     fields: dict[str, Pin] = field(default_factory=dict)
     columns: dict[str, Pin] = field(default_factory=dict)
     words: dict[str, dict[str, str]] = field(default_factory=dict)
+    options: dict[str, tuple[str, ...]] = field(default_factory=dict)
     aside: dict[str, str] = field(default_factory=dict)
     """Line → why it is set aside."""
     changed: set[str] = field(default_factory=set)
@@ -110,6 +111,10 @@ class Scope:
     def unknown(self, message: str, *paths: str) -> None:
         """Notes a choice that the CRM lacks: a mistake; where lines are set aside, it only holds values."""
         (self.warn if self.set_aside is not None else self.wrong)(message, *paths)
+
+    def moved(self, message: str, *paths: str) -> None:
+        """Notes what a person has to mend on one side: a mistake under a running set, else a warning."""
+        (self.wrong if self.set_aside is not None else self.warn)(message, *paths)
 
     def warn(self, message: str, *paths: str) -> None:
         """Notes a warning at the first path that the file has."""

@@ -10,6 +10,7 @@ from connector.core.bind.alone import alone
 from connector.core.bind.checks import check_line, check_needs, check_targets
 from connector.core.bind.cycles import deadlocks, defer
 from connector.core.bind.lines import Joined, join
+from connector.core.bind.names import pin_options
 from connector.core.bind.overlap import kinds, overlaps
 from connector.core.bind.records import check_object, constants, filters, match_lines
 from connector.core.bind.rows import check_table
@@ -51,14 +52,16 @@ def _pins(scopes: Mapping[str, Scope], usable: Mapping[str, BoundMapping], befor
     fields: dict[str, dict[str, Pin]] = {}
     columns: dict[str, dict[str, Pin]] = {}
     words: dict[str, dict[str, dict[str, str]]] = {}
+    options: dict[str, dict[str, tuple[str, ...]]] = {}
     for scope in scopes.values():
         known = before.columns.get(scope.place, {}) if scope.table is None else {}
         columns.setdefault(scope.place, {}).update({**known, **scope.met.columns})
         fields.setdefault(scope.spec.object, {}).update(scope.met.fields)
+        options.setdefault(scope.spec.object, {}).update(scope.met.options)
         for key, found in scope.met.words.items():
             words.setdefault(scope.spec.object, {}).setdefault(key, {}).update(found)
     lines = {name: _standings(scope, usable=name in usable) for name, scope in scopes.items()}
-    return Pins(fields, columns, words, {name: known for name, known in lines.items() if known})
+    return Pins(fields, columns, words, {name: known for name, known in lines.items() if known}, options)
 
 
 def _standings(scope: Scope, *, usable: bool) -> dict[str, Standing]:
@@ -124,6 +127,7 @@ def _line(scope: Scope, index: int, name: str) -> Joined | None:
     line = join(scope, index, name)
     if line is not None:
         check_line(scope, line)
+        pin_options(scope, line.fields)
     return line if scope.keep_or_set_aside(name, before) else None
 
 

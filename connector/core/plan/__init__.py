@@ -22,13 +22,15 @@ from connector.core.plan.actions import (
     UpdateRecord,
     UpdateRow,
     excluded,
+    park,
 )
 from connector.core.plan.halves import app_half, crm_half
-from connector.core.plan.pairs import MERGE_UNSENT, pair, released, unsent
+from connector.core.plan.pairs import LEANT_ON, MERGE_UNSENT, pair, released, unsent
 from connector.core.plan.situation import Candidate, Kin, Readiness, Situation
 from connector.core.plan.tombstones import tombstone
 
 __all__ = [
+    "LEANT_ON",
     "MERGE_UNSENT",
     "Candidate",
     "CreateRecord",
@@ -43,6 +45,7 @@ __all__ = [
     "Step",
     "UpdateRecord",
     "UpdateRow",
+    "park",
     "plan",
     "unsent",
 ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from connector.core.merge import Decision, Parent, Verdict
 from connector.core.model import Base, Json, LinkId, LinkState, Side
+from connector.core.unseen import Overwrite
 
 
 class Step(StrEnum):
@@ -109,6 +110,8 @@ class Plan:
     """What is agreed on there already, if the record follows its row; the link only remembers it from now on."""
     widowed: bool = False
     """The row's record is no more: the link is the row's half again."""
+    lost: Sequence[Overwrite] = ()
+    """What our writes had put away unseen, as far as no decision speaks of it."""
     deferred_sends: bool = False
     """Sends exist but wait for the mapping's first fetch-all."""
 
@@ -129,13 +132,25 @@ class Plan:
         if isinstance(self.row, DeleteRow) or self.restore:
             found.add((Side.APP, Effect.DELETE))
         if isinstance(self.row, UpdateRow):
-            found.update(_line_effects(self.decisions, Verdict.RECEIVE, Side.APP))
+            found.update(self._of_lines(Side.APP))
         if isinstance(self.record, DeleteRecord):
             found.add((Side.CRM, Effect.DELETE))
         if isinstance(self.record, CreateRecord):
             found.add((Side.CRM, Effect.CREATE))
         if isinstance(self.record, UpdateRecord):
-            found.update(_line_effects(self.decisions, Verdict.SEND, Side.CRM))
+            found.update(self._of_lines(Side.CRM))
+        return frozenset(found)
+
+    def _of_lines(self, side: Side) -> Iterable[tuple[Side, Effect]]:
+        return (found for d in self.decisions for found in line_effects(d) if found[0] is side)
+
+    def words(self, effects: Collection[tuple[Side, Effect]]) -> frozenset[str]:
+        """These of its effects as a release spells them: `crm_delete`; of a line with its name, `crm_clear phones`."""
+        found: set[str] = set()
+        for side, effect in self.effects & frozenset(effects):
+            what = f"{side.value}_{effect.value}"
+            of_lines = {word for d in self.decisions for word in line_words(d) if word.startswith(f"{what} ")}
+            found |= of_lines or {what}
         return frozenset(found)
 
     @property
@@ -153,12 +168,18 @@ class Plan:
         return tuple(d for d in self.decisions if d.verdict is Verdict.SEND)
 
 
-def _line_effects(decisions: Iterable[Decision], verdict: Verdict, side: Side) -> Iterable[tuple[Side, Effect]]:
-    for d in decisions:
-        if d.verdict is verdict and d.clears:
-            yield side, Effect.CLEAR
-        if d.verdict is verdict and d.overwrites:
-            yield side, Effect.OVERWRITE
+def line_effects(d: Decision) -> frozenset[tuple[Side, Effect]]:
+    """What the brake counts of one line."""
+    side = {Verdict.SEND: Side.CRM, Verdict.RECEIVE: Side.APP}.get(d.verdict)
+    if side is None:
+        return frozenset()
+    kinds = ((Effect.CLEAR, d.clears), (Effect.OVERWRITE, d.overwrites))
+    return frozenset((side, effect) for effect, so in kinds if so)
+
+
+def line_words(d: Decision) -> frozenset[str]:
+    """The same as a release spells it."""
+    return frozenset(f"{side.value}_{effect.value} {d.line.name}" for side, effect in line_effects(d))
 
 
 def excluded(cause: str, awaited: tuple[Parent, ...] = ()) -> Plan:

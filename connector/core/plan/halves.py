@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from connector.core.merge import Decision, Reason, Verdict, empty
+from connector.core.agreement import empty
+from connector.core.merge import Decision, Reason, Verdict
 from connector.core.model import Gone, Json, LinkState, Record
 from connector.core.plan.actions import CreateRecord, InsertRow, Plan, Step, excluded, park, wait
 from connector.core.plan.constants import constant
@@ -67,12 +68,14 @@ def crm_half(s: Situation) -> Plan:
 
 def _of_another_link(s: Situation, record: Record) -> Plan | None:
     """The record is what our create made, or what a link had before, or that will be known soon."""
+    if s.unplaced is not None:
+        return wait(s.unplaced)
     if s.intent_link is not None:
         return Plan(Step.JOIN, "our_create", LinkState.LINKED, join=s.intent_link)
     if s.intents_pending is not None:
         return replace(wait("open_intents"), behind=s.intents_pending)
-    if s.merging:
-        return wait("merge")
+    if s.merging is not None:
+        return replace(wait("merge"), behind=s.merging)
     return _left_behind(s) if s.left_behind and record_kept_out(s, record) is None else None
 
 
@@ -95,6 +98,8 @@ def insert(s: Situation, record: Record) -> Plan:
     for d in decisions:
         if d.verdict is Verdict.RECEIVE and d.base is not None and not empty(d.base.app):
             columns.update(d.line.converter.write_app(d.base.app))
+    if s.own_key is not None:
+        columns[s.mapping.key] = str(s.own_key)
     reason = "copy" if s.kin is Kin.COPY else "insert"
     return Plan(Step.APPLY, reason, LinkState.LINKED, decisions, row=InsertRow(columns))
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 
 from connector.core.line import Line
 from connector.core.merge import Decision, Grounds, Inputs, decide
 from connector.core.model import ABSENT, Record
+from connector.core.oscillation import calmed
 from connector.core.plan.situation import Situation
+from connector.core.review import reviewed
 
 
 def decide_lines(
@@ -16,8 +19,18 @@ def decide_lines(
 ) -> tuple[Decision, ...]:
     """The decision about each of these lines."""
     refs = replace(s.refs, now=s.now) if s.mapping.constants else s.refs
-    grounds = Grounds(s.clocks, refs, s.unreachable, s.dead, sendable=sendable)
-    return tuple(decide(line, _inputs(s, line, record, grounds)) for line in lines)
+    lost = s.link.lost_since is not None
+    grounds = Grounds(s.clocks, refs, s.unreachable, s.dead, sendable=sendable, lost=lost)
+    stopped = bool(s.oscillating or s.link.held or s.link.conflicts)
+    rule = partial(_stopped, s) if stopped else decide
+    return tuple(rule(line, _inputs(s, line, record, grounds)) for line in lines)
+
+
+def _stopped(s: Situation, line: Line, given: Inputs) -> Decision:
+    """The decision; where a person is to settle a conflict, or to let an oscillation go on, it waits for that."""
+    found, before = decide(line, given), s.link.conflicts.get(line.name)
+    found = found if before is None else reviewed(line, given, found, before)
+    return calmed(found, s.oscillating, s.link.held)
 
 
 def _inputs(s: Situation, line: Line, record: Record | None, grounds: Grounds) -> Inputs:

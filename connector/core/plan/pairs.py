@@ -7,17 +7,32 @@ from typing import Final
 
 from connector.core.line import BoundMapping
 from connector.core.mapping import Condition, DeletePolicy, OnLeave
-from connector.core.merge import Decision, Grounds, Inputs, Reason, Verdict, after_the_fact
+from connector.core.merge import Decision, Grounds, Inputs, Reason, Verdict
 from connector.core.model import Gone, Json, Link, LinkState, Moved, NotVisible, Record, Row, Side
-from connector.core.plan.actions import DeleteRecord, DeleteRow, Plan, Step, UpdateRecord, UpdateRow, park, wait
+from connector.core.plan.actions import (
+    DeleteRecord,
+    DeleteRow,
+    Plan,
+    Step,
+    UpdateRecord,
+    UpdateRow,
+    line_words,
+    park,
+    wait,
+)
 from connector.core.plan.constants import cleared, constant
 from connector.core.plan.filters import awaited_by_record, awaited_by_row, record_fails, row_fails, side_that_left
 from connector.core.plan.lines import decide_lines
 from connector.core.plan.siblings import bequest, row_taker
 from connector.core.plan.situation import Kin, Situation
+from connector.core.review import after_the_fact
+from connector.core.unseen import Overwrite
 
 MERGE_UNSENT: Final = "merge_unsent"
 """Parked: two rows came to stand for one record, and both hold edits that the CRM has not got."""
+
+LEANT_ON: Final = "leant_on"
+"""Waits, at last parked: rows refer to the one that is to go, and may refer to another by now; they come first."""
 
 
 def pair(s: Situation) -> Plan:
@@ -46,6 +61,9 @@ def _record_gone(s: Situation, proof: str, *, left: bool = False) -> Plan:
         return gone
     if s.contested and unsent(s.mapping, s.link, s.row):
         return replace(park(MERGE_UNSENT), state=s.link.state)
+    if policy is DeletePolicy.DELETE and s.leaning is not None:
+        back = park(LEANT_ON) if s.unmoved else wait(LEANT_ON)
+        return replace(back, state=s.link.state, behind=s.leaning)
     if policy is DeletePolicy.DELETE:
         return replace(gone, row=DeleteRow())
     if policy is DeletePolicy.SET:
@@ -99,15 +117,45 @@ def _both_alive(s: Situation, row: Row, record: Record) -> Plan:
         return _leave(s, *left, record, row)
     sendable = s.mapping.direction.sends and not record.archived and row_fails(s, row) is None
     decisions = decide_lines(s, s.mapping.every_line, record, sendable=sendable)
-    return _write(s, tuple(_told_later(s, d) for d in decisions) if s.unseen else decisions, row, record)
+    if s.heard.overwrites:
+        return _told_later(s, decisions, row, record)
+    return _write(s, _unless_braked(s, decisions), row, record)
 
 
-def _told_later(s: Situation, d: Decision) -> Decision:
-    """The decision, unless the echo of our last write has told that it put away what nobody had seen."""
-    base = s.link.base.get(d.line.name)
-    if d.line.name not in s.unseen or base is None or d.reason is not Reason.UNCHANGED:
-        return d
-    return after_the_fact(d.line, Inputs(d.app, d.crm, base, Grounds(s.clocks, s.refs)), s.unseen[d.line.name])
+def _unless_braked(s: Situation, decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:
+    """The decisions, without what the brake stops."""
+    if not s.braked:
+        return decisions
+    return tuple(
+        d if s.braked.isdisjoint(line_words(d)) else Decision(d.line, Verdict.WAIT, Reason.BRAKED, d.app, d.crm)
+        for d in decisions
+    )
+
+
+def _told_later(s: Situation, decisions: tuple[Decision, ...], row: Row, record: Record) -> Plan:
+    """The plan where echoes have told that our writes put away what nobody had seen.
+
+    What has been agreed on since stands; the value is on record.
+    """
+    told = {o.line: o for o in s.heard.overwrites if _still_there(s, o)}
+    after = _unless_braked(
+        s, tuple(_settled_now(s, d, told[d.line.name]) if d.line.name in told else d for d in decisions)
+    )
+    open_ = (Verdict.HELD, Verdict.WAIT)
+    settled = {d.line.name for d, was in zip(after, decisions, strict=True) if d is not was and d.verdict not in open_}
+    lost = [o for o in s.heard.overwrites if o.line not in settled or told.get(o.line) != o]
+    return replace(_write(s, after, row, record), lost=lost)
+
+
+def _still_there(s: Situation, o: Overwrite) -> bool:
+    """True while what our write stored is what both sides agree on."""
+    base = s.link.base.get(o.line)
+    return base is not None and base.crm == o.wrote
+
+
+def _settled_now(s: Situation, d: Decision, o: Overwrite) -> Decision:
+    given = Inputs(d.app, d.crm, s.link.base.get(o.line), Grounds(s.clocks, s.refs))
+    return after_the_fact(d.line, given, d, o.value)
 
 
 def _write(s: Situation, decisions: tuple[Decision, ...], row: Row, record: Record) -> Plan:

@@ -9,8 +9,9 @@ from enum import StrEnum
 
 from connector.core.line import BoundMapping, Refs
 from connector.core.merge import Parent
-from connector.core.model import Clocks, Json, Link, LinkId, Observed, Row, Undo
+from connector.core.model import AppKey, Clocks, Json, Link, LinkId, Observed, Row, Undo
 from connector.core.schema import Metadata
+from connector.core.unseen import Heard
 
 
 class Kin(StrEnum):
@@ -80,13 +81,23 @@ class Situation:
     """The link whose open create intent made this CRM half (by identity or fingerprint)."""
     intents_pending: LinkId | None = None
     """The link of an open create intent that may have made this CRM half, and nobody can tell yet."""
+    own_key: AppKey | None = None
+    """The key of the row that the CRM half was made for and that a restore took away, where no other row can have it."""
+    unplaced: str | None = None
+    """The gate for which a CRM half waits: it may have been created by what this database has lost."""
     linked_in: Callable[[str, Json], bool] = lambda _mapping, _value: False
     ready: Readiness = field(default_factory=Readiness)
-    unseen: Mapping[str, Json] = field(default_factory=dict)
-    """By line: a value of the CRM that our last write put away before anybody had seen it."""
+    heard: Heard = field(default_factory=Heard)
+    """What events told of our last writes: values of the CRM that these put away before anybody had seen them."""
+    oscillating: frozenset[str] = frozenset()
+    """Lines of which one more write would go on with an oscillation."""
     kin: Kin | None = None
-    merging: bool = False
-    """Another record was merged into this CRM half, and the link of its row will follow."""
+    merging: LinkId | None = None
+    """The link of a row that will follow to this CRM half, into which its record was merged."""
+    leaning: LinkId | None = None
+    """Of a record that is gone and whose row may go: a link whose row refers to that one, and may to another by now."""
+    unmoved: bool = False
+    """Those that lean on it have had their time."""
     contested: bool = False
     """The record was merged into one whose row holds unsent edits, and nobody has settled it."""
     evidence: bool = False
@@ -101,3 +112,5 @@ class Situation:
     """Of a row without a record: the mapping among those by which it has one, or will have."""
     left_behind: Sequence[Link] = ()
     """The links of this table that the CRM half had left for other mappings, the newest first."""
+    braked: frozenset[str] = frozenset()
+    """What the brake stops, as `Plan.words` spells it: lines that would do it wait, the others go on."""

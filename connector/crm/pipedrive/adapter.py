@@ -199,7 +199,10 @@ class PipedriveCRM:
             "http_auth_user": user,
             "http_auth_password": password,
         }
-        made = (await self._client.call(Call(SUBSCRIBE, lane, body=body))).data
+        try:
+            made = (await self._client.call(Call(SUBSCRIBE, lane, body=body))).data
+        except (RefusedError, ForbiddenError) as error:
+            raise webhooks.refused(error) from error
         return _subscription({**body, **(made if isinstance(made, dict) else {})})
 
     async def unsubscribe(self, subscription: str, *, lane: Lane) -> None:

@@ -13,6 +13,12 @@ from connector.crm.errors import GONE
 from connector.ports import Capabilities, Prices
 
 Groups: TypeAlias = tuple[tuple[str, ...], ...]
+_TOGETHER: Final = {
+    "person": (frozenset({"first_name", "last_name"}),),
+    "deal": (frozenset({"value", "currency"}),),
+    "activity": (frozenset({"person_id", "participants"}),),
+}
+"""What `bodies` completes from the record as read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,10 @@ class Kind:
             deleted_listing=self.lists_deleted,
             identity=self.identity is not None,
             history=self.history is not None,
-            prices=Prices(self.lists[0].tokens, self.single.tokens, self.create.tokens, self.update.tokens),
+            together=_TOGETHER.get(self.name, ()),
+            prices=Prices(
+                *(each.tokens for each in (self.lists[0], self.single, self.create, self.update, self.delete))
+            ),
         )
 
 

@@ -34,9 +34,9 @@ def parse(value: Json) -> datetime | None:
         return None
     try:
         at = datetime.fromisoformat(value)
-    except ValueError:
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):  # the latter of a time that lies before the first year, or after the last
         return None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def spell(at: datetime) -> str:

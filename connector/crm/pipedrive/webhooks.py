@@ -7,10 +7,13 @@ out, which is no statement about it. Ids may be numbers or text, times unix seco
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Final
 
+from connector.core.errors import ConnectorError, ForbiddenError, RefusedError
 from connector.core.model import CrmId, Json
 from connector.core.schema import FieldType
 from connector.crm.pipedrive.built_in import BUILT_IN
@@ -37,6 +40,8 @@ _NUMBERED: Final = frozenset(
 )
 _RENAMED: Final[Mapping[str, Mapping[str, str]]] = {"activity": {"busy_flag": "busy"}}
 """object → key in a delivery → key of records."""
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""Numbers, and what leads have; ids become parts of addresses and keys of indexes."""
 _MILLISECONDS: Final = 1e11
 """A unix time beyond this is in milliseconds."""
 
@@ -55,7 +60,7 @@ def hint(body: bytes, identity_keys: Mapping[str, str]) -> Hint:
     entity, action, key = (_text(meta.get(name)) for name in ("entity", "action", "entity_id"))
     data, previous = _optional(payload, "data"), _optional(payload, "previous")
     key = key or _text((data or previous).get("id"))
-    if not entity or not key or action not in _ACTIONS:
+    if not entity or not _ID.fullmatch(key) or action not in _ACTIONS:
         raise NotUnderstoodError("a webhook without entity, id or known action")
     kind = _kind(entity, action, meta=meta, data=data, previous=previous)
     values = _values(entity, data) if kind is not HintKind.SCHEMA else {}
@@ -119,6 +124,8 @@ def _text(value: Json) -> str:
 
 def _id(value: Json) -> CrmId | None:
     text = _text(value)
+    if text and not _ID.fullmatch(text):
+        raise NotUnderstoodError("a webhook that names a record by what is no id")
     return CrmId(text) if text else None
 
 
@@ -219,3 +226,16 @@ _TYPED: Final[Mapping[str, Callable[[Body], Json | _Left]]] = {
     "address": _address,
 }
 """Types that translate exactly; a time span lacks the name of its zone and is left out."""
+
+
+def refused(error: RefusedError | ForbiddenError) -> ConnectorError:
+    """Why there is no subscription, in words for a person (REFERENCE §12.1)."""
+    if isinstance(error, ForbiddenError):
+        return ForbiddenError(f"{error.message}: the user of the token may not subscribe to webhooks, an admin may")
+    if "subscription_url" in error.fields:
+        text = "the CRM does not reach CONNECTOR_PUBLIC_URL: it must be public, with a valid certificate, no redirect"
+        return RefusedError(f"{error.message}: {text}", fields=error.fields, code=error.code)
+    if f": {HTTPStatus.UNPROCESSABLE_ENTITY.value}" in error.message:
+        text = "the user of the token has as many subscriptions as it may have: end one that nobody needs"
+        return RefusedError(f"{error.message}: {text}", fields=error.fields, code=error.code)
+    return error

@@ -41,7 +41,7 @@ from connector.engine.apply.result import (
     row_key,
 )
 from connector.engine.apply.rows import write_rows
-from connector.engine.brake import Place, word
+from connector.engine.brake import Place
 from connector.engine.context import Context
 from connector.engine.slices import in_slices
 from connector.store import brakes, intents, journal, link_writes, links, match_keys, references, work
@@ -91,7 +91,9 @@ class Applier:
             if completed_meanwhile(result, known[result.case.link.id]):
                 result.plan, result.again = None, True
         pairs = [r for r in batch.results if r.plan is not None and r.case.link.crm_id and r.case.link.app_key]
-        joining = [r for r in pairs if None in (known[r.case.link.id].app_key, known[r.case.link.id].crm_id)]
+        joining = [
+            r for r in pairs if r.case.moved or None in (known[r.case.link.id].app_key, known[r.case.link.id].crm_id)
+        ]
         await self._refuse_taken(db, batch, joining)
 
     async def _locked(self, db: Connection, ids: Sequence[LinkId]) -> Mapping[LinkId, Held]:
@@ -259,8 +261,8 @@ class Applier:
         match cause:
             case "first_fetch_all":
                 return name in gates.fetched
-            case "sends_paused":
-                return not gates.sends_paused
+            case "sends_paused" | "database" | "first_look":
+                return self._gate(result) != cause
             case "first_listing":
                 return self.context.listed(result.case.link.object)
             case "quarantined" | "observe":
@@ -269,6 +271,13 @@ class Applier:
             case "paused":
                 return name not in gates.paused_mappings
         return False
+
+    def _gate(self, result: Result) -> str | None:
+        """What keeps a CRM half from being taken in, or anything else from being sent."""
+        half, record = result.case.link.app_key is None, result.case.crm
+        if half and isinstance(record, Record):
+            return self.context.unplaced(record, self.context.gates.lost)
+        return self.context.barred(result.case.link.object)
 
     async def _keep_keys(self, db: Connection, batch: Batch) -> None:
         """Keeps the match keys of the records that were read, for objects that are also created.
@@ -295,7 +304,7 @@ class Applier:
         for result in batch.results:
             name = result.case.mapping.name if result.case.mapping else ""
             for side, effect in happened(result):
-                if word(side, effect) in result.case.item.released:
+                if (side, effect) in result.case.let_go:
                     spent.append(result.case.item.link_id)
                 elif (side, effect) in result.case.confirmed:
                     confirmed[name, side] += 1
@@ -331,7 +340,7 @@ class Applier:
 def _may_have_lacked(result: Result) -> bool:
     """True when parents may be on record that the link of this result missed."""
     link = result.case.link
-    return link.held or result.case.item.cause in LACKING or link.state in (LinkState.EXCLUDED, LinkState.FROZEN)
+    return bool(link.held) or result.case.item.cause in LACKING or link.state in (LinkState.EXCLUDED, LinkState.FROZEN)
 
 
 def _lives(other: Link, side: Side, result: Result, batch: Batch) -> bool:

@@ -14,6 +14,8 @@ from connector.store.journal import Entry
 
 FOUND_OUT: Final = "found_out"
 """The reason of a write whose answer never came, once it is known to have happened."""
+OVERWRITTEN: Final = "overwritten_unseen"
+"""Why a value of the CRM is kept here that no decision speaks of: our write put it away before anybody had seen it."""
 
 
 def entries(result: Result) -> Iterable[Entry]:
@@ -29,7 +31,13 @@ def entries(result: Result) -> Iterable[Entry]:
         lines = {d.line.name: _line_entry(d, Side.CRM) for d in result.sent}
         reason = result.sent_reason or result.sent_action
         yield Entry(*head, Side.CRM, result.sent_action, cause, reason, lines)
-    if plan is None or result.stale or result.refused is not None:
+    if result.stale or result.refused is not None:
+        return
+    for each in result.lost:
+        gone: dict[str, Json] = {"old": each.value, "new": each.wrote, "reason": OVERWRITTEN}
+        lines = {each.line: {**gone, "loser": {"side": Side.CRM, "value": each.value}}}
+        yield Entry(*head, Side.CRM, "overwrite", cause, OVERWRITTEN, lines)
+    if plan is None:
         return
     kept = [d for d in plan.disputed if d.verdict is Verdict.AGREE]
     if kept:
@@ -72,7 +80,7 @@ def actions(result: Result) -> Iterable[str]:
 def winners(result: Result) -> Iterable[Side]:
     """The side that won each conflict that the result settled."""
     for d in (*result.sent, *(result.plan.disputed if result.plan is not None else ())):
-        if is_conflict(d) and d.loser is not None and d.verdict in (Verdict.SEND, Verdict.RECEIVE):
+        if is_conflict(d) and d.loser is not None and d.verdict is not Verdict.HELD:
             yield d.loser.other
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from connector.core.line import BoundMapping
-from connector.core.merge import Decision, Verdict
-from connector.core.model import ABSENT, Base, Json, Link, LinkState, Pair, Record, Row, Sent, Undo
+from connector.core.merge import REVIEW, Decision, Verdict
+from connector.core.model import ABSENT, Base, Json, Link, LinkState, OpenConflict, Pair, Record, Row, Sent, Undo
 from connector.core.plan import InsertRow, Plan, Step
 from connector.core.refused import attempts
+from connector.core.review import open_conflicts
 from connector.engine.apply.result import Result
 from connector.store.link_writes import LinkWrite
+
+WATCHED: Final = 4
+"""So many of our last writes to a record are remembered at most, until their echoes have told."""
 
 
 def changes_link(result: Result) -> bool:
@@ -19,9 +24,8 @@ def changes_link(result: Result) -> bool:
         return False
     if result.sent or result.restated or result.sent_action is not None:
         return True
-    return result.plan is not None and not (
-        result.plan.step is Step.DONE and _same_state(result.case.link, result.plan)
-    )
+    same = result.plan is not None and result.plan.step is Step.DONE and _same_state(result.case.link, result.plan)
+    return result.plan is not None and (result.case.moved or not same)
 
 
 def link_write(result: Result) -> LinkWrite:
@@ -33,6 +37,7 @@ def link_write(result: Result) -> LinkWrite:
     state = plan.state if plan is not None and done else link.state
     if link.crm_id is not None and link.app_key is not None and state in (LinkState.OPEN, LinkState.EXCLUDED):
         state = LinkState.LINKED
+    held = plan.held if plan is not None else link.held
     died = done and plan is not None and plan.died is not None
     still_dead = link.state.tombstone and state.tombstone
     return LinkWrite(
@@ -43,14 +48,26 @@ def link_write(result: Result) -> LinkWrite:
         state,
         base,
         _restorable(result) if died else (link.restore if still_dead else {}),
-        plan.held if plan is not None else {},
+        held,
         plan.died if plan is not None and died else (link.died if still_dead else None),
         plan.cause if plan is not None and done else None,
         record.version if record is not None else None,
-        _still_sent(result, base),
+        _still_sent(result, done=done),
         link.released or (plan is not None and done and plan.releases),
         attempts(plan, record) if plan is not None and record is not None else {},
+        _conflicts(result, held) if done else None,
+        link.lost_since is not None,
     )
+
+
+def _conflicts(result: Result, held: Mapping[str, str]) -> Mapping[str, OpenConflict] | None:
+    """What a person is to settle from now on; None while that is what it was. What rests keeps it."""
+    plan, situation, before = result.plan, result.case.situation, result.case.link.conflicts
+    if plan is None or situation is None or not (before or REVIEW in held.values()):
+        return None
+    found = open_conflicts(before, plan.decisions, situation.clocks, situation.now)
+    resting = not plan.decisions and not plan.state.tombstone and not plan.widowed
+    return None if resting or found == before else found
 
 
 def _aside(result: Result) -> Base:
@@ -102,15 +119,13 @@ def _restorable(result: Result) -> Mapping[str, Undo]:
     return {column: Undo(before.get(column), after.get(column)) for column in wrote}
 
 
-def _still_sent(result: Result, base: Base) -> Mapping[str, Sent]:
-    """Our last writes that the base still shows, but for those whose echo has told."""
-    told = result.case.situation.unseen if result.case.situation is not None and not result.sent_action else {}
-    return {
-        name: sent
-        for name, sent in result.case.link.sent.items()
-        if name in base and base[name].crm == sent.sent and name not in told
-    }
+def _still_sent(result: Result, *, done: bool) -> Mapping[str, Mapping[str, Sent]]:
+    """Our last writes of which an event may still tell."""
+    situation, sent = result.case.situation, result.case.link.sent
+    told = situation.heard.writes if situation is not None and (done or result.sent_action) else ()
+    return {str(write.at): write.lines for write in [each for each in sent if each not in told][-WATCHED:]}
 
 
 def _same_state(link: Link, plan: Plan) -> bool:
-    return plan.state is link.state and not plan.held
+    held = plan.held or link.held or link.conflicts
+    return plan.state is link.state and not held and link.lost_since is None

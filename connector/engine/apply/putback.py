@@ -9,8 +9,8 @@ from typing import Final
 
 from connector.core.errors import ConnectorError, RateLimitedError
 from connector.core.merge import Parent
-from connector.core.model import LinkId, Side
-from connector.core.plan import Plan
+from connector.core.model import Lane, LinkId, Side
+from connector.core.plan import LEANT_ON, Plan
 from connector.core.retry import OUTCOME_FIRST, PARENT_CAP, PARENT_FIRST, backoff
 from connector.engine.apply.result import LACKING, Result, looks, looks_again
 from connector.engine.context import Context
@@ -34,7 +34,14 @@ def deferral(
 ) -> Deferral:
     """The case's item, back in the queue."""
     attempt = case.item.tries(cause) + 1
-    return Deferral(case.item.link_id, case.item.generation, state, due, cause, attempt, parent, case.read_at)
+    return Deferral(
+        case.item.link_id, case.item.generation, state, due, cause, attempt, parent, case.read_at, case.braked
+    )
+
+
+def braked(case: Case) -> Deferral:
+    """The case's item, until a person releases what the brake stops of it, or a note tells that it may be undone."""
+    return deferral(case, WorkState.BRAKED, f"brake:{','.join(sorted(case.braked))}")
 
 
 def retry(item: Item, error: ConnectorError, now: datetime) -> Deferral:
@@ -81,9 +88,9 @@ def unsent(found: Plan) -> bool:
 
 
 def blocked_send(context: Context, case: Case) -> str:
-    """The gate that keeps a case from sending: its mapping's first fetch-all, else a person's pause."""
+    """The gate that keeps a case from sending: its mapping's first fetch-all, else one of the connection's."""
     name = case.mapping.name if case.mapping is not None else case.link.mapping
-    return "sends_paused" if name in context.gates.fetched else "first_fetch_all"
+    return context.barred(case.link.object) or "first_look" if name in context.gates.fetched else "first_fetch_all"
 
 
 def waiting(context: Context, case: Case, found: Plan, parents: Mapping[Parent, LinkId]) -> Deferral:
@@ -97,6 +104,9 @@ def waiting(context: Context, case: Case, found: Plan, parents: Mapping[Parent, 
         due = now + backoff(case.item.tries(cause), case.link.id, first=PARENT_FIRST, cap=PARENT_CAP)
         parent = next((parents[p] for p in found.parents if p in parents), None)
         return deferral(case, WorkState.WAITING, cause, due, parent)
+    if cause == "definitions":
+        due = now + backoff(case.item.tries(cause), case.link.id, first=OUTCOME_FIRST, cap=PARENT_CAP)
+        return deferral(case, WorkState.WAITING, cause, due)
     if cause == "same_key":
         due = now + backoff(case.item.tries(cause), case.link.id, first=SAME_KEY_FIRST, cap=SAME_KEY_CAP)
         return deferral(case, WorkState.WAITING, cause, due)
@@ -116,6 +126,16 @@ async def call_parents(context: Context, planned: Sequence[tuple[Case, Plan]]) -
         called = {found[parent] for parent, _ in coming if parent in found}
         await work.ensure(db, context.name, sorted(called), lane, now)
     return found
+
+
+async def call_children(context: Context, planned: Sequence[tuple[Case, Plan]]) -> None:
+    """Has those looked at whose rows refer to one that is to go: the CRM tells to whom they refer now."""
+    first = [case for case, found in planned if found.cause == LEANT_ON and case.item.tries(LEANT_ON) == 0]
+    leaning = {link for case in first for link in case.leaning}
+    if leaning:
+        async with context.change() as db:
+            marks = [work.Mark(link, Lane.LIVE) for link in leaning]
+            await work.mark(db, context.name, marks, context.clock.now())
 
 
 def _parents(

@@ -12,6 +12,7 @@ from connector.core.line import Line
 from connector.core.merge import Decision, Parent, Verdict
 from connector.core.model import AppKey, CrmId, LinkId, Record, Row, Side
 from connector.core.plan import Effect, Plan, Step
+from connector.core.unseen import Overwrite
 from connector.engine.observe.case import FOREIGN_KEY, Case, key_refused
 from connector.local.tables import RowRefusedError
 from connector.store.intents import Intent
@@ -53,6 +54,8 @@ class Result:
     pause: timedelta = SHORTLY
     lacks: Sequence[Parent] = ()
     """Required parents that do not come by themselves: the record is called once one of them is linked."""
+    lost: Sequence[Overwrite] = ()
+    """Values of the CRM that our writes had put away unseen, to be kept in the journal."""
     restated: bool = False
     """The base changed although nothing was planned (an intent was resolved)."""
 

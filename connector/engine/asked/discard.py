@@ -71,7 +71,9 @@ def accepted(case: Case) -> LinkWrite:
     base = observed_base(case)
     name = case.mapping.name if case.mapping is not None and link.app_key is not None else link.mapping
     version = case.crm.version if isinstance(case.crm, Record) else link.version
-    apart = LinkWrite(link.id, name, link.app_key, link.crm_id, LinkState.UNLINKED, link.base, cause=DISCARDED)
+    apart = LinkWrite(
+        link.id, name, link.app_key, link.crm_id, LinkState.UNLINKED, link.base, cause=DISCARDED, conflicts={}
+    )
     return apart if base is None else replace(apart, state=LinkState.LINKED, base=base, cause=None, version=version)
 
 

@@ -11,10 +11,26 @@ from datetime import datetime
 
 import asyncpg
 
+from connector.core import advice
+from connector.core.brake import said
 from connector.core.errors import ConnectorError
+from connector.core.identity import Role
 from connector.core.line import BoundMapping, Line
 from connector.core.merge import Decision
-from connector.core.model import ABSENT, AppKey, Clocks, CrmId, Lane, Link, LinkId, LinkState, NotVisible, Record, Side
+from connector.core.model import (
+    ABSENT,
+    AppKey,
+    Clocks,
+    CrmId,
+    Lane,
+    Link,
+    LinkId,
+    LinkState,
+    NotVisible,
+    OpenConflict,
+    Record,
+    Side,
+)
 from connector.core.plan import Kin, Plan, Step
 from connector.engine.apply.putback import blocked_send, unsent
 from connector.engine.context import Context
@@ -89,6 +105,7 @@ class Explainer:
 
     def _told(self, found: Found, case: Case, planned: Plan) -> Json:
         mapping, link = case.mapping, case.link
+        blocks = list(self._blocks(found, case, planned))
         assert mapping is not None and case.situation is not None  # noqa: S101, PT018 (explain gave it both)
         clocks = case.situation.clocks
         return {
@@ -105,7 +122,8 @@ class Explainer:
             "work": _work(found.standing),
             "clocks": {"app": _iso(clocks.app_record), "crm": _iso(clocks.crm_record), "band_seconds": clocks.band},
             "plan": self._plan(case, planned),
-            "blocks": list(self._blocks(found, case, planned)),
+            "blocks": blocks,
+            "advice": [advice.for_block(block) for block in blocks],
             "lines": [_line(line, case, _decision(planned, line), clocks) for line in mapping.every_line],
         }
 
@@ -130,14 +148,14 @@ class Explainer:
             yield f"its CRM record is another mapping's now: {found.known.cause}"
         if unsent(planned):
             yield f"nothing is sent: {blocked_send(self.context, case)}"
-        elif planned.step in (Step.WAIT, Step.PARK) or planned.state is LinkState.EXCLUDED:
-            yield f"{planned.step.value if planned.step is not Step.DONE else 'excluded'}: {planned.cause}"
+        else:
+            yield from _planned(planned)
         if planned.cause in ("ambiguous", "duplicate"):
             yield from _candidates(case)
         for parent in planned.parents:
             yield f"waits for {parent.mapping} {parent.key} ({'row' if parent.side is Side.APP else 'CRM id'})"
-        if found.standing is not None and found.standing.state in ("parked", "braked", "retry"):
-            yield f"{found.standing.state}: {found.standing.cause}"
+        if found.standing is not None:
+            yield from _put_off(found.standing)
         if case.situation is not None and case.situation.kin is Kin.COPY and not case.situation.mapping.direction.sends:
             yield "the record is a copy: it keeps the key of the one it was copied from, for the mapping only receives"
         yield from self._aside(name)
@@ -153,6 +171,8 @@ class Explainer:
             yield f"the connection is held: {gates.held}"
         if gates.paused or name in gates.paused_mappings:
             yield f"the {'connection' if gates.paused else 'mapping'} is paused"
+        if gates.role is not Role.ORIGINAL:
+            yield f"the database is {gates.role.value.replace('_', ' ')}: see `connector database show`"
         if case.mapping is not None and case.mapping.observed:
             yield "the mapping only observes (rollout: observe)"
 
@@ -161,9 +181,27 @@ class Explainer:
         return (f"quarantined {line}: {why}" for (mapping, line), why in aside.items() if mapping == name)
 
 
+def _planned(planned: Plan) -> Iterable[str]:
+    """Why the plan does nothing."""
+    if planned.step in (Step.WAIT, Step.PARK):
+        yield f"{planned.step.value}: {planned.cause}"
+    elif planned.state is LinkState.EXCLUDED or planned.reason == "frozen":
+        yield f"{planned.state.value}: {planned.cause}"
+
+
+def _put_off(standing: Standing) -> Iterable[str]:
+    """Why its work item is not done."""
+    if standing.state in ("parked", "retry"):
+        yield f"{standing.state}: {standing.cause}"
+    for word in sorted(standing.item.braked):
+        yield f"the brake stops: {said(word)}; see: connector brake show"
+
+
 def mapping_of(context: Context, args: Mapping[str, str]) -> BoundMapping:
     """The mapping that a request names."""
     mapping = context.rules.bound.mappings.get(args["mapping"])
+    if context.rules.blocked(args["mapping"]):
+        raise ConnectorError(f"nothing of {args['mapping']} is worked on for now", "`connector status` says why")
     if mapping is None:
         raise ConnectorError(f"no mapping {args['mapping']}", "see `connector status` for their names")
     return mapping
@@ -248,6 +286,7 @@ def _line(line: Line, case: Case, decision: Decision | None, clocks: Clocks) -> 
         "decision": decision.verdict.value if decision is not None else None,
         "reason": decision.reason.value if decision is not None else None,
         "cause": decision.cause if decision is not None else None,
+        "asked": _asked(case.link.conflicts.get(line.name)),
         "becomes": _becomes(decision),
     }
     held = line.converter.read_crm(case.crm.fields) if isinstance(case.crm, Record) else None
@@ -258,6 +297,19 @@ def _line_clocks(line: Line, clocks: Clocks) -> Json:
     app = [clocks.app[name] for name in line.columns if name in clocks.app]
     crm = [clocks.crm[field.key] for field in line.fields if field.key in clocks.crm]
     return {"app": _iso(max(app, default=None)), "crm": _iso(max(crm, default=None))}
+
+
+def _asked(conflict: OpenConflict | None) -> Json | None:
+    """Of a conflict that a person is to settle: what he is shown."""
+    if conflict is None:
+        return None
+    return {
+        "since": _iso(conflict.since),
+        "app": conflict.app,
+        "crm": conflict.crm,
+        "overwritten": conflict.overwritten,
+        "keep": conflict.keep,
+    }
 
 
 def _becomes(decision: Decision | None) -> Json | None:

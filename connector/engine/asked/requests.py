@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import structlog
 
 from connector.core.errors import ConnectorError, NotOwnerError
-from connector.core.model import Lane, LinkId
+from connector.core.merge import OSCILLATION
+from connector.core.model import AppKey, CrmId, Lane, LinkId, Side
 from connector.engine.asked.discard import Discarder
 from connector.engine.asked.explain import Explainer
 from connector.engine.context import Context
@@ -18,13 +21,14 @@ from connector.engine.gates import open_gates, opened
 from connector.engine.sweeps.fetch_all import FetchAll
 from connector.engine.sweeps.preview import Preview, allowances
 from connector.engine.sweeps.sweeper import Sweeper
-from connector.store import brakes, connections, failures, link_writes, links, sweeps, work
+from connector.store import brakes, conflicts, connections, failures, journal, link_writes, links, sweeps, work
 from connector.store.connections import Request
 from connector.store.db import AWAY
+from connector.store.failures import Parked
+from connector.store.journal import RELEASE, Entry
 from connector.store.work import Mark
 
 log = structlog.get_logger()
-POLL = 0.1
 
 Args = Mapping[str, Any]
 Result = Mapping[str, object]
@@ -44,9 +48,11 @@ class Requests:
             "explain": lambda request: self.explainer.explain(request.args),
             "retry": self._retry,
             "discard": self._discard,
+            "resolve": self._resolve,
             "gates": self._gates,
             "brake_release": self._release,
             "budget": self._budget,
+            "prices": self._prices,
         }
 
     async def run(self) -> None:
@@ -55,11 +61,12 @@ class Requests:
             await connections.requeue(db, self.context.name)
         async with asyncio.TaskGroup() as group:
             while True:
+                self.context.asked.clear()
                 async with self.context.change() as db:
                     asked = await connections.next_requests(db, self.context.name)
                 for request in asked:
                     group.create_task(self._carry_out(request))
-                await self.context.clock.sleep(POLL)
+                await self.context.asked.wait()
 
     async def _carry_out(self, request: Request) -> None:
         """Answers a request whatever becomes of it: a defect costs that request only."""
@@ -142,7 +149,12 @@ class Requests:
             )
         self.sweeper.reconciler.brake.forget()
         self.context.pulse.set()
+        log.info("brake.released", connection=self.context.name, mapping=request.args.get("mapping"), records=released)
         return {"released": released}
+
+    async def _prices(self, _: Request) -> Result:
+        """Object → what its calls cost."""
+        return {name: asdict(self.context.capabilities(name).prices) for name in self.context.rules.objects}
 
     async def _budget(self, _: Request) -> Result:
         seconds = self.context.forecast.seconds
@@ -182,20 +194,43 @@ class Requests:
         self.context.pulse.set()
         return {"link": found[0].id if found else None, "plan": told}
 
-    async def _parked(self, args: Args) -> list[LinkId]:
+    async def _parked(self, args: Args) -> Sequence[Parked]:
         async with self.context.database.session() as db:
-            found = await failures.parked(db, self.context.name, args.get("cause"), args.get("links"))
-        return [each.link for each in found]
+            return await failures.parked(db, self.context.name, args.get("cause"), args.get("links"))
 
     async def _retry(self, request: Request) -> Result:
-        """Makes parked records due."""
-        ids = await self._parked(request.args)
+        """Makes parked records due, and lets lines go on that were held for oscillating."""
+        found, now = await self._parked(request.args), self.context.clock.now()
+        ids, swung = sorted({each.link for each in found}), [each for each in found if each.lines]
         async with self.context.change() as db:
-            await work.mark(db, self.context.name, [Mark(link, Lane.MANUAL) for link in ids], self.context.clock.now())
+            if swung:
+                await failures.release(db, [each.link for each in swung])
+                await journal.append(db, self.context.name, [_let_go(each) for each in swung], now)
+            await work.mark(db, self.context.name, [Mark(link, Lane.MANUAL) for link in ids], now)
         self.context.pulse.set()
         return {"links": ids}
 
+    async def _resolve(self, request: Request) -> Result:
+        """Notes which side a person keeps of conflicts that he was shown, and makes their records due."""
+        shown: dict[LinkId, dict[str, str]] = defaultdict(dict)
+        for link, line, mark in request.args["shown"]:
+            shown[LinkId(link)][line] = mark
+        async with self.context.change() as db:
+            chosen = await conflicts.choose(db, shown, Side(request.args["keep"]))
+            marks = [Mark(link, Lane.MANUAL) for link in shown]
+            await work.mark(db, self.context.name, marks, self.context.clock.now())
+        self.context.pulse.set()
+        return {"chosen": [[link, line] for link, lines in chosen.items() for line in lines]}
+
     async def _discard(self, request: Request) -> Result:
         """Accepts the difference of parked records."""
-        ids = await self._parked(request.args)
+        ids = sorted({each.link for each in await self._parked(request.args)})
         return {"discarded": await Discarder(self.context, self.sweeper.reconciler).discard(ids)}
+
+
+def _let_go(each: Parked) -> Entry:
+    """What the journal keeps of a person's leave: what was written before it counts no more."""
+    row = AppKey(each.app_key) if each.app_key is not None else None
+    record = CrmId(each.crm_id) if each.crm_id is not None else None
+    head = (each.link, each.object, each.mapping, row, record)
+    return Entry(*head, Side.APP, RELEASE, "manual", OSCILLATION, {line: {} for line in each.lines})

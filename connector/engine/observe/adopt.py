@@ -1,36 +1,15 @@
-"""Adopting and merging: a case gets another half than it was found with, and is observed again as that pair."""
+"""Adopting: a half gets the other half that its plan asks for, and is observed again as that pair."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from connector.core.model import AppKey, Base, CrmId, Gone, Lane, Link, LinkState, Record, Side
-from connector.core.plan import MERGE_UNSENT, unsent
+from connector.core.model import AppKey, Base, CrmId, Link, Record, Side
 from connector.engine.context import Context
 from connector.engine.observe.case import Case
 from connector.engine.observe.observer import Observer
-from connector.local import tables
-from connector.store import links, match_keys
-from connector.store.db import Connection
-
-TAKEN = Gone("merged")
-"""What a record is to the second row on one survivor."""
-
-
-async def merge(observer: Observer, case: Case, survivor: CrmId) -> None:
-    """The link follows to the survivor, unless the survivor already has a row of its own."""
-    async with observer.context.database.session() as db:
-        owner = (await links.by_crm(db, observer.context.name, case.link.object, [survivor])).get(survivor)
-        taken = owner is not None and owner.app_key is not None and owner.id != case.link.id
-        if owner is not None and taken:
-            case.crm, case.contested = TAKEN, await _contested(db, case, owner)
-    if not taken:
-        state = LinkState.DELETED if case.link.state.tombstone else case.link.state  # to be found alive
-        case.link = replace(case.link, crm_id=survivor, state=state)
-        answers = await observer.context.crm.read(case.link.object, [survivor], lane=case.item.lane)
-        case.crm = answers[survivor]
-    await observer.situations([case])
+from connector.store import match_keys
 
 
 async def adopt(observer: Observer, cases: Sequence[tuple[Case, str]]) -> None:
@@ -52,18 +31,6 @@ async def adopt(observer: Observer, cases: Sequence[tuple[Case, str]]) -> None:
     await _forget_dead(observer.context, [case.link for case in wanted if not isinstance(case.crm, Record)])
     await observer.read_rows([case for case, _ in cases if case.adopted is Side.APP])
     await observer.situations([case for case, _ in cases])
-
-
-async def _contested(db: Connection, case: Case, owner: Link) -> bool:
-    """True while the survivor's row holds unsent edits; once parked for that, until a person says go on."""
-    mapping = case.rules.bound.mappings.get(owner.mapping or "")
-    if case.item.cause == MERGE_UNSENT:
-        return case.item.lane is not Lane.MANUAL
-    if mapping is None or owner.app_key is None:
-        return False
-    rows = await tables.read(db, case.rules.shapes[mapping.name], [owner.app_key])
-    row = rows.get(owner.app_key)
-    return row is not None and unsent(mapping, owner, row)
 
 
 async def _forget_dead(context: Context, halves: Sequence[Link]) -> None:

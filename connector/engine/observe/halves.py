@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
-from connector.core.model import AppKey, CrmId, Link, LinkId
+from connector.core.fingerprint import OVERLAP, alike
+from connector.core.identity import Lost, identity_row
+from connector.core.model import AppKey, CrmId, Link, LinkId, Record
 from connector.engine.context import Context
-from connector.engine.observe.case import Case
+from connector.engine.observe.case import Case, age
+from connector.local import tables
 from connector.store import aliases, intents, links
 from connector.store.db import Connection
 from connector.store.intents import Intent
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+"""Since when rows are there that nobody has noticed."""
 
 
 @dataclass(slots=True)
@@ -24,10 +31,18 @@ class Halves:
     """Hashes of match keys → the links whose open creates hold them."""
     unread: frozenset[str]
     """Objects of which a record waits to be read, that may match anything."""
-    merging: frozenset[tuple[str, CrmId | None]]
-    """(object, id) of the CRM halves to which the link of a row will follow."""
+    merging: Mapping[tuple[str, CrmId | None], LinkId]
+    """(object, id) of CRM halves → the link of a row that will follow to them."""
     left_behind: Mapping[tuple[str, CrmId | None], Sequence[Link]]
     """(object, id) of CRM halves → the links that the record left for other mappings, the newest first."""
+    lost: Lost
+    """The numbers of intents that this database did not give, as they were when all this was looked up."""
+    makers: Mapping[tuple[str, CrmId | None], LinkId]
+    """(object, id) of CRM halves that lost creates made → the links of their rows."""
+    rowless: Mapping[tuple[str, CrmId | None], AppKey]
+    """(object, id) of CRM halves that lost creates made → the keys of their rows, which are gone."""
+    unsettled: Mapping[str, Link]
+    """Object without identities → the oldest link of a row whose record may be any that was made since it is lost."""
     elsewhere: Mapping[LinkId, Sequence[Link]]
     """Links → those of the same rows by which these have, or may get, a record under other mappings of the object."""
 
@@ -36,14 +51,19 @@ class Halves:
         self.pending = {name: [i for i in open_ if i.link_id != link] for name, open_ in self.pending.items()}
 
 
-async def find_halves(context: Context, db: Connection, cases: Sequence[Case]) -> Halves:
+async def find_halves(context: Context, db: Connection, cases: Sequence[Case], lost: Lost) -> Halves:
     """All of it, once the cases have their match keys."""
+    makers, rowless = await _made(context, db, cases, lost)
     return Halves(
         pending=await _pending(context, db, cases),
         occupied=await _occupied(context, db, cases),
         unread=await _unread(context, db, cases),
         merging=await _merging(context, db, cases),
         left_behind=await _left_behind(context, db, cases),
+        lost=lost,
+        makers=makers,
+        rowless=rowless,
+        unsettled=await _unsettled(context, db, cases),
         elsewhere=await _elsewhere(context, db, cases),
     )
 
@@ -64,16 +84,19 @@ async def _unread(context: Context, db: Connection, cases: Sequence[Case]) -> fr
     return await links.unread(db, context.name, names) if names else frozenset()
 
 
-async def _merging(context: Context, db: Connection, cases: Sequence[Case]) -> frozenset[tuple[str, CrmId | None]]:
-    """The CRM halves to which the link of a row will follow."""
+async def _merging(
+    context: Context, db: Connection, cases: Sequence[Case]
+) -> Mapping[tuple[str, CrmId | None], LinkId]:
+    """By (object, id) of CRM halves: the link of a row that will follow to them."""
     halves: dict[str, list[CrmId]] = defaultdict(list)
     for case in cases:
         if case.link.app_key is None and case.link.crm_id is not None:
             halves[case.link.object].append(case.link.crm_id)
-    found: set[tuple[str, CrmId | None]] = set()
+    found: dict[tuple[str, CrmId | None], LinkId] = {}
     for name, ids in halves.items():
-        found |= {(name, key) for key in await aliases.awaited(db, context.name, name, ids)}
-    return frozenset(found)
+        awaited = await aliases.awaited(db, context.name, name, ids)
+        found |= {(name, crm_id): link for crm_id, link in awaited.items()}
+    return found
 
 
 async def _left_behind(
@@ -90,6 +113,71 @@ async def _left_behind(
         left = await links.left_behind(db, context.name, name, ids)
         found |= {(name, crm_id): behind for crm_id, behind in left.items()}
     return found
+
+
+Half = tuple[str, CrmId | None]
+
+
+async def _made(
+    context: Context, db: Connection, cases: Sequence[Case], lost: Lost
+) -> tuple[Mapping[Half, LinkId], Mapping[Half, AppKey]]:
+    """By CRM half that a lost create made: the link of its row, which was known before; or the key of one that is gone."""
+    makers, rowless = dict[Half, LinkId](), dict[Half, AppKey]()
+    for mapping, named in _named(cases, lost).items():
+        known = await links.by_app(db, context.name, mapping, list(named))
+        known = await _likely(context, db, mapping, known, named)
+        for key, (case, record) in named.items():
+            link = known.get(key)
+            if link is None:
+                rowless[record.object, record.id] = key
+            elif link.object == case.link.object and may_have_made(context, link, record):
+                makers[record.object, record.id] = link.id
+    return makers, rowless
+
+
+async def _likely(
+    context: Context,
+    db: Connection,
+    mapping: str,
+    known: Mapping[AppKey, Link],
+    named: Mapping[AppKey, tuple[Case, Record]],
+) -> Mapping[AppKey, Link]:
+    """Without the rows of unknown age that say something else than the record which names their key."""
+    doubtful = [key for key, link in known.items() if link.lost_since == EPOCH]
+    bound = context.rules.bound.mappings.get(mapping)
+    if not doubtful or bound is None:
+        return known
+    found = await tables.read(db, context.rules.shapes[mapping], doubtful)
+    others = {key for key in doubtful if key not in found or not alike(bound, found[key], named[key][1])}
+    return {key: replace(link, lost_since=None) if key in others else link for key, link in known.items()}
+
+
+def _named(cases: Sequence[Case], lost: Lost) -> Mapping[str, Mapping[AppKey, tuple[Case, Record]]]:
+    """By mapping and key: the CRM half whose lost identity names the row; of two the older one, the other is a copy."""
+    found: dict[str, dict[AppKey, tuple[Case, Record]]] = defaultdict(dict)
+    for case in sorted(cases, key=age):
+        if case.link.app_key is not None or not isinstance(case.crm, Record):
+            continue
+        row = identity_row(case.crm.identity) if lost.covers(case.crm.identity) else None
+        if row is not None:
+            found[row[0]].setdefault(row[1], (case, case.crm))
+    return found
+
+
+def may_have_made(context: Context, link: Link, record: Record) -> bool:
+    """True when a lost create for this row's half may have made the record: the row was there before it."""
+    if link.crm_id is not None or link.lost_since is None:
+        return False
+    return record.created_at is None or record.created_at >= context.crm_time(link.lost_since) - OVERLAP
+
+
+async def _unsettled(context: Context, db: Connection, cases: Sequence[Case]) -> Mapping[str, Link]:
+    """Where records carry no key of ours: the rows that may have made them come first."""
+    objects = {case.link.object for case in cases if case.link.app_key is None}
+    bare = [name for name in sorted(objects) if not context.has_identity(name)]
+    if not bare or not context.gates.lost.ranges or context.gates.role.aside:  # a copy's rows are never sent
+        return {}
+    return await links.oldest_lost(db, context.name, bare)
 
 
 async def _elsewhere(context: Context, db: Connection, cases: Sequence[Case]) -> Mapping[LinkId, Sequence[Link]]:

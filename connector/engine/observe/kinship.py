@@ -5,26 +5,30 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+from connector.core.identity import Lost, identity_row
 from connector.core.model import AppKey, CrmId, Lane, LinkId, Observed, Record
 from connector.core.plan import Kin
-from connector.engine.context import Context, identity_row
+from connector.engine.context import Context
 from connector.engine.observe.case import Case
 from connector.store import links
 
 Original = tuple[str, CrmId]
 
 
-async def find_kin(context: Context, cases: Sequence[Case]) -> Mapping[LinkId, Kin]:
+async def find_kin(context: Context, cases: Sequence[Case], lost: Lost) -> Mapping[LinkId, Kin]:
     """By link, what a record is whose identity names a row that is linked to another record.
 
-    The CRM's own copying copies the identity as it is. Another number means another create of ours for the same row.
+    The CRM's own copying copies the identity as it is. Another number means another create of ours for the same row,
+    unless it is one that this database has lost: its key may be another row's by now.
     """
     foreign = [(case, row) for case in cases if (row := _named_row(context, case)) is not None]
     if not foreign:
         return {}
     originals = await _originals(context, foreign)
     records = await _read(context, set(originals.values()), foreign[0][0].item.lane)
-    return {link: _kin(link, originals, records, cases) for link in originals}
+    kin = {link: _kin(link, originals, records, cases) for link in originals}
+    reused = {case.link.id for case, _ in foreign if isinstance(case.crm, Record) and lost.covers(case.crm.identity)}
+    return {link: one for link, one in kin.items() if one is Kin.COPY or link not in reused}
 
 
 def _named_row(context: Context, case: Case) -> tuple[str, AppKey] | None:

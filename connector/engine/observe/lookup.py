@@ -14,7 +14,7 @@ from connector.core.model import ABSENT, AppKey, CrmId, CrmValue, Json, Record, 
 from connector.engine.context import Context
 from connector.engine.observe.case import Case, key_refused
 from connector.local import tables
-from connector.store import references
+from connector.store import aliases, references
 from connector.store.db import Connection
 
 
@@ -51,7 +51,25 @@ async def look_up(context: Context, db: Connection, cases: Sequence[Case]) -> Lo
     absent = await _absent(context, db, (by_app - known) | named)
     never = _targets_that_never_come(context, by_app, by_crm) | {Parent(t, Side.APP, k) for t, k in absent}
     records = [replace(r, died=r.died or Side.APP) if (r.mapping, r.app_key) in absent else r for r in records]
-    return _resolved(context.rules.bound.mappings, [*rows, *records], never)
+    found = [*rows, *records]
+    return _resolved(context.rules.bound.mappings, found, never, await _merged(context, db, found))
+
+
+async def _merged(
+    context: Context, db: Connection, found: Iterable[references.Reference]
+) -> Mapping[tuple[str, AppKey], CrmId]:
+    """The survivors of records that were merged, by the rows that are theirs no more."""
+    mappings, groups = context.rules.bound.mappings, defaultdict[str, list[tuple[str, AppKey, CrmId]]](list)
+    for ref in found:
+        if ref.died is Side.CRM and ref.app_key is not None and ref.crm_id is not None and ref.mapping in mappings:
+            groups[mappings[ref.mapping].object].append((ref.mapping, ref.app_key, ref.crm_id))
+    survivors: dict[tuple[str, AppKey], CrmId] = {}
+    for name, lost in groups.items():
+        moved = await aliases.survivors(db, context.name, name, [crm_id for _, _, crm_id in lost])
+        known = await references.by_crm(db, context.name, {(m, name, moved[i]) for m, _, i in lost if i in moved})
+        alive = {ref.crm_id for ref in known if ref.died is not Side.CRM}
+        survivors |= {(m, key): moved[i] for m, key, i in lost if moved.get(i) in alive}
+    return survivors
 
 
 async def _absent(
@@ -119,22 +137,25 @@ def _raw(case: Case, condition: Condition) -> Json:
 
 
 def _resolved(
-    mappings: Mapping[str, BoundMapping], found: Iterable[references.Reference], never: frozenset[Parent]
+    mappings: Mapping[str, BoundMapping],
+    found: Iterable[references.Reference],
+    never: frozenset[Parent],
+    merged: Mapping[tuple[str, AppKey], CrmId],
 ) -> Lookup:
     by_app: dict[tuple[str, AppKey], CrmId] = {}
     by_crm: dict[tuple[str, CrmId], AppKey] = {}
     unreachable, dead = set(never), set[Parent]()
-    members: set[tuple[str, str]] = set()
+    members: set[tuple[str, str]] = set(merged)
     for ref in found:
         gone = _gone_sides(mappings.get(ref.mapping), ref)
         if ref.app_key is not None and ref.crm_id is not None:
-            if not ref.released:
+            if not (ref.released or ref.apart):
                 members |= {(ref.mapping, ref.app_key), (ref.mapping, ref.crm_id)}
             if Side.CRM not in gone:
                 by_app[ref.mapping, ref.app_key] = ref.crm_id
             if Side.APP not in gone:
                 by_crm[ref.mapping, ref.crm_id] = ref.app_key
-        if ref.app_key is not None and Side.CRM in gone:
+        if ref.app_key is not None and Side.CRM in gone and (ref.mapping, ref.app_key) not in merged:
             dead.add(Parent(ref.mapping, Side.APP, ref.app_key))
         if ref.crm_id is not None and Side.APP in gone:
             dead.add(Parent(ref.mapping, Side.CRM, ref.crm_id))
@@ -142,7 +163,9 @@ def _resolved(
             unreachable.add(Parent(ref.mapping, Side.APP, ref.app_key))
         if ref.crm_id is not None and ref.app_key is None and not ref.reachable:
             unreachable.add(Parent(ref.mapping, Side.CRM, ref.crm_id))
-    return Lookup(Refs(by_app, by_crm), frozenset(unreachable | dead), frozenset(dead), frozenset(members))
+    return Lookup(
+        Refs(by_app, by_crm, merged=merged), frozenset(unreachable | dead), frozenset(dead), frozenset(members)
+    )
 
 
 def _gone_sides(mapping: BoundMapping | None, ref: references.Reference) -> frozenset[Side]:

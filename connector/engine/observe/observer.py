@@ -12,9 +12,10 @@ from connector.core.model import CrmId, Lane, Link, LinkId, Moved, NotVisible, R
 from connector.engine.context import Context
 from connector.engine.observe.belonging import belongs_to
 from connector.engine.observe.candidates import find_candidates
-from connector.engine.observe.case import Case
+from connector.engine.observe.case import Case, age
 from connector.engine.observe.halves import find_halves
 from connector.engine.observe.kinship import find_kin
+from connector.engine.observe.leaning import find_leaning
 from connector.engine.observe.lookup import look_up
 from connector.engine.observe.situation import situation_of
 from connector.engine.slices import in_slices
@@ -71,12 +72,14 @@ class Observer:
     async def situations(self, cases: Sequence[Case]) -> None:
         """Gives every case with a mapping its situation."""
         mapped = [case for case in cases if case.mapping is not None]
-        kin = await find_kin(self.context, mapped)
+        lost = self.context.gates.lost  # what is looked up by it and what is concluded from it must not fall apart
+        kin = await find_kin(self.context, mapped, lost)
         async with self.context.database.session() as db:
             lookup = await look_up(self.context, db, mapped)
             await find_candidates(self.context, db, mapped, lookup.refs)
-            halves = await find_halves(self.context, db, mapped)
-        async for case in in_slices(sorted(mapped, key=_age)):
+            halves = await find_halves(self.context, db, mapped, lost)
+            await find_leaning(self.context, db, mapped)
+        async for case in in_slices(sorted(mapped, key=age)):
             case.situation = situation_of(self.context, case, lookup, halves, kin.get(case.link.id))
             if case.situation.intent_link is not None:
                 halves.joined(case.situation.intent_link)
@@ -147,16 +150,6 @@ class Observer:
                 )
                 for case in group:
                     case.row = rows.get(case.link.app_key) if case.link.app_key is not None else None
-
-
-def _age(case: Case) -> tuple[int, str]:
-    """Sorts the CRM's records by their ids, as they were made."""
-    return int_or(case.link.crm_id) if case.link.crm_id is not None else (0, "")
-
-
-def int_or(crm_id: CrmId) -> tuple[int, str]:
-    """Sorts numeric ids as numbers."""
-    return (int(crm_id), "") if crm_id.isdigit() else (0, crm_id)
 
 
 def _committed_since(link: Link, began: datetime) -> bool:

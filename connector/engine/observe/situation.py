@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from connector.core.fingerprint import Likeness
+from connector.core.identity import identity_intent, identity_row
 from connector.core.line import BoundMapping
-from connector.core.model import ABSENT, Clocks, Json, LinkId, Record
-from connector.core.plan import Kin, Readiness, Situation
-from connector.core.unseen import unseen
-from connector.engine.context import Context, identity_intent
+from connector.core.model import AppKey, Clocks, LinkId, Record
+from connector.core.plan import LEANT_ON, Kin, Readiness, Situation
+from connector.core.unseen import Heard, heard
+from connector.engine.context import Context
 from connector.engine.observe.belonging import heir
 from connector.engine.observe.case import Case
-from connector.engine.observe.halves import Halves
+from connector.engine.observe.halves import Halves, may_have_made
+from connector.engine.observe.leaning import LOOKS
 from connector.engine.observe.lookup import Lookup
 from connector.ports import VersionOrder
-from connector.store.intents import Intent
 
 
 def situation_of(context: Context, case: Case, lookup: Lookup, halves: Halves, kin: Kin | None = None) -> Situation:
     """The situation of a case that has a mapping."""
     mapping = case.mapping
     assert mapping is not None  # noqa: S101 (callers pass mapped cases only)
-    maker, undecided = _maker(context, case, halves.pending.get(case.link.object, ()))
+    maker, undecided = _maker(context, case, halves)
     mine, flying = case.link.id, context.keys_in_flight
     rivals = any((flying.get(hash_) or halves.occupied.get(hash_, mine)) != mine for hash_ in case.hashes)
     rivals |= case.link.crm_id is None and case.link.object in halves.unread
@@ -44,14 +44,18 @@ def situation_of(context: Context, case: Case, lookup: Lookup, halves: Halves, k
         peers=case.peers,
         intent_link=maker,
         intents_pending=undecided,
+        own_key=_own_key(mapping, case, halves),
+        unplaced=context.unplaced(case.crm, halves.lost) if isinstance(case.crm, Record) else None,
         linked_in=lookup.linked_in,
         ready=Readiness(
-            sends=mapping.name in gates.fetched and not gates.sends_paused,
+            sends=mapping.name in gates.fetched and context.barred(mapping.object) is None,
             listed=context.listed(mapping.object) or not mapping.hears,
         ),
-        unseen=_unseen(mapping, case),
-        merging=(case.link.object, case.link.crm_id) in halves.merging,
+        heard=_heard(mapping, case),
+        merging=halves.merging.get((case.link.object, case.link.crm_id)),
         contested=case.contested,
+        leaning=next(iter(case.leaning), None),
+        unmoved=case.item.tries(LEANT_ON) >= LOOKS,
         kin=kin,
         evidence=case.item.evidence,
         heir=heir(case, mapping, lookup),
@@ -62,17 +66,30 @@ def situation_of(context: Context, case: Case, lookup: Lookup, halves: Halves, k
     )
 
 
-def _maker(context: Context, case: Case, pending: Sequence[Intent]) -> tuple[LinkId | None, LinkId | None]:
-    """(the link whose create made this CRM half, one whose open create may still turn out to have made it)."""
+def _maker(context: Context, case: Case, halves: Halves) -> tuple[LinkId | None, LinkId | None]:
+    """(the link whose create made this CRM half, one whose open or lost create may still turn out to have made it)."""
     if case.link.app_key is not None or not isinstance(case.crm, Record):
         return None, None
+    record, pending = case.crm, halves.pending.get(case.link.object, ())
     if context.has_identity(case.link.object):
+        lost = halves.makers.get((record.object, record.id))
         number = identity_intent(case.crm.identity) if case.crm.identity is not None else None
         named = (intent.link_id for intent in pending if intent.id == number)
-        return (next(named, None) if number is not None else None), None
-    record = case.crm
+        return (next(named, lost) if number is not None else None), None
+    row = halves.unsettled.get(record.object)
+    lost = row.id if row is not None and may_have_made(context, row, record) else None
     likenesses = ((i.link_id, context.resemblance(i.mapping, i.base, record, i.sent_at).likeness) for i in pending)
-    return None, next((link for link, likeness in likenesses if likeness is not Likeness.OTHER), None)
+    return None, next((link for link, likeness in likenesses if likeness is not Likeness.OTHER), lost)
+
+
+def _own_key(mapping: BoundMapping, case: Case, halves: Halves) -> AppKey | None:
+    """The key of the row that was lost, unless the database hands such keys out again: then it may be another's."""
+    column = mapping.table.columns[mapping.key]
+    app_makes_it = column.kind == "uuid" or (column.default is None and not column.identity)
+    named = identity_row(case.crm.identity) if isinstance(case.crm, Record) else None
+    if named is None or named[0] != mapping.name or not app_makes_it:
+        return None
+    return halves.rowless.get((case.link.object, case.link.crm_id))
 
 
 def _clocks(context: Context, case: Case, mapping: BoundMapping) -> Clocks:
@@ -98,13 +115,11 @@ def _newer(context: Context, case: Case) -> bool:
     return context.crm.compare(case.crm.version, case.link.version) is VersionOrder.NEWER
 
 
-def _unseen(mapping: BoundMapping, case: Case) -> Mapping[str, Json]:
-    """By line: what our last write put away unseen, as the events of this item tell."""
+def _heard(mapping: BoundMapping, case: Case) -> Heard:
+    """What the events of this item tell of our last writes."""
     if not case.link.sent or not case.item.told:
-        return {}
-    sent = [(line, case.link.sent[line.name]) for line in mapping.lines if line.name in case.link.sent]
-    found = {line.name: unseen(line, one, case.item.told) for line, one in sent}
-    return {name: value for name, value in found.items() if value is not ABSENT}
+        return Heard()
+    return heard({line.name: line for line in mapping.lines}, case.link.sent, case.item.told)
 
 
 def _moment(text: str) -> datetime | None:

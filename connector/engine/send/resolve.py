@@ -6,15 +6,18 @@ show it. Until one of the two is known, that record waits and nothing is repeate
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from connector.core.fingerprint import OVERLAP, UNKNOWN_FOR, Likeness, Resemblance, holds_all, spelt_alike
-from connector.core.model import ABSENT, Base, Gone, Json, LinkState, Pair, Record, Sent
-from connector.engine.context import Context, identity_intent
-from connector.engine.observe.case import Case
-from connector.engine.observe.observer import int_or
+from connector.core.fingerprint import OVERLAP, UNKNOWN_FOR, Likeness, Resemblance, arrived, holds_all, spelt_alike
+from connector.core.identity import identity_intent, identity_row
+from connector.core.line import BoundMapping, Line
+from connector.core.model import ABSENT, Base, Gone, Json, LinkState, Pair, Record, Sent, Side, Write
+from connector.core.unseen import Told, values_told
+from connector.engine.context import Context
+from connector.engine.observe.case import Case, int_or
+from connector.engine.observe.halves import may_have_made
 from connector.ports import Page
 from connector.store import intents, links
 from connector.store.intents import Intent
@@ -68,17 +71,43 @@ class Resolver:
         if intent.op == "create" and case.link.crm_id is None:
             return await self._create(case, intent, listings, settled)
         if intent.op == "update" and isinstance(case.crm, Record) and case.mapping is not None:
-            if not holds_all(case.mapping, intent.base, intent.replaced, case.crm):
+            if not await self._happened(case, case.mapping, case.crm, intent):
                 return settled if self._old(case, intent) else self._wait(intent)
             base = found_base(case, intent.base, case.crm)
-            sent = {**case.link.sent, **last_sent(intent.replaced, base)}
-            case.link = replace(case.link, base=base, sent=sent)
+            at = self.context.crm_time(intent.sent_at) - timedelta(seconds=self.context.clock_error)
+            wrote = written(intent.replaced, base, intent.base.keys(), at)
+            case.link = replace(case.link, base=base, sent=[*case.link.sent, *wrote])
             return applied
         if intent.op == "delete":
-            if isinstance(case.crm, Gone):
+            if isinstance(case.crm, Gone) or self._died(case, intent):
+                case.link = replace(case.link, state=LinkState.DELETED, died=Side.APP)
                 return applied
             return settled if self._old(case, intent) else self._wait(intent)
         return settled
+
+    async def _happened(self, case: Case, mapping: BoundMapping, record: Record, intent: Intent) -> bool:
+        """True when the record shows what was sent; or else an event, or at last its history, tells that it did.
+
+        Somebody may have taken it back since.
+        """
+        if holds_all(mapping, intent.base, intent.replaced, record):
+            return True
+        lines = [line for line in mapping.every_line if line.name in intent.base]
+        sent, error = self.context.crm_time(intent.sent_at), timedelta(seconds=self.context.clock_error)
+        if any(_told(line, intent, case.item.told, sent - error) for line in lines):
+            return True
+        if not self._old(case, intent) or not self.context.capabilities(record.object).history:
+            return False
+        if record.modified_at is not None and record.modified_at <= sent + error:
+            return False
+        told = await self.context.crm.history(record.object, [record.id], lane=case.item.lane)
+        times = told.get(record.id, {})
+        return any(times[f.key] > sent + error for line in lines for f in line.fields if f.key in times)
+
+    def _died(self, case: Case, intent: Intent) -> bool:
+        """True when an event tells that the record was deleted since, or that it was and has been restored."""
+        since = self.context.crm_time(intent.sent_at) - timedelta(seconds=self.context.clock_error)
+        return any(event.died and event.at is not None and event.at >= since for event in case.item.told)
 
     def _old(self, case: Case, intent: Intent) -> bool:
         return case.read_at >= intent.sent_at + UNKNOWN_FOR
@@ -93,7 +122,7 @@ class Resolver:
         if listing.began < intent.sent_at + UNKNOWN_FOR:
             return self._wait(intent)
         if self.context.has_identity(intent.object):
-            named = [r for r in listing.records if identity_intent(r.identity) == intent.id]
+            named = [r for r in listing.records if self._names(r, intent, case)]
             found: Record | Riddle | None = min(named, key=lambda r: int_or(r.id), default=None)
         else:
             found = await self._by_fingerprint(intent, listing)
@@ -105,6 +134,13 @@ class Resolver:
             case.link = replace(case.link, base=found_base(case, intent.base, found))
             return replace(settled, applied=[*settled.applied, intent])
         return settled
+
+    def _names(self, record: Record, intent: Intent, case: Case) -> bool:
+        """True when the record's identity names the intent; or its row, by a create that a restore has lost."""
+        if identity_intent(record.identity) == intent.id:
+            return True
+        lost = self.context.gates.lost.covers(record.identity) and may_have_made(self.context, case.link, record)
+        return lost and identity_row(record.identity) == (case.link.mapping, case.link.app_key)
 
     async def _list(self, intent: Intent, case: Case) -> Listing:
         """By listing, not by search: the search index lags behind writes. By the CRM's clock as it goes now."""
@@ -154,6 +190,12 @@ class Resolver:
         return self.context.resemblance(intent.mapping, intent.base, record, intent.sent_at)
 
 
+def _told(line: Line, intent: Intent, told: Iterable[Told], since: datetime) -> bool:
+    """True when an event since then tells that the line held what was sent."""
+    sent, replaced = intent.base[line.name].crm, intent.replaced.get(line.name, ABSENT)
+    return any(arrived(line, sent, replaced, held) for held in values_told(line, told, since))
+
+
 def found_base(case: Case, sent: Mapping[str, Pair], found: Record) -> Base:
     """The base after a send that a later read shows: what differs by then from what was sent is somebody's change.
 
@@ -170,9 +212,15 @@ def found_base(case: Case, sent: Mapping[str, Pair], found: Record) -> Base:
     return {**stored, **changed}
 
 
-def last_sent(replaced: Mapping[str, Json], base: Base) -> Mapping[str, Sent]:
-    """What an update put in the place of what: its echo will tell whether that was still so."""
-    return {name: Sent(seen, base[name].crm) for name, seen in replaced.items() if name in base}
+def written(replaced: Mapping[str, Json], base: Base, moved: Collection[str], at: datetime) -> Sequence[Write]:
+    """What an update put in the place of what: its echo will tell whether that was still so.
+
+    `moved`: the lines that it changed; `at`: the CRM's time, before which it was not applied.
+    """
+    lines = {
+        name: Sent(seen, base[name].crm if name in moved else seen) for name, seen in replaced.items() if name in base
+    }
+    return [Write(at.timestamp(), lines)] if lines else []
 
 
 def stored_base(case: Case, sent: Mapping[str, Pair], stored: Record) -> Base:

@@ -5,21 +5,23 @@ The intent is committed before the call. An answer that never came is not repeat
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from connector.core.errors import ConnectorError, RefusedError, UnavailableError
 from connector.core.fingerprint import OVERLAP, UNKNOWN_FOR
+from connector.core.identity import identity_text
 from connector.core.merge import Decision, Verdict
-from connector.core.model import ABSENT, Base, Json, LinkState, Pair, Record, Side
+from connector.core.model import ABSENT, Base, Json, LinkState, OpenConflict, Pair, Record, Side
 from connector.core.plan import CreateRecord, DeleteRecord, Effect, Plan, Step, UpdateRecord, plan
-from connector.core.refused import still_refused, without
+from connector.core.refused import REFUSED, still_refused, without
+from connector.core.unseen import Heard
 from connector.engine.apply.putback import call_parents, deferral, retry, undone, unfinished, waiting, word_of
 from connector.engine.apply.result import Result
-from connector.engine.context import Context, identity_text
+from connector.engine.context import Context
 from connector.engine.observe.case import Case
-from connector.engine.send.resolve import last_sent, stored_base
+from connector.engine.send.resolve import stored_base, written
 from connector.ports import WRITE_SECONDS, Create, Delete, Done, Failed, Operation, Outcome, Unknown, Update
 from connector.store import intents
 from connector.store.group_commit import GroupCommit
@@ -48,10 +50,12 @@ class Sender:
             return undone(case, retry(case.item, error, self.context.clock.now()))
 
     async def _write(self, case: Case, found: Plan) -> Result:
+        if self._made_already(case, found):
+            return await self._doubt(case, found)
         operation = _operation(case, found)
         await self.context.crm.admit(operation, lane=case.item.lane)
         began = self.context.clock.now()
-        intent = await self.book.submit(_intent(case, found))
+        intent = await self.book.submit(self._intent(case, found))
         await self.context.tenure.secure(WRITE_SECONDS)
         if self.context.clock.now() > began + FRESH:
             error = UnavailableError("nothing was sent: too long after its intent, by which its outcome is found out")
@@ -61,13 +65,23 @@ class Sender:
             text = identity_text(case.mapping.name, str(case.link.app_key), intent, longest)
             operation = replace(operation, identity=text) if not isinstance(operation, Delete) else operation
         (outcome,) = await self.context.crm.write([operation], lane=case.item.lane)
-        return await self._answered(case, found, outcome, intent)
+        return await self._answered(case, found, outcome, intent, began)
 
-    async def _answered(self, case: Case, found: Plan, outcome: Outcome, intent: IntentId) -> Result:
+    def _made_already(self, case: Case, found: Plan) -> bool:
+        """True where a restore may have lost a create of ours, and no identity in a listing has told of it."""
+        bare = not self.context.has_identity(case.link.object) or (case.mapping is not None and not case.mapping.hears)
+        return bare and case.link.lost_since is not None and isinstance(found.record, CreateRecord)
+
+    async def _doubt(self, case: Case, found: Plan) -> Result:
+        """The create counts as sent when the row was noticed, and its outcome as unknown: it is found out like any."""
+        await self.book.submit(replace(self._intent(case, found), sent_at=case.link.lost_since))
+        return undone(case, deferral(case, WorkState.WAITING, "unknown_outcome", self.context.clock.now()))
+
+    async def _answered(self, case: Case, found: Plan, outcome: Outcome, intent: IntentId, began: datetime) -> Result:
         match outcome:
             case Done(record):
                 self.context.failures.succeeded()
-                return await self._done(case, found, record, intent)
+                return await self._done(case, found, record, intent, began)
             case Unknown():
                 async with self.context.database.transaction(self.context.fence) as db:
                     await intents.mark_unknown(db, [intent])
@@ -76,7 +90,7 @@ class Sender:
             case Failed(error):
                 return await self._failed(case, found, error, intent)
 
-    async def _done(self, case: Case, found: Plan, record: Record | None, intent: IntentId) -> Result:
+    async def _done(self, case: Case, found: Plan, record: Record | None, intent: IntentId, began: datetime) -> Result:
         """The record as stored is the next observation: what it changes for the row is in the same commit."""
         if record is None or case.situation is None:
             gone = replace(found, record=None)
@@ -89,9 +103,12 @@ class Sender:
         }
         name = case.mapping.name if case.mapping is not None else case.link.mapping
         case.link = replace(case.link, mapping=name, crm_id=record.id, base=base, state=LinkState.LINKED)
-        case.link = replace(case.link, sent={**case.link.sent, **last_sent(_replaced(found), base)})
+        at = record.modified_at or self.context.crm_time(began)
+        wrote = written(self._replaced(case, found), base, {d.line.name for d in sent}, at)
+        case.link = replace(case.link, sent=[*case.link.sent, *wrote])
         case.crm = record
-        stored = replace(case.situation, link=case.link, crm=record, evidence=False, unseen={}, kin=None)
+        link = replace(case.link, conflicts=_without(case.link.conflicts, sent))
+        stored = replace(case.situation, link=link, crm=record, evidence=False, heard=Heard(), kin=None)
         after = still_refused(found, plan(stored))
         parents = await call_parents(self.context, [(case, after)]) if after.parents else {}
         return Result(
@@ -102,7 +119,8 @@ class Sender:
             sent_reason=found.reason,
             settled=[intent],
             sent_effects=_effects(found),
-            again=after.record is not None,
+            lost=found.lost,
+            again=after.record is not None or bool(case.braked),
             deferral=waiting(self.context, case, after, parents) if unfinished(after) else None,
         )
 
@@ -115,11 +133,34 @@ class Sender:
             return replace(undone(case, retry(case.item, error, self.context.clock.now())), settled=[intent])
         rest = without(found, _named_lines(found, error))
         if rest is None:
-            parked = deferral(case, WorkState.PARKED, f"refused:{error.code or 'crm'}".lower())
-            return replace(undone(case, parked), settled=[intent])
+            return self._refused(case, found, error, intent)
         async with self.context.database.transaction(self.context.fence) as db:
             await intents.close(db, [intent])
         return await self._write(case, rest) if rest.record is not None else Result(case, rest)
+
+    def _refused(self, case: Case, found: Plan, error: RefusedError, intent: IntentId) -> Result:
+        """Nobody tells which value is to blame: the record is a person's matter, what it receives comes all the same."""
+        parked = deferral(case, WorkState.PARKED, f"{REFUSED}:{error.code or 'crm'}".lower())
+        rest = without(found, found.sends())
+        if rest is None or rest.record is not None:
+            return replace(undone(case, parked), settled=[intent])
+        return Result(case, rest, deferral=parked, settled=[intent])
+
+    def _intent(self, case: Case, found: Plan) -> NewIntent:
+        fields = found.record.fields if isinstance(found.record, CreateRecord | UpdateRecord) else {}
+        base = {d.line.name: d.base for d in found.sends() if d.base is not None}
+        head = (case.link.id, _name_of(found), case.link.object, case.link.crm_id)
+        return NewIntent(*head, fields, base, case.hashes, self._replaced(case, found))
+
+    def _replaced(self, case: Case, found: Plan) -> Mapping[str, Json]:
+        """By line, the values whose place an update takes: what it changes, and what is written along with that."""
+        if not isinstance(found.record, UpdateRecord):
+            return {}
+        keys = {field.key for d in found.sends() for field in d.line.fields}
+        together = self.context.capabilities(case.link.object).together
+        along = keys.union(*(group for group in together if group & keys))
+        said = [d for d in found.decisions if not d.overwritten and any(f.key in along for f in d.line.fields)]
+        return {d.line.name: d.crm for d in said if d.crm is not ABSENT}
 
     async def _open_intents(self, wanted: Sequence[NewIntent]) -> Sequence[IntentId]:
         async with self.context.database.transaction(self.context.fence) as db:
@@ -156,13 +197,6 @@ def _operation(case: Case, found: Plan) -> Operation:
     raise ConnectorError("a plan without a CRM write was sent")
 
 
-def _intent(case: Case, found: Plan) -> NewIntent:
-    fields = found.record.fields if isinstance(found.record, CreateRecord | UpdateRecord) else {}
-    base = {d.line.name: d.base for d in found.sends() if d.base is not None}
-    head = (case.link.id, _name_of(found), case.link.object, case.link.crm_id)
-    return NewIntent(*head, fields, base, case.hashes, _replaced(found))
-
-
 def _name_of(found: Plan) -> str:
     if isinstance(found.record, CreateRecord):
         return "create"
@@ -174,11 +208,10 @@ def _effects(found: Plan) -> frozenset[tuple[Side, Effect]]:
     return frozenset(place for place in found.effects if place[0] is Side.CRM)
 
 
-def _replaced(found: Plan) -> Mapping[str, Json]:
-    """By line, the values whose place an update takes."""
-    if not isinstance(found.record, UpdateRecord):
-        return {}
-    return {d.line.name: d.crm for d in found.sends() if d.crm is not ABSENT}
+def _without(conflicts: Mapping[str, OpenConflict], sent: Iterable[Decision]) -> Mapping[str, OpenConflict]:
+    """Those that no write has settled."""
+    settled = {d.line.name for d in sent}
+    return {name: conflict for name, conflict in conflicts.items() if name not in settled}
 
 
 def _named_lines(found: Plan, error: RefusedError) -> Sequence[Decision]:

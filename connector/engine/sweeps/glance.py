@@ -19,7 +19,7 @@ from connector.store.links import Glance
 
 def settled(mapping: BoundMapping, known: Glance, row: Row, record: Record) -> bool:
     """True when every line holds exactly the base on both sides, and no filter could say otherwise."""
-    if known.state is not LinkState.LINKED or known.held or mapping.only_receive or mapping.only_send:
+    if known.state is not LinkState.LINKED or known.held or known.lost or mapping.only_receive or mapping.only_send:
         return False
     return all(
         known.agreed.get(line.name)

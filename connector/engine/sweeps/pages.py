@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from connector.core.model import CrmId, Lane, Link, LinkId, LinkState, Record, Side
 from connector.engine.containment import reconcile
 from connector.engine.context import Context
+from connector.engine.doubt import look, unknown
 from connector.engine.gates import opened
+from connector.engine.hearing import LATE
 from connector.engine.observe.case import RecordKeys
 from connector.engine.reconcile import Listed, Reconciler
 from connector.engine.sweeps.glance import unsettled
-from connector.store import link_writes, links, match_keys, work
+from connector.store import link_writes, links, match_keys, notes, work
 from connector.store.db import Connection
 from connector.store.links import Glance
 from connector.store.work import Item
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """How many records of a page were not in agreement, and when those changed of which no event told, by our clock."""
+
+    claimed: int
+    untold: Sequence[datetime] = ()
 
 
 class Pages:
@@ -26,12 +37,13 @@ class Pages:
 
     async def work_on(
         self, name: str, records: Sequence[Record], began: datetime, lane: Lane, *, confirmed: bool = False
-    ) -> int:
-        """Reconciles the records of a page that are not in agreement; how many that were."""
+    ) -> Worked:
+        """Reconciles the records of a page that are not in agreement."""
         if not records:
-            return 0
+            return Worked(0)
         await opened(self.context)
-        known, rest = await self._look(name, records)
+        await self._look_at([record.identity for record in records])
+        known, rest, untold = await self._look(name, records, began)
         listed = await self._meet(name, known, rest, began)
         listed.confirmed = confirmed
         try:
@@ -40,13 +52,41 @@ class Pages:
                 await reconcile(self.reconciler, items, listed)
         finally:
             self.context.newcomers.leave(name, {n: link.crm_id for n, link in listed.new.items() if link.crm_id})
-        return len(items)
+        return Worked(len(items), untold)
 
-    async def _look(self, name: str, records: Sequence[Record]) -> tuple[Mapping[CrmId, Glance], Sequence[Record]]:
-        """The links that there are, and the records that are not in agreement."""
+    async def _look_at(self, identities: Sequence[str | None]) -> None:
+        """Before anything is made of them: do these records tell of what this database does not know?"""
+        if unknown(self.context, identities):
+            async with self.context.change() as db:
+                await look(self.context, db, identities)
+
+    async def _look(
+        self, name: str, records: Sequence[Record], began: datetime
+    ) -> tuple[Mapping[CrmId, Glance], Sequence[Record], Sequence[datetime]]:
+        """The links that there are, the records that are not in agreement, and when those changed that no event told of."""
         async with self.context.database.session() as db:
             known = await links.glance(db, self.context.name, name, [record.id for record in records])
-            return known, await unsettled(self.context, db, records, known)
+            rest = await unsettled(self.context, db, records, known)
+            return (
+                known,
+                rest,
+                await self._untold(db, name, [r for r in rest if self._unseen(known.get(r.id), r)], began),
+            )
+
+    def _unseen(self, known: Glance | None, record: Record) -> bool:
+        """True for a version of a record that is not the one of our last commit."""
+        if known is None:
+            return self.context.rules.heard(record.object)
+        return known.version != record.version
+
+    async def _untold(
+        self, db: Connection, name: str, records: Sequence[Record], began: datetime
+    ) -> Sequence[datetime]:
+        late = began - (LATE if self.context.pushed else timedelta(0))
+        changed = {r.id: self.context.our_time(r.modified_at) for r in records if r.modified_at is not None}
+        old = {crm_id: at for crm_id, at in changed.items() if at <= late}
+        told = await notes.told(db, self.context.name, name, list(old)) if old else frozenset()
+        return [at for crm_id, at in old.items() if crm_id not in told]
 
     async def _meet(self, name: str, known: Mapping[CrmId, Glance], rest: Sequence[Record], began: datetime) -> Listed:
         """What needs work, with links for those that have none; they are stored once it is done."""
@@ -75,7 +115,7 @@ class Pages:
                 await work.look_again(db, [link.id for link in known.values()], now)
                 items = await work.claim_links(db, self.context.fence, stored, lane, now)
                 if len(items) < len(stored):
-                    await work.once_more(db, sorted({*stored} - {item.link_id for item in items}))
+                    await work.once_more(db, sorted({*stored} - {item.link_id for item in items}), now)
         return [*items, *(Item(number, lane, 1, noticed_at=now) for number in listed.new)]
 
     async def _take_over(

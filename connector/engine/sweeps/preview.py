@@ -34,7 +34,7 @@ class Preview:
 
     def __init__(self, context: Context, mappings: Sequence[str]) -> None:
         bound = context.rules.bound.mappings
-        open_gates = Gates(fetched=set(bound), listed=dict(context.rules.keyed))
+        open_gates = Gates(fetched=set(bound), listed=dict(context.rules.keyed), looked=set(context.rules.objects))
         self.live = context
         self.context = replace(context, gates=open_gates, keys_in_flight={})
         self.reconciler = Reconciler(self.context)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 
 import structlog
 
-from connector.core.errors import ConnectorError, CursorExpiredError
+from connector.core.errors import ConnectorError, CursorExpiredError, ForbiddenError, RefusedError
 from connector.core.model import Lane
 from connector.engine.context import Context
 from connector.engine.sweeps.sweeper import Sweeper
@@ -15,12 +15,14 @@ from connector.store import sweeps
 from connector.store.sweeps import Sweep
 
 log = structlog.get_logger()
-TICK = 0.25
+TICK = 0.5
 SHARE, SHARE_WITHOUT_WEBHOOKS = 0.1, 0.5
 AUTO_SHORTEST, AUTO_LONGEST = timedelta(minutes=1), timedelta(hours=1)
 WITHOUT_WEBHOOKS = timedelta(minutes=5)
 LIST_PRICE = 10.0
 DAY = 86_400.0
+Known = Mapping[tuple[str, str], Sweep]
+"""By object and kind: how far each sweep has come."""
 
 
 class Scheduler:
@@ -43,28 +45,53 @@ class Scheduler:
         """Runs what is due. A failing sweep comes back after a pause; nothing it found is lost."""
         async with self.context.database.session() as db:
             known = await sweeps.load(db, self.context.name)
+        names = self.context.rules.objects
+        done = [await self._tried(self._recent, name, known) for name in names]
+        done += [await self._tried(self._full, name, known) for name in names]
+        if all(done):
+            self.failures = 0
+            return
+        self.failures = min(self.failures + 1, 6)
+        await self.context.clock.sleep(2.0**self.failures)
+
+    async def _tried(self, sweep: Callable[[str, Known], Awaitable[None]], name: str, known: Known) -> bool:
+        """False when what is due of an object could not be done; the others do not wait for it."""
         try:
-            for name in self.context.rules.objects:
-                await self._object(name, known)
+            await sweep(name, known)
         except CursorExpiredError:
-            async with self.context.change() as db:
-                await sweeps.ask(db, self.context.name, "full", self.context.clock.now())
+            await self._ask_for_full()
         except ConnectorError as error:
             self.context.failures.note(error)
-            self.failures = min(self.failures + 1, 6)
-            log.warning("sweep.failed", error=error, connection=self.context.name)
-            await self.context.clock.sleep(2.0**self.failures)
-        else:
-            self.failures = 0
+            log.warning("sweep.failed", error=error, connection=self.context.name, object=name)
+            if isinstance(error, ForbiddenError | RefusedError):
+                await self.sweeper.looked(name)
+            return False
+        return True
 
-    async def _object(self, name: str, known: Mapping[tuple[str, str], Sweep]) -> None:
-        recent, full = known.get((name, "recent")), known.get((name, "full"))
+    async def _recent(self, name: str, known: Known) -> None:
+        recent = known.get((name, "recent"))
+        if self._lapsed(name, recent):
+            await self._ask_for_full(name)
         if self._recent_due(recent):
             await self.sweeper.recent(name, recent)
+        self._age(name, recent)
+
+    async def _full(self, name: str, known: Known) -> None:
+        full = known.get((name, "full"))
         if self._full_due(full):
             await self.sweeper.listed(await self.sweeper.full(name, full))
             await self.sweeper.rows(name, Lane.SWEEP)
-        self._age(name, recent)
+
+    async def _ask_for_full(self, name: str | None = None) -> None:
+        async with self.context.change() as db:
+            objects = None if name is None else [name]
+            await sweeps.ask(db, self.context.name, "full", self.context.clock.now(), objects)
+
+    def _lapsed(self, name: str, recent: Sweep | None) -> bool:
+        """True when nobody has looked for longer than the CRM tells of what was deleted."""
+        if recent is None or recent.started_at is None:
+            return False
+        return self.context.clock.now() - recent.started_at >= self.context.capabilities(name).memory
 
     def _age(self, name: str, recent: Sweep | None) -> None:
         if recent is not None and recent.finished_at is not None:
@@ -89,17 +116,24 @@ class Scheduler:
             return False
         if sweep.asked:
             return True
+        if self.context.gates.role.aside:
+            return False
         unfinished = sweep.cursor is not None
         age = (self.context.clock.now() - sweep.started_at).total_seconds()
         return unfinished or age >= self.context.rules.spec.connection.sweep.full
 
     def recent_interval(self) -> timedelta:
-        """The set's, else what a tenth of the daily budget allows (half, and at least every 5 min, without webhooks)."""
+        """The set's, else what a tenth of the daily budget allows (half, and at least every 5 min, without webhooks).
+
+        A copy takes no more of the budget than it must: the original needs it.
+        """
         spec = self.context.rules.spec.connection
+        if self.context.gates.role.aside:
+            return AUTO_LONGEST
         if spec.sweep.recent is not None:
             return timedelta(seconds=spec.sweep.recent)
         daily = next((w.limit for w in self.context.crm.budget() if w.name == "daily" and w.limit > 0), None)
-        pushed = self.context.pushed
+        pushed = self.context.pushed and not self.context.hearing.deaf(self.context.clock.now())
         if daily is None:
             return WITHOUT_WEBHOOKS
         price = LIST_PRICE * 2 * len(self.context.rules.objects)

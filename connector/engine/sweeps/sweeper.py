@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from connector.core.errors import ConnectorError
 from connector.core.line import BoundMapping
 from connector.core.model import AppKey, CrmId, Lane, Link, LinkId, LinkState
 from connector.engine.context import Context
@@ -43,20 +44,39 @@ class Sweeper:
         began = self.context.clock.now()
         crm_now = began + timedelta(seconds=self.context.clock_offset)
         since = sweep.since if sweep is not None and sweep.since is not None else crm_now - FIRST_LOOK
-        latest, cursor, seen, blind = since, None, 0, not self.context.pushed
+        latest, cursor, seen, urgent = since, None, 0, self._urgent(name)
+        untold: list[datetime] = []
         while True:
             read_at = self.context.clock.now()
-            page = await self.context.crm.changed(name, since - OVERLAP, cursor, lane=Lane.SWEEP, past_reserve=blind)
+            page = await self.context.crm.changed(name, since - OVERLAP, cursor, lane=Lane.SWEEP, past_reserve=urgent)
             latest = max([latest, *(r.modified_at for r in page.records if r.modified_at is not None)])
-            seen += await self.pages.work_on(name, page.records, read_at, Lane.SWEEP)
+            worked = await self.pages.work_on(name, page.records, read_at, Lane.SWEEP)
+            seen += worked.claimed
+            untold += worked.untold
             await self._gone(name, page.deleted)
             cursor = page.cursor
             if cursor is None:
                 break
         done = Sweep(name, "recent", latest, None, began, self.context.clock.now(), seen)
         await self._complete(done)
-        if seen:
-            self.context.metrics.sweep_found.labels(self.context.name, name).inc(seen)
+        await self.looked(name)
+        if untold:
+            self.context.metrics.sweep_found.labels(self.context.name, name).inc(len(untold))
+            self.context.hearing.missed(untold, self.context.clock.now())
+
+    def _urgent(self, name: str) -> bool:
+        """True where a recent sweep is live work: without webhooks, and before the first look. A copy's never is."""
+        gates = self.context.gates
+        return not gates.role.aside and (not self.context.pushed or name not in gates.looked)
+
+    async def looked(self, name: str) -> None:
+        """What changed while nobody was here is seen, or not for us to see: what waited for that may go on."""
+        if name in self.context.gates.looked:
+            return
+        self.context.gates.looked.add(name)
+        async with self.context.change() as db:
+            await work.rearm(db, self.context.name, "first_look", self.context.clock.now())
+        self.context.pulse.set()
 
     async def full(self, name: str, sweep: Sweep | None, *, kind: str = "full", lane: Lane = Lane.SWEEP) -> Sweep:
         """Lists every record, then asks by id for those that were not met. Resumes where a former owner stopped."""
@@ -77,6 +97,8 @@ class Sweeper:
     async def listed(self, sweep: Sweep) -> None:
         """What waited for the listing may be made, if it has kept the keys by which records are matched now."""
         if sweep.keys is None or sweep.keys != self.context.rules.keyed.get(sweep.object):
+            return
+        if not self.context.gates.in_force(sweep.started_at):
             return
         async with self.context.change() as db:
             await work.rearm(db, self.context.name, "first_listing", self.context.clock.now())
@@ -102,6 +124,9 @@ class Sweeper:
                 tasks = [*(task for task in tasks if not task.done()), work_, reached[-1]]
             for task in reached:
                 state = await task
+        except ConnectorError:
+            await asyncio.gather(*tasks, return_exceptions=True)  # what they have claimed would be nobody's
+            raise
         finally:
             for each in tasks:
                 each.cancel()
@@ -110,7 +135,8 @@ class Sweeper:
 
     async def _work_on(self, name: str, page: Page, read_at: datetime, lane: Lane, slots: asyncio.Semaphore) -> int:
         try:
-            return await self.pages.work_on(name, page.records, read_at, lane, confirmed=lane is Lane.FETCH_ALL)
+            worked = await self.pages.work_on(name, page.records, read_at, lane, confirmed=lane is Lane.FETCH_ALL)
+            return worked.claimed
         finally:
             slots.release()
 
@@ -157,13 +183,15 @@ class Sweeper:
                 await work.mark(db, self.context.name, marks, self.context.clock.now())
 
     async def _look_for_unseen(self, name: str, since: datetime, lane: Lane) -> None:
+        """Asks by id for what was not met; for a part of it where it did not answer before, since each is a call."""
+        async with self.context.change() as db:
+            await work.look_again_at_some(db, self.context.name, name, ROWS, self.context.clock.now())
         after = LinkId(0)
         while True:
             async with self.context.change() as db:
                 ids = await sweeps.unseen(db, self.context.name, name, since, after=after, limit=ROWS)
                 if ids:
                     await work.ensure(db, self.context.name, ids, lane, self.context.clock.now())
-                    await work.look_again(db, ids, self.context.clock.now())
             if len(ids) < ROWS:
                 return
             after = ids[-1]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from typing import Any
 
-from tests.engine.accidents.people import people
+from tests.engine.accidents.people import people, turns
 from tests.engine.accidents.wire import Wire, crash
 from tests.engine.rig import Rig
 
@@ -50,11 +52,19 @@ async def all_hit(world: Rig) -> bool:
     return all(rule["hits"] for rule in await world.control("GET", "faults"))
 
 
-async def die_in_doubt(world: Rig, wire: Wire) -> None:
-    """The daemon dies when every fault has hit, before any answer; another one starts."""
+async def die_in_doubt(world: Rig, wire: Wire, *, replica: bool = False) -> None:
+    """The daemon dies when every fault has hit, before any answer; another one starts, or a `replica` was there already."""
     await world.until(lambda: all_hit(world))
-    await crash(world, wire)
-    await world.start(fetch_all=False)
+    if replica:
+        other = replace(world, dsn=wire.past, daemon=None, _task=None)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(other.start(fetch_all=False))
+            await world.until(turns(100))
+            await crash(world, wire)
+        world.take_over(other)
+    else:
+        await crash(world, wire)
+        await world.start(fetch_all=False)
 
 
 async def living(world: Rig, name: str) -> list[dict[str, Any]]:

@@ -215,3 +215,43 @@ async def _tried(world: Rig, count: int) -> bool:
 
 async def _nobody(world: Rig) -> bool:
     return not await persons(world)
+
+
+async def test_rows_that_go_with_the_one_that_we_delete(database: str, tmp_path: Path) -> None:
+    """The app's table deletes the people below with their superior: the persons of these go too, as `deletes.send` says.
+
+    Fails when a foreign key's deletions count as our own writing: their records stay, and are nobody's.
+    """
+    tables = TABLES + "alter table app.people add boss bigint references app.people on delete cascade;"
+    files = people(match="", deletes="{receive: delete, send: delete}")
+    async with rig(database, tmp_path / "set", files, tables, webhooks=True) as world:
+        await world.start()
+        await add(world, "ann", "bob", "cid")
+        await world.db.execute("update app.people set boss = id - 1 where id > 1")
+        await world.idle()
+        await world.crm("DELETE", "/api/v2/persons/1")
+        await world.idle()
+        assert await rows(world) == []
+        assert await persons(world) == []
+
+
+async def test_a_reference_that_goes_with_the_row_that_we_delete(database: str, tmp_path: Path) -> None:
+    """The same of a column that the app's table empties: what was said by it is said no more in the CRM either.
+
+    Fails when a foreign key's updates count as our own writing.
+    """
+    tables = TABLES + "alter table app.people add boss bigint references app.people on delete set null;"
+    named = (
+        "\nfields:\n  - {column: first, crm: first_name}\n  - {column: \"{{ boss or 'nobody' }}\", crm: last_name}\n"
+    )
+    files = people(named, match="", deletes="{receive: delete, send: delete}")
+    async with rig(database, tmp_path / "set", files, tables, webhooks=True) as world:
+        await world.start()
+        await add(world, "ann", "bob")
+        await world.db.execute("update app.people set boss = id - 1 where id > 1")
+        await world.idle()
+        assert [person["last_name"] for person in await persons(world)] == ["nobody", "1"]
+        await world.crm("DELETE", "/api/v2/persons/1")
+        await world.idle()
+        assert [row["boss"] for row in await rows(world)] == [None]
+        assert [person["last_name"] for person in await persons(world)] == ["nobody"]

@@ -44,6 +44,16 @@ async def test_the_copy_of_a_linked_person(database: str, tmp_path: Path, kind: 
         assert set(await _reasons(world, "2")) == {"copy", "merge"} | ({"found_out"} if kind else set())
 
 
+async def test_a_copy_of_what_a_mapping_with_a_colon_made(database: str, tmp_path: Path) -> None:
+    """Names and keys may hold whatever their files and tables allow; the key names the row all the same.
+
+    Fails when the first colon ends the name: nobody sees that the record is a copy, and it keeps its key.
+    """
+    async with rig(database, tmp_path / "set", people(match="", name='"people: 100%"'), TABLES) as world:
+        await _copied(world, "")
+        assert [key.partition("#")[0] for key in await _keys(world)] == ["people%3A 100%25:1", "people%3A 100%25:2"]
+
+
 async def test_a_copy_where_nothing_is_sent(database: str, tmp_path: Path) -> None:
     """A mapping that only receives enters the copy, leaves its key as it is, and says so.
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from connector.engine.owner import HEARTBEAT
 from connector.engine.send.sender import FRESH
+from connector.engine.tenure import HEARTBEAT
 from connector.ports import WRITE_SECONDS
 from connector.store import lease
 from tests.engine.accidents.people import TABLES, add, people, persons, requests, stopped, turns

@@ -7,13 +7,9 @@ table creates everything anew.
 from collections import Counter
 from pathlib import Path
 
-from tests.engine.accidents.people import TABLES, add, edit, fault, people, persons, rows, work
-from tests.engine.rig import CONNECTION, Rig, rig
-
-COUNT = 40
-NAMES = [f"n{n:02}" for n in range(COUNT)]
-GUARDED = CONNECTION.replace("brake: {records: 100000, percent: 100}", "brake: {records: 20, percent: 5}")
-CRUEL = people(deletes="{receive: delete, send: delete}")
+from tests.engine.accidents.braked import COUNT, CRUEL, GUARDED, NAMES, begin, braked
+from tests.engine.accidents.people import TABLES, add, edit, fault, persons, rows, work
+from tests.engine.rig import Rig, rig
 
 
 async def test_delete_of_all_rows(database: str, tmp_path: Path) -> None:
@@ -22,9 +18,9 @@ async def test_delete_of_all_rows(database: str, tmp_path: Path) -> None:
     Fails without the brake.
     """
     async with rig(database, tmp_path / "set", CRUEL, TABLES, connection=GUARDED) as world:
-        await _begin(world)
+        await begin(world)
         await world.db.execute("delete from app.people")
-        await _braked(world, COUNT)
+        await braked(world, COUNT)
         assert len(await persons(world)) == COUNT
         await world.ask("brake_release", {"mapping": None})
         await world.idle()
@@ -37,9 +33,9 @@ async def test_a_column_is_emptied(database: str, tmp_path: Path) -> None:
     Fails when clearing a value is an ordinary update.
     """
     async with rig(database, tmp_path / "set", CRUEL, TABLES, connection=GUARDED) as world:
-        await _begin(world)
+        await begin(world)
         await world.db.execute("update app.people set phone = null")
-        await _braked(world, COUNT)
+        await braked(world, COUNT)
         assert all(person["phones"] for person in await persons(world))
         await world.ask("brake_release", {"mapping": "people"})
         await world.idle()
@@ -52,11 +48,11 @@ async def test_a_sweep_finds_a_third_deleted(database: str, tmp_path: Path) -> N
     Fails without the brake.
     """
     async with rig(database, tmp_path / "set", CRUEL, TABLES, connection=GUARDED) as world:
-        await _begin(world)
+        await begin(world)
         for person in (await persons(world))[: COUNT * 3 // 10]:
             await world.crm("DELETE", f"/api/v2/persons/{person['id']}")
         await world.ask("sweep", {"kind": "full"})
-        await _braked(world, COUNT * 3 // 10)
+        await braked(world, COUNT * 3 // 10)
         assert len(await rows(world)) == COUNT
         await world.ask("brake_release", {"mapping": "people"})
         await world.idle()
@@ -71,7 +67,7 @@ async def test_many_creates(database: str, tmp_path: Path) -> None:
     async with rig(database, tmp_path / "set", CRUEL, TABLES, connection=GUARDED) as world:
         await world.start()
         await add(world, *NAMES)
-        await _braked(world, COUNT)
+        await braked(world, COUNT)
         assert await persons(world) == []
         await world.ask("brake_release", {"mapping": None})
         await world.idle()
@@ -84,7 +80,7 @@ async def test_one_by_one(database: str, tmp_path: Path) -> None:
     Fails when only what comes together is counted.
     """
     async with rig(database, tmp_path / "set", CRUEL, TABLES, connection=GUARDED) as world:
-        await _begin(world)
+        await begin(world)
         for key in range(1, COUNT + 1):
             await world.db.execute("delete from app.people where id = $1", key)
             await world.idle()
@@ -98,14 +94,14 @@ async def test_release_lets_go_on_what_was_stopped_and_no_more(database: str, tm
     Fails when a release opens the brake for what comes later.
     """
     async with rig(database, tmp_path / "set", CRUEL, TABLES, connection=GUARDED) as world:
-        await _begin(world)
+        await begin(world)
         await world.db.execute("delete from app.people where id <= 15")
-        await _braked(world, 15)
+        await braked(world, 15)
         await world.ask("brake_release", {"mapping": None})
         await world.idle()
         assert len(await persons(world)) == COUNT - 15
         await world.db.execute("delete from app.people where id <= 30")
-        await _braked(world, 15)
+        await braked(world, 15)
         assert len(await persons(world)) == COUNT - 15
 
 
@@ -116,9 +112,9 @@ async def test_a_release_is_for_what_was_stopped_then(database: str, tmp_path: P
     first uses it up, and every try a part of it.
     """
     async with rig(database, tmp_path / "set", CRUEL, TABLES, connection=GUARDED) as world:
-        await _begin(world)
+        await begin(world)
         await world.db.execute("delete from app.people where id <= 15")
-        await _braked(world, 15)
+        await braked(world, 15)
         await fault(world, "status", method="DELETE", path="/api/", code=503, count=100_000)
         await world.ask("brake_release", {"mapping": None})
         await world.until(lambda: _states(world, waiting=15))
@@ -148,7 +144,7 @@ async def test_what_was_confirmed_is_used_up_once(database: str, tmp_path: Path)
         await world.idle()
         assert len(await persons(world)) == COUNT
         await add(world, *(f"m{n:02}" for n in range(COUNT)))
-        await _braked(world, COUNT)
+        await braked(world, COUNT)
         assert len(await persons(world)) == COUNT
 
 
@@ -158,9 +154,9 @@ async def test_ordinary_edits_are_never_stopped(database: str, tmp_path: Path) -
     Fails when ordinary updates wait for the brake.
     """
     async with rig(database, tmp_path / "set", CRUEL, TABLES, connection=GUARDED) as world:
-        await _begin(world)
+        await begin(world)
         await world.db.execute("delete from app.people where id <= 15")
-        await _braked(world, 15)
+        await braked(world, 15)
         await world.db.execute("update app.people set last = 'App'")
         for person in (await persons(world))[-10:]:
             await edit(world, person["id"], first_name="Crm")
@@ -176,44 +172,18 @@ async def test_restart_forgets_nothing(database: str, tmp_path: Path) -> None:
     Fails when the brake's memory is the process's.
     """
     async with rig(database, tmp_path / "set", CRUEL, TABLES, connection=GUARDED) as world:
-        await _begin(world)
+        await begin(world)
         await world.db.execute("delete from app.people where id <= 8")
         await world.idle()
         assert len(await persons(world)) == COUNT - 8
         await world.stop()
         await world.db.execute("delete from app.people where id <= 16")
         await world.start(fetch_all=False)
-        await _braked(world, 8)
+        await braked(world, 8)
         await world.stop()
         await world.start(fetch_all=False)
         await world.quiet()
         assert len(await persons(world)) == COUNT - 8
-
-
-async def _begin(world: Rig) -> None:
-    """Forty pairs in agreement, made before the first fetch-all, which was confirmed."""
-    people_of_the_crm = [
-        {
-            "first_name": name,
-            "last_name": "Test",
-            "emails": [{"value": f"{name}@x.test", "primary": True}],
-            "phones": [{"value": "+44 1", "primary": True}],
-        }
-        for name in NAMES
-    ]
-    for person in people_of_the_crm:
-        await world.person(**person)
-    await world.start()
-    await world.quiet()
-    assert len(await rows(world)) == COUNT
-
-
-async def _braked(world: Rig, count: int) -> None:
-    async def so() -> bool:
-        found = await work(world)
-        return len(found) == count and all(state == "braked" for state, _ in found)
-
-    await world.until(so)
 
 
 async def _states(world: Rig, **wanted: int) -> bool:

@@ -15,9 +15,10 @@ LEASE = lease.TERM.total_seconds() + 2.0
 
 
 class Wire:
-    """Passes bytes on between a port of its own and the server of a DSN."""
+    """Passes bytes on between a port of its own and the server of a DSN. `past`: the database past this line."""
 
     def __init__(self, dsn: str) -> None:
+        self.past = dsn
         self._parts = urlsplit(dsn)
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()

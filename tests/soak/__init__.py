@@ -1,0 +1,1 @@
+"""A daemon under steady load for long: what grows?"""
