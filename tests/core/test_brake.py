@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.core.brake import exceeded
+from connector.core.brake import exceeded, said
 from connector.core.mapping import BrakeSpec
 from connector.core.plan import Effect
 
@@ -62,3 +62,16 @@ def test_more_is_never_less_dangerous(effect: Effect, records: int, links: int) 
     if exceeded(SPEC, effect, records, links):
         assert exceeded(SPEC, effect, records + 1, links)
         assert exceeded(SPEC, effect, records, links // 2)
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("crm_delete", "delete in the CRM"),
+        ("app_clear Main contact_x", "clear Main contact_x in the app"),
+        ("erp_create", "create in erp"),
+    ],
+)
+def test_what_is_stopped_in_words(word: str, sentence: str) -> None:
+    """A line's name may hold blanks and underscores; a side that has no name for people is called as it is."""
+    assert said(word) == sentence
