@@ -81,6 +81,20 @@ def test_an_edit_on_either_side() -> None:
     assert replace(found, decisions=()) == expected
 
 
+def test_what_is_agreed_on_is_written_down() -> None:
+    """At first sight two equal sides need no write, but their base has to be kept."""
+    seen = paired()
+    found = plan(replace(seen, link=replace(seen.link, base={})))
+    assert replace(found, decisions=()) == Plan(Step.APPLY, "merge", LINKED)
+
+
+def test_what_set_wrote_into_a_row_that_is_paired_again() -> None:
+    """It is taken back although no line has anything to write."""
+    seen = paired({"owner": "gone"})
+    found = plan(replace(seen, link=replace(seen.link, restore={"owner": Undo("ann", "gone")})))
+    assert replace(found, decisions=()) == Plan(Step.APPLY, "merge", LINKED, row=UpdateRow({"owner": "ann"}))
+
+
 def test_before_the_first_fetch_all() -> None:
     """What is received is received; what is to be sent is deferred, and told as such."""
     found = plan(paired({"name": "Bea"}, {"org_id": 12}, ready=Readiness(sends=False)))
@@ -323,6 +337,12 @@ def test_a_record_that_could_not_stay_there_does_not_follow() -> None:
     assert handed(taker=picky) == left(FROZEN, "only.send status")
 
 
+def test_a_record_that_will_pass_once_the_takers_constants_are_sent_follows() -> None:
+    """The taker's filter asks for what its own `set` writes."""
+    gold = mapping(f"direction: both\nonly: {{receive: {{Tier: Gold}}}}\n{FIELDS}").only_receive
+    assert handed(taker=replace(CLIENT, only_receive=gold)).taker == "client"
+
+
 def test_a_row_that_nobody_takes() -> None:
     """It leaves its filter like any other; one that passes goes nowhere, nor does one whose record left."""
     nobody = paired({"status": "shut"}, siblings=[CLIENT])
@@ -376,6 +396,8 @@ def test_a_row_comes_back_under_its_key() -> None:
     found = plan(tomb("deletes: {receive: delete}", fields={"name": "Zoe", "org_id": 12}, row=None))
     assert found.row == InsertRow({"id": KEY, "name": "Zoe", "company_id": "5"})
     assert (found.step, found.reason, found.state) == (Step.APPLY, "alive_again", LINKED)
+    again = plan(tomb("conflict: app\ndeletes: {receive: delete}", fields={"name": "Zoe"}, row=None))
+    assert again.row == InsertRow({"id": KEY, "name": "Zoe"})
     waits = plan(tomb("deletes: {receive: delete}", fields={"org_id": 13}, row=None))
     parents = (Parent("company", Side.CRM, "13"),)
     assert waits == Plan(Step.WAIT, "parent", DELETED, cause="parent", parents=parents)
@@ -392,6 +414,17 @@ def test_a_row_that_outlives_its_record(died: Side) -> None:
     assert plan(apart) == replace(REST, state=UNLINKED)
     kept = tomb(both, died, **gone)
     assert plan(replace(kept, link=replace(kept.link, restore={"owner": Undo("a", "b")}))) == REST
+
+
+def test_the_policy_of_the_side_that_died_counts() -> None:
+    """What we deleted after the record was deleted comes back; what we left when the row was deleted does not."""
+    gone: dict[str, Any] = {"crm": Gone("is_deleted")}
+    receives = "deletes: {receive: delete, send: unlink}"
+    assert plan(tomb(receives, Side.CRM, **gone)) == WIDOWED
+    assert plan(tomb(receives, Side.APP, **gone)) == REST
+    sends = "deletes: {receive: unlink, send: delete}"
+    assert plan(tomb(sends, Side.CRM, **gone)) == REST
+    assert plan(tomb(sends, Side.APP, **gone)) == WIDOWED
 
 
 def test_a_row_that_left_for_good_and_passes_again() -> None:
