@@ -36,8 +36,8 @@ from connector.core.schema import Metadata
 from connector.engine import owner
 from connector.engine.clock import Clock
 from connector.engine.context import Context, Rules
-from connector.engine.doubt import recognise
 from connector.engine.guard import SchemaGuard, release
+from connector.engine.recognition import recognise
 from connector.engine.rota import Held, Rota
 from connector.engine.rotation import Address
 from connector.engine.rules import METADATA, PINS, look_again, make_rules, prepare_tables

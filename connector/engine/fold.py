@@ -18,10 +18,10 @@ from connector.core.schema import FieldType
 from connector.core.unseen import Told
 from connector.engine.containment import contained
 from connector.engine.context import Context, Rules
-from connector.engine.doubt import look
 from connector.engine.echo import is_echo
 from connector.engine.low_water import LowWater, since
 from connector.engine.observe.case import int_or
+from connector.engine.recognition import look
 from connector.ports import Hint, HintKind, VersionOrder
 from connector.store import aliases, intents, link_writes, links, match_keys, notes, references, sweeps, work
 from connector.store.db import Connection

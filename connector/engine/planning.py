@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from connector.core.doubt import unexplained
 from connector.core.model import Lane, Record, Side
 from connector.core.plan import Effect, Plan, Step, park, plan
 from connector.core.refused import REFUSED, refused_before
+from connector.core.schema_doubt import unexplained
 from connector.engine.brake import released
 from connector.engine.context import Context
 from connector.engine.observe.case import Case

@@ -14,11 +14,11 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from connector.core.doubt import doubtful
 from connector.core.errors import ConnectorError
 from connector.core.merge import Decision, Parent, Reason, Verdict, is_conflict
 from connector.core.model import CrmId, Link, LinkId, LinkState, Record, Side
 from connector.core.plan import Effect, InsertRow, Kin, Plan, Step, plan
+from connector.core.schema_doubt import doubtful
 from connector.core.unseen import overtaken
 from connector.engine.apply.admission import open_claimed
 from connector.engine.apply.applier import Applier

@@ -84,14 +84,15 @@ async def test_killed_replicas(database: str, tmp_path: Path) -> None:
             lost = [line for tenant in tenants for line in await tenant.people.differences()]
             doubles = [line for tenant in tenants for line in await tenant.people.doubles()]
             took = sorted(takeover.seconds for takeover in replicas.watch.takeovers)
+            pace = "" if size.speed is None else f" of a clock that runs {size.speed:g} times as fast"
             rows = [
                 ("replicas, connections", f"{size.replicas}, {size.connections}"),
                 ("kills", size.kills),
                 ("changes", sum(len(tenant.people.trace) for tenant in tenants)),
                 ("faulty answers", faults),
                 ("takeovers", len(took)),
-                ("takeover, median", f"{statistics.median(took):.1f} s"),
-                ("takeover, worst", f"{took[-1]:.1f} s"),
+                ("takeover, median", f"{statistics.median(took):.1f} s{pace}"),
+                ("takeover, worst", f"{took[-1]:.1f} s{pace}"),
                 ("doubles", len(doubles)),
                 ("lost or different", len(lost) - len(doubles)),
                 ("needs a person", left),

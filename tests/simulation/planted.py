@@ -186,30 +186,30 @@ def _unfenced(stack: ExitStack) -> None:
 
 FIRST_ROW = notes._MARK.replace("unnest(note.keys)", "unnest(note.keys[1:1])")
 BUGS: Mapping[str, Bug] = {
-    "no intent": Bug("a write has no intent", _no_intents, 11),
+    "no intent": Bug("a write has no intent", _no_intents),
     "at once": Bug("an unknown outcome is repeated at once", _at_once),
     "stranger": Bug(
-        "a CRM half is not compared with open creates", _instead(situation, "_maker", lambda *_: (None, None)), 17
+        "a CRM half is not compared with open creates", _instead(situation, "_maker", lambda *_: (None, None))
     ),
-    "blind": Bug("a row is written without looking whether it moved", _instead(rows, "_lock_rows", _lock_nothing), 27),
+    "blind": Bug("a row is written without looking whether it moved", _instead(rows, "_lock_rows", _lock_nothing)),
     "generation": Bug("a note that comes while its item is worked on is lost", _instead(work, "finish", _finish)),
-    "clock": Bug("only an event with a newer version is a change", _newer_only, 2),
+    "clock": Bug("only an event with a newer version is a change", _newer_only, 3),
     "404": Bug("a bare 404 is a deletion", _instead(plan, "pair", _gone)),
-    "as sent": Bug("the base forgets how the CRM stored a value", _as_they_were_sent, 1),
+    "as sent": Bug("the base forgets how the CRM stored a value", _as_they_were_sent, 6),
     "children": Bug("who went without his parent is not called", _instead(references, "children", _no_children)),
-    "parked": Bug("who was parked for another's key is not called", _instead(work, "wake", _not_woken), 1),
-    "echoes": Bug("what our own user did is an echo", _not_ours, 1),
+    "parked": Bug("who was parked for another's key is not called", _instead(work, "wake", _not_woken), 2),
+    "echoes": Bug("what our own user did is an echo", _not_ours, 2),
     "risen": Bug("a row rises from its tombstone", _instead(tombstones, "_row_alone", _risen)),
     "copies": Bug("a copy keeps the key of its original", _instead(observer, "find_kin", _no_kin)),
     "wrong way": Bug("one-way lines go both ways", _instead(merge, "_one_way", _always_both), 2),
     "absent": Bug("what a listing lacks is deleted", _instead(Sweeper, "_look_for_unseen", _absent_is_gone)),
-    "deaf": Bug("an event of a deletion is not heard", _deaf, 6),
+    "deaf": Bug("an event of a deletion is not heard", _deaf, 3),
     "keys": Bug("the match keys of records are forgotten", _instead(match_keys, "replace", _keep_nothing)),
-    "open": Bug("an intent stays open once its outcome is known", _instead(intents, "close", _close_nothing)),
-    "bulk": Bug("a statement of many rows marks one", _instead(notes, "_MARK", FIRST_ROW), 1),
+    "open": Bug("an intent stays open once its outcome is known", _instead(intents, "close", _close_nothing), 1),
+    "bulk": Bug("a statement of many rows marks one", _instead(notes, "_MARK", FIRST_ROW), 2),
     "unread": Bug("a record that nobody could read matches nothing", _instead(links, "unread", _all_read)),
-    "burst": Bug("the burst window is not kept", _instead(Burst, "free", lambda self, _at: self.limit), 3),
-    "silent": Bug("the journal forgets what was replaced", _instead(applier, "entries", lambda _result: ()), 1),
+    "burst": Bug("the burst window is not kept", _instead(Burst, "free", lambda self, _at: self.limit), 1),
+    "silent": Bug("the journal forgets what was replaced", _instead(applier, "entries", lambda _result: ()), 2),
     "no fence": Bug("whoever lost his lease goes on writing", _unfenced),
-    "no listing": Bug("open creates are forgotten", _forget_creates),
+    "no listing": Bug("open creates are forgotten", _forget_creates, 5),
 }

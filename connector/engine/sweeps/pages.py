@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from connector.core.model import CrmId, Lane, Link, LinkId, LinkState, Record, Side
 from connector.engine.containment import reconcile
 from connector.engine.context import Context
-from connector.engine.doubt import look, unknown
 from connector.engine.gates import opened
 from connector.engine.hearing import LATE
 from connector.engine.observe.case import RecordKeys
+from connector.engine.recognition import look, unknown
 from connector.engine.reconcile import Listed, Reconciler
 from connector.engine.sweeps.glance import unsettled
 from connector.store import link_writes, links, match_keys, notes, work

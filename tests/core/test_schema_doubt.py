@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from connector.core.convert.causes import Cause
-from connector.core.doubt import doubtful
 from connector.core.line import Line
 from connector.core.merge import Decision, Reason, Verdict
 from connector.core.model import ABSENT, LinkState, Pair
 from connector.core.plan import Plan, Step
+from connector.core.schema_doubt import doubtful
 from tests.core.people import mapping
 
 LINES = {
