@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint bench kill replicas soak simulate fuzz fmt lock
+.PHONY: help setup run test check lint bench kill replicas soak simulate fuzz mutate fmt lock
 SHELL := /bin/bash
 
 VENV  := .venv
@@ -50,13 +50,18 @@ simulate: setup  ## edits, deaths and faults in simulated time: SEEDS=5000, SEED
 fuzz: setup  ## hostile requests to the webhook endpoint of a whole daemon: REQUESTS=100000 SEED=1; prints its figures
 	$(BIN)/python -m tests.fuzz $(or $(REQUESTS),10000) --seed $(or $(SEED),1)
 
+mutate: setup  ## changes connector/core in 8,000 small ways and tells which no test notices; AGAIN=1: what changed or survived
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r mutate.lock
+	nice -n 19 $(BIN)/python -m tests.mutation $(if $(AGAIN),--again)
+
 fmt: setup  ## formats the code and mends what the linter can mend
 	$(BIN)/ruff check --fix-only --quiet connector tests
 	$(BIN)/ruff format connector tests
 
-lock: setup  ## writes run.lock and dev.lock anew from pyproject.toml
+lock: setup  ## writes the lock files anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate pyproject.toml -o run.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --extra dev -c run.lock pyproject.toml -o dev.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --extra mutate -c dev.lock pyproject.toml -o mutate.lock
 
 $(STAMP): dev.lock pyproject.toml
 	@python=$$($(FIND_PYTHON)); \

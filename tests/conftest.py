@@ -26,6 +26,7 @@ from connector.obs.logs import configure
 from connector.postgres.cluster import EmbeddedCluster
 
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("mutation", parent=settings.get_profile("any machine"), derandomize=True, max_examples=25)
 settings.load_profile("any machine")  # a busy machine is no defect
 IMAGE = "postgres:17-alpine"
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}

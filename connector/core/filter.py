@@ -140,7 +140,7 @@ def _less(one: Json, other: Json) -> bool:
         return first < second
     if (earlier := _instant(one)) is not None and (later := _instant(other)) is not None:
         return earlier < later
-    left, right = _text(one).replace("T", " "), _text(other).replace("T", " ")
+    left, right = _text(one), _text(other)
     return left[: _shorter(left, right)] < right[: _shorter(right, left)]
 
 

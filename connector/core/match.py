@@ -115,7 +115,7 @@ def sql_keys(kind: Kind, part: str) -> tuple[str, ...]:
     """
     if kind == "phone":
         return (_tail(part),)
-    if kind in ("number", "exact") or part.isascii():
+    if kind == "exact" or part.isascii():
         return (part,)
     starts = _WORD_START.sub(lambda found: _capital(found[0]), part)
     return tuple(dict.fromkeys((part, starts, "".join(_capital(character) for character in part))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,7 @@ from connector.core.filter import crm_reader, failing, row_reader, undecided
 from connector.core.mapping import Condition
 from connector.core.mapping import Test as Check
 from connector.core.model import ABSENT
-from connector.core.schema import Column, CrmField, Option
+from connector.core.schema import Column, CrmField, Option, Stage
 from connector.core.schema import FieldType as T
 from tests.core.converters import AT, METADATA, OPTIONS
 
@@ -108,6 +109,12 @@ def test_crm_values_match_in_either_spelling(name: str, operand: Json) -> None:
         (Check.BETWEEN, ("2026-01-01", "2026-01-31"), "2026-01-31 23:59:59+00", True),
         (Check.BETWEEN, ("2026-01-01", "2026-01-31"), "2026-01-31T23:59:59Z", True),
         (Check.BETWEEN, ("2026-01-01", "2026-01-31"), "2026-02-01", False),
+        (Check.BETWEEN, ("A", "Z"), "Tom", True),
+        (Check.BETWEEN, ("S", "T"), "Sam", True),
+        (Check.BETWEEN, (None, "abcdefghij"), "abcdefghijk", False),
+        (Check.BETWEEN, ("abcdefghijk", None), "abcdefghijj", False),
+        (Check.BETWEEN, (None, "2026-xx-01"), "2026-xx-01 or so", False),
+        (Check.BETWEEN, (None, "2026-01-01 noon"), "2026-01-01 or so", False),
         (Check.BETWEEN, ("2026-01-01T10:00:00Z", None), "2026-01-01 10:00:00+00", True),
         (Check.BETWEEN, ("2026-01-01T10:00:00Z", None), "2026-01-01 09:59:59.9+00", False),
         (Check.BETWEEN, ("2026-01-01T10:00:00+02:00", None), "2026-01-01 08:00:00+00", True),
@@ -195,3 +202,17 @@ def test_not_is_the_opposite_of_any_of(value: Json, operands: list[Json]) -> Non
     assert holds("x", Check.NOT, *operands, value=value) is not holds("x", Check.ANY_OF, *operands, value=value)
     assert holds("x", Check.PRESENT, value=value) is not holds("x", Check.ABSENT, value=value)
     holds("x", Check.BETWEEN, *[*operands, None][:2], value=value)
+
+
+def test_a_name_that_is_no_field() -> None:
+    """It is read as the key of a field that the account's definitions lack."""
+    assert crm_reader(FIELDS, METADATA, {"new_field": "x"})("new_field") == "x"
+    assert crm_reader(FIELDS, METADATA, {})("new_field") is ABSENT
+
+
+def test_an_id_is_of_its_own_kind() -> None:
+    """User 7 is not called like stage 7."""
+    clash = replace(METADATA, stages=(*METADATA.stages, Stage("7", "Late", "1")))
+    read = crm_reader(FIELDS, clash, {"owner_id": 7, "stage_id": 7})
+    assert read("owner_id") == ["7", "ana@acme.test"]
+    assert read("stage_id") == ["7", "Sales / Late", "Late"]

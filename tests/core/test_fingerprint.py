@@ -1,13 +1,14 @@
 """Does a record look like what we sent? What a CRM does to values makes no other record of it; an edit makes it doubtful."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 import pytest
 
-from connector.core.fingerprint import Likeness, Resemblance, resemblance
-from connector.core.model import CrmId, Json, Pair, Record
+from connector.core.fingerprint import Likeness, Resemblance, holds_all, resemblance, spelt_alike
+from connector.core.model import ABSENT, CrmId, CrmValue, Json, Pair, Record
 from tests.core.people import NOW, ROLE, SCORE, TIER, mapping
 
 SECOND = timedelta(seconds=1)
@@ -20,10 +21,18 @@ SENT: Mapping[str, Json] = {"name": "Ann <b>Lee</b>", "job": "CTO", SCORE: 12.34
 STORED: Mapping[str, Json] = {**SENT, "org_id": 12, TIER: 70, "owner_id": 1, ROLE: None}
 
 
-def like(fields: Mapping[str, Json], *, made: datetime = NOW, changed: datetime = NOW) -> Resemblance:
-    """How like a record is to what was sent now."""
+def like(
+    fields: Mapping[str, Json],
+    *,
+    made: datetime | None = NOW,
+    changed: datetime | None = NOW,
+    sent: Mapping[str, Json] = MappingProxyType({}),
+    of: Iterable[str] = SENT,
+) -> Resemblance:
+    """How like a record is to what was sent now: these fields of SENT, and more."""
     names = {line.fields[0].key: line for line in MAPPING.every_line}
-    base = {names[key].name: Pair(None, value, names[key].rule) for key, value in SENT.items()}
+    values = {**{key: SENT[key] for key in of}, **sent}
+    base = {names[key].name: Pair(None, value, names[key].rule) for key, value in values.items()}
     record = Record("person", CrmId("1"), {**STORED, **fields}, None, changed, made)
     return resemblance(MAPPING, base, record, NOW)
 
@@ -67,6 +76,101 @@ def test_when_it_was_made() -> None:
 def test_a_record_belongs_to_what_it_resembles_most() -> None:
     """Exact beats spelt otherwise, all beats some."""
     assert like({}) > like({"name": "Ann Lee"}) > like({"job": "CEO"}, changed=NOW + SECOND) > like({"job": "CEO"})
+
+
+def test_how_like() -> None:
+    """Of five lines: all exactly, one spelt otherwise, one edited. Few deviations come before many exact lines."""
+    later = NOW + SECOND
+    assert like({}) == Resemblance(Likeness.ALIKE, 0, 5)
+    assert like({"name": "Ann Lee"}) == Resemblance(Likeness.ALIKE, -1, 4)
+    assert like({"job": "CEO"}, changed=later) == Resemblance(Likeness.EDITED, -1, 4)
+    assert Resemblance(Likeness.ALIKE, 0, 2) > Resemblance(Likeness.ALIKE, -1, 4)
+
+
+def test_half_of_it_and_a_line_of_its_own() -> None:
+    """An edited record may be ours with half of what was sent in it, if that is more than the mapping's constants."""
+    later = NOW + SECOND
+    six = {"owner_id": "1"}
+    assert like({"name": "Bob", "job": "CEO", SCORE: 1}, changed=later, sent=six).likeness is Likeness.EDITED
+    only_constant = like({"name": "Bob"}, changed=later, sent={}, of=("name", TIER))
+    assert only_constant.likeness is Likeness.OTHER
+    assert like({TIER: 71}, changed=later, sent={}, of=("name", TIER)).likeness is Likeness.EDITED
+
+
+def test_the_limits_of_time() -> None:
+    """Five seconds before our sending and a minute and five after it belong to it; a record without times is not edited."""
+    early, late = NOW - 5 * SECOND, NOW + 65 * SECOND
+    assert like({}, made=early).likeness is Likeness.ALIKE
+    assert like({"job": "CEO"}, made=late, changed=late + SECOND).likeness is Likeness.EDITED
+    assert like({"job": "CEO"}, made=late + SECOND, changed=late + 2 * SECOND).likeness is Likeness.OTHER
+    assert like({}, made=None).likeness is Likeness.ALIKE
+    assert like({"job": "CEO"}, made=None, changed=NOW + SECOND).likeness is Likeness.OTHER
+    assert like({"job": "CEO"}, changed=None).likeness is Likeness.OTHER
+
+
+def test_a_field_that_the_record_does_not_show() -> None:
+    """No evidence either way."""
+    held = {key: value for key, value in STORED.items() if key != "job"}
+    names = {line.fields[0].key: line for line in MAPPING.every_line}
+    base = {names[key].name: Pair(None, value, names[key].rule) for key, value in SENT.items()}
+    assert resemblance(MAPPING, base, Record("person", CrmId("1"), held), NOW).likeness is Likeness.ALIKE
+
+
+@pytest.mark.parametrize(
+    ("held", "sent", "alike"),
+    [
+        pytest.param("Ann Lee.", " <b>ann</b> LEE", True, id="case, blanks, punctuation, markup"),
+        pytest.param("Ann Lee", "Ann Bee", False, id="other letters"),
+        pytest.param("?!", "? !", True, id="no letters: all but blanks"),
+        pytest.param("?!", "?-", False, id="other signs"),
+        pytest.param("12.35", 12.345, True, id="a cent"),
+        pytest.param(12.36, "12.35", True, id="a whole cent"),
+        pytest.param("12.37", "12.35", False, id="two cents"),
+        pytest.param("Infinity", "infinity", True, id="a word that Decimal would take for a number"),
+        pytest.param("NaN", "nan", True, id="another one"),
+        pytest.param(True, 1, False, id="a yes is no number"),
+        pytest.param(["Ann", "Bea"], ["ann", "bea"], True, id="lists by element"),
+        pytest.param(["Ann"], ["Ann", "Bea"], False, id="a list with fewer"),
+        pytest.param(["Ann", "Bea"], ["Ann", "Zoe"], False, id="a list with another"),
+        pytest.param({"value": "Main St."}, {"value": "main st"}, True, id="composites by part"),
+        pytest.param({"value": "Main St."}, {"value": "Side St."}, False, id="a composite with another part"),
+        pytest.param({"value": "x"}, {"city": "x"}, False, id="a composite of other parts"),
+        pytest.param(["x"], "x", False, id="a list and a text"),
+        pytest.param(None, None, False, id="nothing was stored"),
+        pytest.param(ABSENT, "x", False, id="the answer lacks it"),
+    ],
+)
+def test_spelt_alike(held: CrmValue, sent: Json, alike: bool) -> None:  # noqa: FBT001
+    """What a CRM does to a value when it stores it."""
+    assert spelt_alike(held, sent) is alike
+
+
+@pytest.mark.parametrize(
+    ("held", "replaced", "arrived"),
+    [
+        pytest.param("Ann Lee", "Bob", True, id="as sent"),
+        pytest.param("ANN LEE", "Bob", True, id="as the CRM spells it"),
+        pytest.param("ANN LEE", "ANN LEE", False, id="as it was before: only its spelling was to change"),
+        pytest.param("Ann Lee", "Ann Lee", True, id="as sent, and as it was before"),
+        pytest.param("Bob", "Bob", False, id="as it was before"),
+        pytest.param("Zoe", "Bob", False, id="as somebody else entered it"),
+        pytest.param("ANN LEE", None, True, id="there was nothing before"),
+    ],
+)
+def test_an_update_whose_outcome_is_unknown(held: str, replaced: str | None, arrived: bool) -> None:  # noqa: FBT001
+    """It was applied if the record shows what was sent; what was there before is no spelling of it."""
+    sent = {"name": Pair(None, "Ann Lee", ""), "job": Pair(None, "CTO", ""), "gone": Pair(None, "x", "")}
+    record = Record("person", CrmId("1"), {"name": held, "job": "CTO"})
+    assert holds_all(MAPPING, sent, {"name": replaced}, record) is arrived
+    assert not holds_all(MAPPING, sent, {"name": replaced}, replace(record, fields={"name": held, "job": "CEO"}))
+
+
+def test_an_update_of_a_field_that_the_answer_lacks() -> None:
+    """What is not shown is not denied; and what was there before need not be known."""
+    sent = {"name": Pair(None, "Ann Lee", "")}
+    assert holds_all(MAPPING, sent, {}, Record("person", CrmId("1"), {"job": "x"}))
+    assert holds_all(MAPPING, sent, {}, Record("person", CrmId("1"), {"name": "ANN LEE"}))
+    assert not holds_all(MAPPING, {"name": Pair(None, None, "")}, {}, Record("person", CrmId("1"), {"name": "Ann"}))
 
 
 def test_nothing_to_compare() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -12,7 +13,18 @@ from hypothesis import strategies as st
 
 from connector.core.line import BoundMapping, Line, Refs
 from connector.core.mapping import Backfill, BrakeSpec, Conflict, Deletes, Direction, OnLeave, Rollout
-from connector.core.match import SQL, Kind, MatchKey, app_keys, canonical, canonical_kind, crm_keys, sql_keys, sql_kind
+from connector.core.match import (
+    SQL,
+    Kind,
+    MatchKey,
+    app_keys,
+    canonical,
+    canonical_kind,
+    crm_keys,
+    digest,
+    sql_keys,
+    sql_kind,
+)
 from connector.core.model import AppKey, CrmId
 from connector.core.schema import CrmField, Table
 from connector.core.schema import FieldType as T
@@ -36,6 +48,8 @@ if TYPE_CHECKING:
         ("phone", "(+49) 30 1234567", "+49301234567"),
         ("phone", "030 1234567", "0301234567"),
         ("phone", "1-800-FLOWERS", "1-800-flowers"),
+        ("phone", "1-800 FLOWERS", "1-800flowers"),
+        ("phone", "+1 555 123-4567", "+15551234567"),
         ("phone", "٠٣٠ ١٢٣", "030123"),
         ("phone", "+", None),
         ("phone", "n/a", None),
@@ -162,6 +176,41 @@ def test_kinds_of_lines() -> None:
     assert sql_kind(two) is None
     assert sql_kind(EMAIL) == "email"
     assert app_keys(mapping((two,)), {"a": "1", "b": "EUR"}, REFS) == ()
+
+
+TIER = line("tier", one("text", T.ENUM, values={"gold": "Gold"}), CrmField("f", "Tier", T.ENUM))
+
+
+def test_words_compare_as_the_app_says_them() -> None:
+    """A choice is the same whether a row says its word or a record holds its id."""
+    assert parts(crm_keys(mapping((TIER,)), {"f": 31}, "1")) == [(0, ("gold",))]
+    assert app_keys(mapping((TIER,)), {"c": "gold"}, REFS) == crm_keys(mapping((TIER,)), {"f": 31}, "1")
+    assert crm_keys(mapping((TIER,)), {"f": 99}, "1") == ()
+
+
+def test_several_fields_compare_as_text() -> None:
+    """Whatever the first of them is."""
+    whole = several({"a": "date", "b": "time"}, {"d": T.DATE, "t": T.TIME})
+    fields = (CrmField("n", "N", T.NUMBER), CrmField("t", "T", T.TIME))
+    assert canonical_kind(Line("w", AT, Direction.BOTH, ("a", "b"), fields, whole, "r", Conflict.CRM)) == "text"
+
+
+def test_what_a_database_may_have_left() -> None:
+    """Capitals beyond ASCII at the starts of words, or all; a letter whose capital is two stays; what is exact is exact."""
+    assert sql_keys("text", "aö bä") == ("aö bä", "aÖ bÄ")
+    assert sql_keys("text", "\u01f0an") == ("\u01f0an",)
+    assert sql_keys("exact", "äb") == ("äb",)
+
+
+def test_the_digest_of_match_rules() -> None:
+    """Keys are kept as long as it stands: it changes with the rules of mappings that pair, and with nothing else."""
+    pairs, none = mapping((EMAIL,)), mapping()
+    assert digest([pairs]) == digest([pairs, none])
+    assert digest([pairs]) != digest([])
+    assert digest([pairs]) != digest([mapping((replace(EMAIL, rule="other"),))])
+    assert digest([pairs]) != digest([replace(pairs, name="client")])
+    assert digest([replace(pairs, direction=Direction.NONE)]) == digest([])
+    assert len(digest([pairs])) == 16
 
 
 SAMPLES: dict[Kind, list[str]] = {

@@ -96,6 +96,11 @@ def _decided(couple: Couple, found: Plan) -> Decision | None:
     return next((d for d in found.decisions if d.line.name != "job"), None)
 
 
+def _parent(decision: Decision | None) -> dict[str, str] | None:
+    parent = decision.parent if decision else None
+    return {parent.side.value: parent.key} if parent else None
+
+
 def _held(couple: Couple, case: Mapping[str, Any]) -> dict[str, Json]:
     column, key, _ = LINES[case.get("line", "name")]
     crm = {"crm": couple.fields[key]} if key in couple.fields else {}
@@ -104,13 +109,18 @@ def _held(couple: Couple, case: Mapping[str, Any]) -> dict[str, Json]:
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_the_table_says_what_the_engine_does(case: dict[str, Any]) -> None:
-    """Decision, reason, loser and what the brake counts are as written; so is what both sides hold afterwards."""
+    """Decision, reason, cause, loser and what the brake counts are as written; so is what both sides hold now and afterwards."""
     couple = _couple(case)
     found = couple.plan()
     decision = _decided(couple, found)
     assert (decision.verdict.value if decision else "no line") == case["decision"]
     assert (decision.reason.value if decision else None) == case.get("reason")
     assert (decision.loser.value if decision and decision.loser and "loser" in case else None) == case.get("loser")
+    assert (decision.cause if decision else None) == case.get("cause")
+    assert _parent(decision) == case.get("parent")
+    if decision is not None and "open" not in case:
+        read = decision.line.converter
+        assert (decision.app, decision.crm) == (read.read_app(couple.row.columns), read.read_crm(couple.fields))
     if "brake" in case:
         assert [effect.value for _, effect in found.effects] == [case["brake"]]
     assert _held(couple.applied(found), case) == case["then"]

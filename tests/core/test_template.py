@@ -8,8 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connector.core import template
 from connector.core.frugal import LARGEST
 from connector.core.template import RenderError, TemplateProblem, compile_template, is_template
+
+
+@pytest.fixture(autouse=True)
+def _made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environments are of this moment: those of the import were made before mutmut changes how they are made."""
+    monkeypatch.setattr(template, "_PLAIN", template._environment(html=False))
+    monkeypatch.setattr(template, "_ESCAPING", template._environment(html=True))
+    compile_template.cache_clear()
 
 
 def render(source: str, html: bool = False, **values: object) -> str:  # noqa: FBT001, FBT002
@@ -37,6 +46,17 @@ def test_a_template_is_known_by_its_braces(text: str, yes: bool) -> None:  # noq
         ("{{ items | join(', ') }}", "a, "),
         ("{{ record['Odd name'] }}", "odd"),
         ("{{ tree.value }}", "v"),
+        ("{{ not flag }}", "false"),
+        ("{{ none }}", ""),
+        ("{{ 'no' if none is none else 'yes' }}", "no"),
+        ("{{ missing | default('n/a') }}", "n/a"),
+        ("{{ missing | d('n/a') }}", "n/a"),
+        ("[{{ nothing | default }}]", "[]"),
+        ("{{ number | default('n/a') }}", "1.50"),
+        ("{{ 2 ** 64 }}", "18446744073709551616"),
+        ("{{ 7 % 4 }}", "3"),
+        ("{{ 'ab' * 3 }}", "ababab"),
+        ("{{ ('x' * 1000000) | length }}", "1000000"),
         ("{% for i in range(3) %}{{ i }}{% endfor %}\n", "012\n"),
     ],
 )
@@ -89,6 +109,9 @@ def test_escaped_values_open_no_element(value: str) -> None:
         "{{ '%999999999d' % 1 }}",
         "{% for i in range(99999) %}{% for j in range(99999) %}xxxxxxxxxxxxxxxx{% endfor %}{% endfor %}",
         "{{ items.append(1) }}",
+        "{{ lipsum() }}",
+        "{{ cycler('a', 'b') }}",
+        "{{ joiner() }}",
         "{% for i in range(2000) %}{% for j in range(2000) %}{% endfor %}{% endfor %}",
         "{% for i in [1] recursive %}{{ loop([1, 1]) }}{% endfor %}",
         "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(40) }}",
@@ -117,6 +140,17 @@ def test_what_fails_or_reaches_out_is_an_error(source: str) -> None:
     """Hidden attributes, unknown names, arithmetic errors and huge results end in RenderError."""
     with pytest.raises(RenderError):
         render(source, a={}, items=[])
+
+
+def test_an_error_names_its_kind_and_no_value() -> None:
+    """It is shown to people: what went wrong, never what the record held."""
+    for source, kind in {
+        "{{ 1 / 0 }}": "ZeroDivisionError",
+        "{{ unknown }}": "UndefinedError",
+    }.items():
+        with pytest.raises(RenderError) as error:
+            render(source, a=2)
+        assert str(error.value) == kind
 
 
 @pytest.mark.parametrize(
@@ -159,6 +193,7 @@ def test_the_limit_is_on_the_whole_text() -> None:
         ("\n{% include 'x' %}", 2),
         ("{{ a | nofilter }}", 1),
         ("{{ a | random }}", 1),
+        ("{% extends 'x' %}", 1),
     ],
 )
 def test_what_is_no_template(source: str, line: int) -> None:
@@ -172,3 +207,18 @@ def test_what_is_no_template(source: str, line: int) -> None:
 def test_one_compilation_per_source() -> None:
     """The same source is compiled once."""
     assert compile_template("{{ cached }}") is compile_template("{{ cached }}")
+
+
+def test_a_problem_is_its_message() -> None:
+    """It stands on the first line unless it is said otherwise."""
+    problem = TemplateProblem("odd")
+    assert (str(problem), problem.message, problem.line) == ("odd", "odd", 1)
+    with pytest.raises(TemplateProblem, match="cannot load other templates"):
+        compile_template("{% import 'x' as y %}")
+
+
+def test_a_template_has_names_or_takes_all() -> None:
+    """Texts in `record[...]` are names; without one, and beside other variables, `record` stands for itself."""
+    assert compile_template("{{ a }}{{ record }}").names == {"a", "record"}
+    assert compile_template("{{ other['Odd name'] }}").names == {"other"}
+    assert compile_template("{{ record['Odd name'] }}{{ record[1] }}").names == {"Odd name", "1"}

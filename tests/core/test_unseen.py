@@ -41,6 +41,30 @@ def test_an_edit_that_is_taken_back_within_the_second() -> None:
     assert _overtaken("Ann", ["Old Ann", "Ann Old"])
 
 
+def test_an_event_from_before_the_read() -> None:
+    """It tells of what the read shows, or of what was there before: the value may have been entered again since."""
+    record = Record("person", CrmId("501"), {"name": "Old"}, modified_at=SECOND)
+    early, late = SECOND - timedelta(seconds=1), SECOND + timedelta(seconds=1)
+    assert not overtaken(NAME, record, _told(["Old Ann"], early))
+    assert overtaken(NAME, record, _told(["Old Ann"], late))
+    assert overtaken(NAME, record, _told(["Old Ann"], None))
+    assert overtaken(NAME, Record("person", CrmId("501"), {"name": "Old"}), _told(["Old Ann"], early))
+
+
+def test_what_tells_nothing_of_a_read() -> None:
+    """No event, an event of other fields, and a payload without the field."""
+    assert not _overtaken("Old", [])
+    assert not overtaken(NAME, Record("person", CrmId("501"), {}, modified_at=SECOND), _told(["Old Ann"]))
+    job = [Told({"job": "CEO", "name": "Ann"}, {"job": "CTO"}, SECOND)]
+    assert not overtaken(NAME, Record("person", CrmId("501"), {"name": "Old"}, modified_at=SECOND), job)
+    assert not overtaken(NAME, Record("person", CrmId("501"), {"name": "Old"}), [Told({}, {"name": "Old"}, SECOND)])
+
+
+def _told(changes: Sequence[str], at: datetime | None = SECOND) -> list[Told]:
+    """Events of "before after" for the name."""
+    return [Told({"name": now}, {"name": was}, at) for was, now in (change.split() for change in changes)]
+
+
 def _overtaken(held: str, changes: Sequence[str]) -> bool:
     record = Record("person", CrmId("501"), {"name": held}, modified_at=SECOND)
     events = [Told({"name": now}, {"name": was}, SECOND) for was, now in (change.split() for change in changes)]

@@ -1,0 +1,311 @@
+"""Single decisions in full: what is agreed on, who loses, what is counted; lines that return, and conflicts after the fact."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from connector.core.agreement import agrees, empty
+from connector.core.line import RETURNED, Line
+from connector.core.mapping import Conflict, Direction, Empty
+from connector.core.merge import (
+    Decision,
+    Grounds,
+    Inputs,
+    Parent,
+    Reason,
+    Verdict,
+    decide,
+    is_conflict,
+    winner_of,
+)
+from connector.core.model import ABSENT, Clocks, CrmValue, Json, Pair, Side
+from connector.core.review import after_the_fact
+from tests.core.people import NOW, REFS
+from tests.core.situations import LINES
+from tests.core.test_merge import decided
+
+NAME = LINES["name"]
+ORG = LINES["org_id"]
+SECOND = timedelta(seconds=1)
+
+
+def agreed(app: Json, crm: Json, line: Line = NAME) -> Pair:
+    """A base under the line's rule."""
+    return Pair(app, crm, line.rule)
+
+
+def given_of(app: Json, crm: CrmValue, base: Pair | None = None, **grounds: Any) -> Inputs:
+    """What was observed of a line."""
+    return Inputs(app, crm, base, Grounds(**{"clocks": Clocks(), "refs": REFS, **grounds}))
+
+
+@given(decided())
+def test_a_decision_shows_what_was_found(case: tuple[Line, Inputs, Decision]) -> None:
+    """`explain` and the journal say what either side held, whatever was decided."""
+    line, observed, decision = case
+    assert (decision.line, decision.app, decision.crm) == (line, observed.app, observed.crm)
+
+
+@given(decided())
+def test_an_agreement_is_of_this_rule(case: tuple[Line, Inputs, Decision]) -> None:
+    """A base that is written under another rule would be first sight for ever."""
+    line, _, decision = case
+    assert decision.base is None or decision.base.rule == line.rule
+
+
+@pytest.mark.parametrize(
+    ("direction", "observed", "expected"),
+    [
+        pytest.param(
+            Direction.SEND,
+            given_of("Ann", "Zoe", agreed("Ann", "Ann")),
+            Decision(NAME, Verdict.SEND, Reason.DRIFT_UNDONE, "Ann", "Zoe", agreed("Ann", "Ann"), Side.CRM),
+            id="drift in the CRM",
+        ),
+        pytest.param(
+            Direction.RECEIVE,
+            given_of("Zoe", "Ann", agreed("Ann", "Ann")),
+            Decision(NAME, Verdict.RECEIVE, Reason.DRIFT_UNDONE, "Zoe", "Ann", agreed("Ann", "Ann"), Side.APP),
+            id="drift in the app",
+        ),
+        pytest.param(
+            Direction.BOTH,
+            given_of("Bea", "Ann", agreed("Ann", "Ann")),
+            Decision(NAME, Verdict.SEND, Reason.APP_CHANGED, "Bea", "Ann", agreed("Bea", "Bea")),
+            id="an edit of the app",
+        ),
+        pytest.param(
+            Direction.BOTH,
+            given_of("Ann", "Bea", agreed("Ann", "Ann")),
+            Decision(NAME, Verdict.RECEIVE, Reason.CRM_CHANGED, "Ann", "Bea", agreed("Bea", "Bea")),
+            id="an edit of the CRM",
+        ),
+        pytest.param(
+            Direction.BOTH,
+            given_of("Bea", "Zoe", agreed("Ann", "Ann")),
+            Decision(NAME, Verdict.RECEIVE, Reason.CONFLICT_NO_CLOCK, "Bea", "Zoe", agreed("Zoe", "Zoe"), Side.APP),
+            id="a conflict",
+        ),
+        pytest.param(
+            Direction.SEND,
+            given_of("Ann", "Zoe"),
+            Decision(
+                NAME, Verdict.SEND, Reason.FIRST_SIGHT_SOURCE, "Ann", "Zoe", agreed("Ann", "Ann"), overwrites=True
+            ),
+            id="first sight of a line that sends",
+        ),
+        pytest.param(
+            Direction.SEND,
+            given_of(None, "Zoe"),
+            Decision(NAME, Verdict.AGREE, Reason.FIRST_SIGHT_KEPT, None, "Zoe", agreed(None, "Zoe")),
+            id="first sight of an empty source",
+        ),
+        pytest.param(
+            Direction.BOTH,
+            given_of("Ann", ABSENT, agreed("Bea", "Bea")),
+            Decision(NAME, Verdict.SEND, Reason.APP_CHANGED, "Ann", ABSENT, agreed("Ann", "Ann")),
+            id="an edit of the app, and a payload without the field",
+        ),
+    ],
+)
+def test_decisions(direction: Direction, observed: Inputs, expected: Decision) -> None:
+    """Each in full."""
+    line = replace(NAME, direction=direction)
+    assert decide(line, observed) == replace(expected, line=line)
+
+
+def test_what_may_not_be_received() -> None:
+    """It stays where it is; what has not moved has nothing to do with it."""
+    assert decide(NAME, given_of("Ann", "Bea", agreed("Ann", "Ann"), receivable=False)).reason is Reason.NOT_ELIGIBLE
+    assert decide(NAME, given_of("Ann", "Ann", agreed("Ann", "Ann"), receivable=False)).reason is Reason.UNCHANGED
+    assert decide(NAME, given_of("Bea", "Ann", agreed("Ann", "Ann"), receivable=False)).verdict is Verdict.SEND
+
+
+def test_an_empty_text_is_no_edit_to_lose_against() -> None:
+    """`empty: keep`: the other side's edit goes on as if it were the only one; blanks in a text are a value."""
+    assert decide(NAME, given_of("Bea", "", agreed("Ann", "Ann"))).reason is Reason.APP_CHANGED
+    assert decide(NAME, given_of("", "Bea", agreed("Ann", "Ann"))).reason is Reason.CRM_CHANGED
+    assert decide(NAME, given_of("  ", "Ann", agreed("Ann", "Ann"))).reason is Reason.APP_CHANGED
+
+
+def test_drift_is_undone_by_what_was_agreed() -> None:
+    """The base keeps the spelling that the source has now."""
+    line = replace(LINES["Score"], direction=Direction.RECEIVE)
+    found = decide(line, given_of("2", "1", agreed("1", 1, line)))
+    assert (found.reason, found.base) == (Reason.DRIFT_UNDONE, agreed("1", "1", line))
+
+
+def test_agreement() -> None:
+    """Equal in the way in which the line converts; a field that is not in the payload agrees with nothing."""
+    assert agrees(replace(NAME, direction=Direction.SEND), "Ann", "Ann", REFS)
+    assert agrees(replace(NAME, direction=Direction.RECEIVE), "Ann", "Ann", REFS)
+    assert not agrees(NAME, "Ann", "Bea", REFS)
+    assert not agrees(NAME, None, ABSENT, REFS)
+
+
+def test_clearing() -> None:
+    """The brake counts a filled value that becomes empty, on the side that is written; nothing else."""
+    assert decide(NAME, given_of(None, "Ann", agreed("Ann", "Ann"))).clears
+    assert decide(NAME, given_of("Ann", None, agreed("Ann", "Ann"))).clears
+    assert not decide(NAME, given_of("Bea", "Ann", agreed("Ann", "Ann"))).clears
+    assert not decide(NAME, given_of("Ann", "Bea", agreed("Ann", "Ann"))).clears
+    assert not decide(NAME, given_of(None, None, agreed("Ann", "Ann"))).clears
+
+
+def test_what_is_empty() -> None:
+    """Null, blank, nothing in the payload, and collections of these; a zero and a no are values."""
+    nothing: list[CrmValue] = [None, ABSENT, "", [], {}, [None, ""], [[], {}]]
+    something: list[CrmValue] = [0, False, "x", " ", [0], {"a": None}, [None, "x"]]
+    assert all(empty(value) for value in nothing)
+    assert not any(empty(value) for value in something)
+
+
+def test_a_conflict_has_a_loser_by_rule() -> None:
+    """Drift that is undone has one too, and is none."""
+    clash = decide(NAME, given_of("Bea", "Zoe", agreed("Ann", "Ann")))
+    drift = decide(replace(NAME, direction=Direction.SEND), given_of("Ann", "Zoe", agreed("Ann", "Ann")))
+    assert is_conflict(clash)
+    assert not is_conflict(drift)
+    assert not is_conflict(replace(clash, loser=None))
+
+
+def test_clocks() -> None:
+    """The latest of a line's columns and of its fields counts, before the record's; the band decides what is a tie."""
+    line = replace(NAME, conflict=Conflict.LAST_UPDATED, columns=("a", "b"))
+    app = {"a": NOW - SECOND, "b": NOW + 2 * SECOND}
+    assert winner_of(line, Clocks(app, {"name": NOW}), first_sight=False) == (Side.APP, Reason.CONFLICT_LATER)
+    assert winner_of(line, Clocks(app, {"name": NOW}, band=2), first_sight=False) == (Side.CRM, Reason.CONFLICT_TIE)
+    records = Clocks(app, {"name": NOW}, NOW, NOW + 2 * SECOND)
+    assert winner_of(line, records, first_sight=True) == (Side.CRM, Reason.CONFLICT_LATER)
+    assert winner_of(line, Clocks(app), first_sight=False) == (Side.APP, Reason.CONFLICT_NO_CLOCK)
+
+
+DEAD = Parent("company", Side.APP, "6")
+
+
+@pytest.mark.parametrize("required", [False, True])
+def test_a_parent_that_died(required: bool) -> None:  # noqa: FBT001
+    """The side that still names another is cleared, unless the reference must be there: then the value is held."""
+    line = replace(ORG, required=required)
+    away = frozenset({DEAD})
+    found = decide(line, given_of("6", 12, agreed("5", "12", ORG), unreachable=away, dead=away))
+    if required:
+        held = Decision(line, Verdict.HELD, Reason.PARENT_GONE, "6", 12, cause="parent_gone", parent=DEAD)
+        assert found == held
+    else:
+        assert found == Decision(line, Verdict.SEND, Reason.PARENT_GONE, "6", 12, agreed(None, None, ORG))
+
+
+def test_drift_towards_a_parent_that_died() -> None:
+    """It is not written back: the side that was edited may name none, and is cleared if it names another."""
+    theirs = Parent("company", Side.CRM, "12")
+    away = frozenset({theirs})
+    line = replace(ORG, direction=Direction.RECEIVE)
+    found = decide(line, given_of("6", "12", agreed("5", "12", ORG), unreachable=away, dead=away))
+    assert (found.verdict, found.reason, found.base) == (Verdict.RECEIVE, Reason.PARENT_GONE, agreed(None, None, ORG))
+    alive = decide(line, given_of("6", "12", agreed("5", "12", ORG)))
+    assert (alive.reason, alive.base) == (Reason.DRIFT_UNDONE, agreed("5", "12", ORG))
+
+
+def test_a_wait_that_would_end_in_a_send_that_is_not_allowed() -> None:
+    """Nobody waits for a parent of a row that may not be sent; a row waits for the parent that it is to receive."""
+    sent = given_of("6", None, agreed(None, None, ORG), sendable=False)
+    assert decide(ORG, sent).reason is Reason.NOT_ELIGIBLE
+    received = given_of(None, 13, agreed(None, None, ORG), sendable=False)
+    assert decide(ORG, received).verdict is Verdict.WAIT
+    assert (
+        decide(replace(ORG, readonly_crm=True), replace(sent, grounds=Grounds(Clocks(), REFS))).verdict
+        is Verdict.NOTHING
+    )
+    assert decide(replace(ORG, readonly_crm=True), received).verdict is Verdict.WAIT
+
+
+BACK = replace(NAME, rule=f"{NAME.rule}{RETURNED}1")
+"""The line after it was set aside once."""
+
+
+def returned(app: Json, crm: CrmValue, line: Line = BACK, **grounds: Any) -> Decision:
+    """The decision about a line that is back; what was agreed before is "Ann" on both sides."""
+    return decide(line, given_of(app, crm, agreed("Ann", "Ann"), **grounds))
+
+
+def test_a_line_that_returns() -> None:
+    """What the CRM holds is an edit; what the row holds is one only if it was noticed; what neither says stays as it is."""
+    noticed: dict[str, Any] = {"clocks": Clocks(app={"name": NOW})}
+    assert returned("Ann", "Zoe").reason is Reason.CRM_CHANGED
+    assert returned("Bea", "Ann").reason is Reason.FIRST_SIGHT_KEPT
+    assert returned("Bea", "Ann", **noticed).reason is Reason.APP_CHANGED
+    assert returned("Bea", "Zoe", **noticed).reason is Reason.FIRST_SIGHT_KEPT
+    assert returned("Zoe", "Zoe").reason is Reason.FIRST_SIGHT_EQUAL
+    assert returned("Bea", None).reason is Reason.FIRST_SIGHT_FILL
+    assert returned(None, "Zoe").reason is Reason.FIRST_SIGHT_FILL
+    assert returned("Bea", ABSENT, **noticed).reason is Reason.NOT_IN_PAYLOAD
+
+
+def test_a_line_that_returns_one_way() -> None:
+    """The side that does not own it overwrites nothing."""
+    noticed: dict[str, Any] = {"clocks": Clocks(app={"name": NOW})}
+    sends, receives = replace(BACK, direction=Direction.SEND), replace(BACK, direction=Direction.RECEIVE)
+    assert returned("Ann", "Zoe", sends).reason is Reason.FIRST_SIGHT_KEPT
+    assert returned("Bea", "Ann", receives, **noticed).reason is Reason.FIRST_SIGHT_KEPT
+
+
+def test_a_line_that_returns_as_another() -> None:
+    """What was agreed under another rule says nothing about edits; and a line that has not returned is at first sight."""
+    noticed: dict[str, Any] = {"clocks": Clocks(app={"name": NOW})}
+    other = replace(BACK, rule=f"other{RETURNED}1")
+    assert returned("Ann", "Zoe", other).reason is Reason.FIRST_SIGHT_KEPT
+    assert returned("Bea", "Ann", other, **noticed).reason is Reason.FIRST_SIGHT_KEPT
+    assert returned("Bea", "Ann", replace(NAME, rule="other")).reason is Reason.CONFLICT_NO_CLOCK
+    again = decide(BACK, given_of("Bea", "Ann", agreed("Ann", "Ann", BACK)))
+    assert again.reason is Reason.APP_CHANGED
+
+
+def late(line: Line) -> Decision:
+    """We wrote Bea over Ann; then the echo tells that Zoe had been entered meanwhile."""
+    seen = given_of("Bea", "Bea", agreed("Bea", "Bea"))
+    return after_the_fact(line, seen, decide(line, seen), "Zoe")
+
+
+@pytest.mark.parametrize(
+    ("conflict", "reason"),
+    [(Conflict.LAST_UPDATED, Reason.CONFLICT_LATER), (Conflict.CRM, Reason.CONFLICT_RULE)],
+)
+def test_a_conflict_that_the_crm_should_have_won(conflict: Conflict, reason: Reason) -> None:
+    """What was put away comes into the row; it is sent from there, as an edit against the base."""
+    line = replace(NAME, conflict=conflict)
+    base = agreed("Zoe", "Zoe")
+    assert late(line) == Decision(line, Verdict.RECEIVE, reason, "Bea", "Zoe", base, Side.APP, returns=True)
+
+
+@pytest.mark.parametrize(
+    ("direction", "conflict"),
+    [(Direction.BOTH, Conflict.APP), (Direction.SEND, Conflict.LAST_UPDATED)],
+)
+def test_a_conflict_that_the_app_won_rightly(direction: Direction, conflict: Conflict) -> None:
+    """Nothing is written; the journal gets the loser, so that a person can restore it."""
+    line = replace(NAME, direction=direction, conflict=conflict)
+    base = agreed("Bea", "Bea")
+    kept = Decision(line, Verdict.AGREE, Reason.CONFLICT_RULE, "Bea", "Zoe", base, Side.CRM, overwritten=True)
+    assert late(line) == kept
+
+
+def test_a_conflict_that_a_person_should_have_settled() -> None:
+    """It is asked now: both values are shown, and that one of them is not in the CRM any more."""
+    line = replace(NAME, conflict=Conflict.REVIEW)
+    reason = Reason.CONFLICT_REVIEW
+    assert late(line) == Decision(line, Verdict.HELD, reason, "Bea", "Zoe", cause="review", overwritten=True)
+
+
+def test_an_empty_text_after_the_fact() -> None:
+    """`empty: keep` ignores it there too; `clear` lets it clear the row."""
+    line = replace(NAME, conflict=Conflict.CRM)
+    seen = given_of("Bea", "Bea", agreed("Bea", "Bea"))
+    found = decide(line, seen)
+    assert after_the_fact(line, seen, found, "").reason is Reason.EMPTY_IGNORED
+    assert after_the_fact(replace(line, empty=Empty.CLEAR), seen, found, "").clears
