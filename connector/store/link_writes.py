@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from connector.core.model import AppKey, Base, CrmId, Json, Link, LinkId, LinkState, OpenConflict, Sent, Side, Undo
+from connector.core.model import AppKey, Base, CrmId, Json, Link, LinkId, LinkState, OpenConflict, Side, Undo, Write
 from connector.store.db import Connection
 from connector.store.links import FREE_RECORD, FREE_ROW
 from connector.store.notes import dump
@@ -31,8 +31,7 @@ class LinkWrite:
     died: Side | None = None
     cause: str | None = None
     version: str | None = None
-    sent: Mapping[str, Mapping[str, Sent]] = field(default_factory=dict)
-    """Time of a write → its lines."""
+    sent: Sequence[Write] = ()
     released: bool = False
     refused: Mapping[str, Json] = field(default_factory=dict)
     conflicts: Mapping[str, OpenConflict] | None = None
@@ -224,7 +223,7 @@ async def follow(
     """
     await db.execute(
         """update connector.link l set crm_id = n.crm_id, origin = n.origin, base = n.base, released = false, cause = null,
-               held = '{}', conflicts = '{}', sent = '{}', refused = '{}', version = null, committed_at = $7,
+               held = '{}', conflicts = '{}', sent = '[]', refused = '{}', version = null, committed_at = $7,
                state = case when l.state in ('unlinked', 'deleted') then l.state else 'linked' end
            from unnest($3::text[], $4::text[], $5::text[], $6::json[]) n(app_key, crm_id, origin, base)
            where l.connection = $1 and l.mapping = $2 and l.app_key = n.app_key and (l.crm_id is null or l.released)""",

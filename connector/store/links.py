@@ -75,7 +75,7 @@ def link_of(row: asyncpg.Record) -> Link:
         conflicts=_conflicts_of(row["conflicts"]) if row["conflicts"] != "{}" else {},
         died=Side(row["died"]) if row["died"] else None,
         released=row["released"],
-        sent=_sent_of(row["sent"]) if row["sent"] != "{}" else (),
+        sent=_sent_of(row["sent"]) if row["sent"] != "[]" else (),
         refused=from_json(row["refused"]) if row["refused"] != "{}" else {},
         lost_since=row["lost_since"],
     )
@@ -86,11 +86,9 @@ def _restore_of(text: str) -> Mapping[str, Undo]:
 
 
 def _sent_of(text: str) -> Sequence[Write]:
-    writes = [
-        Write(float(at), {name: Sent._make(one) for name, one in lines.items()})
-        for at, lines in from_json(text).items()
+    return [
+        Write(write["at"], {name: Sent._make(one) for name, one in write["lines"].items()}) for write in from_json(text)
     ]
-    return sorted(writes, key=lambda write: write.at)
 
 
 def _conflicts_of(text: str) -> Mapping[str, OpenConflict]:

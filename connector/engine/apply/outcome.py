@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from connector.core.line import BoundMapping
 from connector.core.merge import REVIEW, Decision, Verdict
-from connector.core.model import ABSENT, Base, Json, Link, LinkState, OpenConflict, Pair, Record, Row, Sent, Undo
+from connector.core.model import ABSENT, Base, Json, Link, LinkState, OpenConflict, Pair, Record, Row, Undo, Write
 from connector.core.plan import InsertRow, Plan, Step
 from connector.core.refused import attempts
 from connector.core.review import open_conflicts
@@ -119,11 +119,11 @@ def _restorable(result: Result) -> Mapping[str, Undo]:
     return {column: Undo(before.get(column), after.get(column)) for column in wrote}
 
 
-def _still_sent(result: Result, *, done: bool) -> Mapping[str, Mapping[str, Sent]]:
+def _still_sent(result: Result, *, done: bool) -> Sequence[Write]:
     """Our last writes of which an event may still tell."""
     situation, sent = result.case.situation, result.case.link.sent
     told = situation.heard.writes if situation is not None and (done or result.sent_action) else ()
-    return {str(write.at): write.lines for write in [each for each in sent if each not in told][-WATCHED:]}
+    return [write for write in sent if write not in told][-WATCHED:]
 
 
 def _same_state(link: Link, plan: Plan) -> bool:

@@ -5,6 +5,7 @@ alter table connector.link alter column conflicts set statistics 0;
 create index link_conflicts on connector.link (connection) where conflicts <> '{}';
 comment on column connector.link.conflicts is
     'line → {app, crm, since, app_at, crm_at, overwritten, keep}: both sides changed it, and a person is to say which value stays';
-update connector.link set sent = '{}' where sent <> '{}';
+alter table connector.link alter column sent set default '[]';
+update connector.link set sent = '[]';
 comment on column connector.link.sent is
-    'time by the CRM''s clock → line → [seen, sent]: our last writes, the value as it was read before and as it was stored';
+    '[{at: by the CRM''s clock, lines: {line: [seen, sent]}}]: our last writes, the value as it was read before and as it was stored';

@@ -17,6 +17,7 @@ async def test_an_echo_costs_no_read(database: str, tmp_path: Path) -> None:
     """
     async with rig(database, tmp_path / "set", people(), TABLES, webhooks=True) as world:
         await world.start()
+        await world.quiet()
         await world.control("POST", "webhooks", {"delay": 0.5})
         await world.control("DELETE", "stats")
         await add(world, *"abcdefgh")
