@@ -152,13 +152,15 @@ class Sent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """An update that we sent, by line. `at`: seconds of the epoch by the CRM's clock, before which it was not applied.
+    """An update that we sent, by line.
 
-    A line whose value was only sent along with others holds the same twice.
+    `at`: when at the earliest it was applied, `until`: when at the latest, since another one followed; seconds of the
+    epoch by the CRM's clock. A line whose value was only sent along with others holds the same twice.
     """
 
     at: float
     lines: Mapping[str, Sent]
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

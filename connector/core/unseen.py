@@ -9,7 +9,7 @@ And before: a read that is older than what an event tells of, though its version
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from math import floor
 from typing import Final
@@ -17,6 +17,8 @@ from typing import Final
 from connector.core.line import Line
 from connector.core.model import ABSENT, CrmValue, Json, Record, Sent, Write
 
+STEP: Final = 1.0
+"""Seconds of one step of a CRM's clock."""
 APPLIED: Final = 600.0
 """Seconds after a write in which an event may be its echo: the write may be applied late."""
 
@@ -62,11 +64,24 @@ def heard(lines: Mapping[str, Line], writes: Sequence[Write], told: Iterable[Tol
     return Heard(found, [write for write in writes if write not in live])
 
 
+def followed(writes: Sequence[Write], more: Sequence[Write]) -> Sequence[Write]:
+    """Our last writes when more were sent: they go out one by one, so the echo of an earlier one tells of a time before.
+
+    An edit that takes a write back may look like the echo of the one before it.
+    """
+    until = min((write.at + STEP for write in more), default=None)
+    return [*(write if write.until is not None else replace(write, until=until) for write in writes), *more]
+
+
 def _is_echo(lines: Mapping[str, Line], write: Write, event: Told) -> bool:
     """The event turns a line into what the write made of it, not before that was sent, and none into anything else."""
     moved = [(now, sent) for now, _, sent, line in _moves(lines, write, event) if not line.converter.same_crm(*sent)]
     same = all(line.converter.same_crm(now, sent.sent) for now, _, sent, line in _moves(lines, write, event))
-    return bool(moved) and same and 0 <= _after(write, event) <= APPLIED
+    return bool(moved) and same and 0 <= _after(write, event) <= APPLIED and not _too_late(write, event)
+
+
+def _too_late(write: Write, event: Told) -> bool:
+    return write.until is not None and event.at is not None and event.at.timestamp() > write.until
 
 
 def _comes_after(lines: Mapping[str, Line], write: Write, event: Told) -> bool:

@@ -87,7 +87,8 @@ def _restore_of(text: str) -> Mapping[str, Undo]:
 
 def _sent_of(text: str) -> Sequence[Write]:
     return [
-        Write(write["at"], {name: Sent._make(one) for name, one in write["lines"].items()}) for write in from_json(text)
+        Write(write["at"], {name: Sent._make(one) for name, one in write["lines"].items()}, write["until"])
+        for write in from_json(text)
     ]
 
 

@@ -9,7 +9,7 @@ from itertools import permutations
 import pytest
 
 from connector.core.model import CrmId, Record, Sent, Write
-from connector.core.unseen import Told, heard, overtaken
+from connector.core.unseen import Told, followed, heard, overtaken
 from tests.core.people import mapping
 
 SECOND = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -97,6 +97,7 @@ Changes = Sequence[tuple[float, str]]
         (["0 name a b, job x x"], [(0, "job x z"), (0, "name a b, job z x")], [("job", "z")], [0]),
         (["0 name a b, job x x"], [(3, "job z x")], [], []),
         (["0 name a b, job x y"], [(0, "name a b, job x z")], [], []),
+        (["0 name a b", "9 name b c"], [(12, "name c b")], [], [9]),
     ],
     ids=[
         "nothing was put away",
@@ -114,6 +115,7 @@ Changes = Sequence[tuple[float, str]]
         "its edit is told as well",
         "an edit of that line alone",
         "an edit that made something else of it",
+        "an edit that takes a write back looks like the echo of the one before",
     ],
 )
 def test_what_an_echo_tells(
@@ -123,7 +125,9 @@ def test_what_an_echo_tells(
 
     Fails when a write is known by one of its lines alone, by the order of arrival, or for ever.
     """
-    ours = [_write(each) for each in writes]
+    ours: Sequence[Write] = ()
+    for each in writes:
+        ours = followed(ours, [_write(each)])
     found = heard(BOTH, ours, [_event(at, change) for at, change in told])
     assert [(o.line, o.value) for o in found.overwrites] == put_away
     assert [write.at - SECOND.timestamp() for write in found.writes] == over

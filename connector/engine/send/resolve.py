@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from connector.core.fingerprint import OVERLAP, UNKNOWN_FOR, Likeness, Resemblance, arrived, holds_all, spelt_alike
 from connector.core.line import BoundMapping, Line
 from connector.core.model import ABSENT, Base, Gone, Json, LinkState, Pair, Record, Sent, Side, Write
-from connector.core.unseen import Told, values_told
+from connector.core.unseen import Told, followed, values_told
 from connector.engine.context import Context
 from connector.engine.observe.case import Case, int_or
 from connector.engine.observe.halves import may_have_made
@@ -75,7 +75,7 @@ class Resolver:
             base = found_base(case, intent.base, case.crm)
             at = self.context.crm_time(intent.sent_at) - timedelta(seconds=self.context.clock_error)
             wrote = written(intent.replaced, base, intent.base.keys(), at)
-            case.link = replace(case.link, base=base, sent=[*case.link.sent, *wrote])
+            case.link = replace(case.link, base=base, sent=followed(case.link.sent, wrote))
             return applied
         if intent.op == "delete":
             if isinstance(case.crm, Gone) or self._died(case, intent):

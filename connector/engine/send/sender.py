@@ -15,7 +15,7 @@ from connector.core.merge import Decision, Verdict
 from connector.core.model import ABSENT, Base, Json, LinkState, OpenConflict, Pair, Record, Side
 from connector.core.plan import CreateRecord, DeleteRecord, Effect, Plan, Step, UpdateRecord, plan
 from connector.core.refused import REFUSED, still_refused, without
-from connector.core.unseen import Heard
+from connector.core.unseen import Heard, followed
 from connector.engine.apply.putback import call_parents, deferral, retry, undone, unfinished, waiting, word_of
 from connector.engine.apply.result import Result
 from connector.engine.context import Context
@@ -104,7 +104,7 @@ class Sender:
         case.link = replace(case.link, mapping=name, crm_id=record.id, base=base, state=LinkState.LINKED)
         at = record.modified_at or self.context.crm_time(began)
         wrote = written(self._replaced(case, found), base, {d.line.name for d in sent}, at)
-        case.link = replace(case.link, sent=[*case.link.sent, *wrote])
+        case.link = replace(case.link, sent=followed(case.link.sent, wrote))
         case.crm = record
         link = replace(case.link, conflicts=_without(case.link.conflicts, sent))
         stored = replace(case.situation, link=link, crm=record, evidence=False, heard=Heard(), kin=None)
