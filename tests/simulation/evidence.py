@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
     "calls": {},
 }
 """Columns of lines that go both ways, and their fields."""
+PHONE = re.compile(r"\+[0-9 ]+")
+"""What the CRM may store without the blanks."""
 
 
 @dataclass(slots=True)
@@ -271,5 +274,7 @@ def _scalars(value: Any) -> Iterator[str]:
         yield f"{Decimal(str(value)).normalize():f}"
     elif isinstance(value, str) and value.replace(".", "", 1).isdigit():
         yield f"{Decimal(value).normalize():f}"
+    elif isinstance(value, str) and PHONE.fullmatch(value):
+        yield value.replace(" ", "")
     else:
         yield str(value or None)
