@@ -139,7 +139,11 @@ class Evidence:
     def _words(
         self, table: str, key: str, column: str, record: tuple[str, str], name: str
     ) -> Iterator[tuple[str, object]]:
-        """What people wrote last on either side; in the CRM only where every webhook came, for else nobody may know."""
+        """What people wrote last on either side.
+
+        In the CRM only of a record that lives, for what was deleted may be unread, and only where every webhook came, for
+        else nobody may know.
+        """
         theirs = [page for page in self.pages if not page.ours and page.table == table and page.new]
         wrote = [page for page in theirs if str(page.new["id"]) == key and column in page.changed()]
         if wrote:
@@ -147,7 +151,8 @@ class Evidence:
         tally, op = self.story.stage.sandbox.deliverer.tally, f"{record[0]}.update"
         edits = [deed for deed in self.story.witness.deeds if not deed.ours and deed.op == op]
         made = [deed.args[1][name] for deed in edits if str(deed.args[0]) == record[1] and name in deed.args[1]]
-        if made and not tally.lost and not tally.failed:
+        lives = self.story.stage.sandbox.world.has(record[0], int(record[1]))
+        if made and lives and not tally.lost and not tally.failed:
             yield "CRM", made[-1]
 
     def _without_cause(self) -> Iterator[str]:
