@@ -195,8 +195,11 @@ class Reconciler:
         return [(case, wait if case.link.id in late else found) for case, found in planned]
 
     async def _dated(self, planned: Sequence[tuple[Case, Plan]]) -> list[tuple[Case, Plan]]:
-        """Where only the record's last change speaks for the CRM, its history tells when the field itself changed."""
-        doubtful = [case for case, found in planned if self._undated(case, found)]
+        """Where only the record's last change speaks for the CRM, its history tells when the field itself changed.
+
+        It is dear: a page leaves that to the queue, which would ask again for what it sends.
+        """
+        doubtful = [case for case, found in planned if case.fresh and self._undated(case, found)]
         await self.observer.date(doubtful)
         again = {case.link.id: plan(case.situation) for case in doubtful if case.situation is not None}
         return [(case, again.get(case.link.id, found)) for case, found in planned]
@@ -270,7 +273,7 @@ class Reconciler:
     def _set_aside(self, case: Case, found: Plan, *, page: bool, confirmed: bool) -> Result | None:
         if not case.braked.isdisjoint(found.words(found.effects)):
             return undone(case, braked(case))
-        if page and found.record is not None:
+        if page and (found.record is not None or self._undated(case, found)):
             return self._send_later(case)
         if page and not confirmed and any(effect in DESTRUCTIVE for _, effect in found.effects):
             due = self.context.clock.now() + timedelta(minutes=10)

@@ -67,8 +67,10 @@ class Rota:
         self._giving = to_give(mine.intersection(connections), self.owner, roll.replicas, now) if rested else None
 
     async def leave(self) -> None:
-        """Takes nothing more; the others need not wait for us."""
+        """Takes nothing more; the others need not wait for us. Who never said that he lives has nothing to take back."""
         self._left = True
+        if self._began is None:
+            return
         async with self.database.session() as db:
             await replicas.leave(db, self.owner)
 

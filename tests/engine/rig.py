@@ -25,7 +25,7 @@ from connector.crm.http import Timeouts
 from connector.sandbox.company import Clock as SandboxClock
 from connector.sandbox.server import Sandbox, Settings, running
 from connector.service.server import Address
-from connector.store import connections, report
+from connector.store import connections, report, sweeps
 from tests.engine import fenced
 from tests.ports import free_port
 
@@ -128,6 +128,8 @@ class Rig:
             await self.until(self._subscribed)
         if fetch_all:
             await self.ask("fetch_all", {})
+        if fetch_all and self.port is not None:
+            await self.until(self._looked)
 
     async def stop(self) -> None:
         """An ordered shutdown."""
@@ -135,6 +137,11 @@ class Rig:
             self.daemon.stop()
             await asyncio.wait_for(self._task, PATIENCE)
         self.daemon = self._task = None
+
+    async def _looked(self) -> bool:
+        """True once the look is over that a new subscription asks for."""
+        known = await sweeps.load(self.db, "test")  # type: ignore[arg-type]
+        return not any(sweep.asked for (_, kind), sweep in known.items() if kind == "recent")
 
     async def _subscribed(self) -> bool:
         context = self.daemon.running["test"].context if self.daemon is not None else None

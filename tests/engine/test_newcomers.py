@@ -85,6 +85,7 @@ async def test_a_row_that_is_refused_leaves_a_parked_record(database: str, tmp_p
         await world.person(first_name="Bob", last_name="Test", emails=channel("bob@x.test"))
         await world.ask("fetch_all", {})
         await world.until(lambda: _parked(world))
+        await world.idle()
         assert [(crm, state) for _, crm, state in await links(world)] == [("1", "open"), ("2", "linked")]
 
 

@@ -51,13 +51,20 @@ def link_write(result: Result) -> LinkWrite:
         held,
         plan.died if plan is not None and died else (link.died if still_dead else None),
         plan.cause if plan is not None and done else None,
-        record.version if record is not None else None,
+        _version(result, state),
         _still_sent(result, done=done),
         link.released or (plan is not None and done and plan.releases),
         attempts(plan, record) if plan is not None and record is not None else {},
         _conflicts(result, held) if done else None,
         link.lost_since is not None,
     )
+
+
+def _version(result: Result, state: LinkState) -> str | None:
+    """The version that was seen; of the dead the last one, by which a restored record is known to live again."""
+    if isinstance(result.case.crm, Record):
+        return result.case.crm.version
+    return result.case.link.version if state.tombstone else None
 
 
 def _conflicts(result: Result, held: Mapping[str, str]) -> Mapping[str, OpenConflict] | None:

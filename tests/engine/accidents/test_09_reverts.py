@@ -25,7 +25,7 @@ from tests.engine.accidents.people import (
 from tests.engine.accidents.wire import wired
 from tests.engine.rig import Rig, rig
 
-TOLD = {"events": {}, "the changelog": {"drop": 1.0}}
+TOLD = {"events": {"delay": 1.0}, "the changelog": {"drop": 1.0}}
 
 
 @pytest.mark.parametrize("told", TOLD)
@@ -112,6 +112,7 @@ async def test_a_delete_without_an_answer_that_a_person_takes_back(database: str
         await world.db.execute("delete from app.people")
         await world.until(lambda: all_hit(world))
         await world.until(lambda: _delivered(world))
+        await world.idle()
         world.clock.leap(10)
         await world.control("POST", "restore/persons/1")
         await world.until(lambda: _delivered(world))
