@@ -156,10 +156,13 @@ class Evidence:
             yield "CRM", made[-1]
 
     def _without_cause(self) -> Iterator[str]:
-        """What nobody wrote in the CRM, of a record that is our own, never comes back into its row."""
-        made = {(e["mapping"], e["app_key"]): e for e in self.entries if (e["side"], e["action"]) == ("crm", "create")}
+        """What nobody wrote in the CRM, of a record that is our own, never comes back into its row.
+
+        The row names its record: one that was deleted and put back under its key has another by then.
+        """
+        made = {(e["object"], e["crm_id"]): e for e in self.entries if (e["side"], e["action"]) == ("crm", "create")}
         for page in self.pages:
-            entry = made.get((MAPPINGS[page.table], page.key))
+            entry = made.get((KINDS[page.table], str(page.new.get("crm_id"))))
             if not page.ours or page.op != "UPDATE" or entry is None:
                 continue
             for column in sorted(page.changed() & FIELDS[page.table].keys()):
