@@ -148,9 +148,9 @@ class Evidence:
         wrote = [page for page in theirs if str(page.new["id"]) == key and column in page.changed()]
         if wrote:
             yield "app", wrote[-1].new[column]
-        tally, op = self.story.stage.sandbox.deliverer.tally, f"{record[0]}.update"
-        edits = [deed for deed in self.story.witness.deeds if not deed.ours and deed.op == op]
-        made = [deed.args[1][name] for deed in edits if str(deed.args[0]) == record[1] and name in deed.args[1]]
+        tally = self.story.stage.sandbox.deliverer.tally
+        edits = [fields for deed in self.story.witness.deeds if not deed.ours for fields in _edits(deed, record)]
+        made = [fields[name] for fields in edits if name in fields]
         lives = self.story.stage.sandbox.world.has(record[0], int(record[1]))
         if made and lives and not tally.lost and not tally.failed:
             yield "CRM", made[-1]
@@ -254,6 +254,14 @@ def _writes(deed: Deed, call: Call, key: str) -> bool:
     if deed.op != f"{call.object}.update" or deed.args[0] != call.crm_id:
         return False
     return key in deed.args[1] and (not deed.ours or deed.at < call.at)
+
+
+def _edits(deed: Deed, record: tuple[str, str]) -> Iterator[Mapping[str, Any]]:
+    """The fields that a deed wrote into a record, which may be one of many."""
+    if deed.op == f"{record[0]}.update" and str(deed.args[0]) == record[1]:
+        yield deed.args[1]
+    elif deed.op == "sandbox.bulk_update" and deed.args[0] == record[0]:
+        yield from (fields for crm_id, fields in deed.args[1] if str(crm_id) == record[1])
 
 
 def _touches(deed: Deed, entry: Mapping[str, Any], key: str) -> bool:
