@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
     "calls": {},
 }
 """Columns of lines that go both ways, and their fields."""
+PHONE = re.compile(r"\+[0-9 ]+")
+"""What the CRM may store without the blanks."""
 
 
 @dataclass(slots=True)
@@ -136,22 +139,30 @@ class Evidence:
     def _words(
         self, table: str, key: str, column: str, record: tuple[str, str], name: str
     ) -> Iterator[tuple[str, object]]:
-        """What people wrote last on either side; in the CRM only where every webhook came, for else nobody may know."""
+        """What people wrote last on either side.
+
+        In the CRM only of a record that lives, for what was deleted may be unread, and only where every webhook came, for
+        else nobody may know.
+        """
         theirs = [page for page in self.pages if not page.ours and page.table == table and page.new]
         wrote = [page for page in theirs if str(page.new["id"]) == key and column in page.changed()]
         if wrote:
             yield "app", wrote[-1].new[column]
-        tally, op = self.story.stage.sandbox.deliverer.tally, f"{record[0]}.update"
-        edits = [deed for deed in self.story.witness.deeds if not deed.ours and deed.op == op]
-        made = [deed.args[1][name] for deed in edits if str(deed.args[0]) == record[1] and name in deed.args[1]]
-        if made and not tally.lost and not tally.failed:
+        tally = self.story.stage.sandbox.deliverer.tally
+        edits = [fields for deed in self.story.witness.deeds if not deed.ours for fields in _edits(deed, record)]
+        made = [fields[name] for fields in edits if name in fields]
+        lives = self.story.stage.sandbox.world.has(record[0], int(record[1]))
+        if made and lives and not tally.lost and not tally.failed:
             yield "CRM", made[-1]
 
     def _without_cause(self) -> Iterator[str]:
-        """What nobody wrote in the CRM, of a record that is our own, never comes back into its row."""
-        made = {(e["mapping"], e["app_key"]): e for e in self.entries if (e["side"], e["action"]) == ("crm", "create")}
+        """What nobody wrote in the CRM, of a record that is our own, never comes back into its row.
+
+        The row names its record: one that was deleted and put back under its key has another by then.
+        """
+        made = {(e["object"], e["crm_id"]): e for e in self.entries if (e["side"], e["action"]) == ("crm", "create")}
         for page in self.pages:
-            entry = made.get((MAPPINGS[page.table], page.key))
+            entry = made.get((KINDS[page.table], str(page.new.get("crm_id"))))
             if not page.ours or page.op != "UPDATE" or entry is None:
                 continue
             for column in sorted(page.changed() & FIELDS[page.table].keys()):
@@ -245,6 +256,14 @@ def _writes(deed: Deed, call: Call, key: str) -> bool:
     return key in deed.args[1] and (not deed.ours or deed.at < call.at)
 
 
+def _edits(deed: Deed, record: tuple[str, str]) -> Iterator[Mapping[str, Any]]:
+    """The fields that a deed wrote into a record, which may be one of many."""
+    if deed.op == f"{record[0]}.update" and str(deed.args[0]) == record[1]:
+        yield deed.args[1]
+    elif deed.op == "sandbox.bulk_update" and deed.args[0] == record[0]:
+        yield from (fields for crm_id, fields in deed.args[1] if str(crm_id) == record[1])
+
+
 def _touches(deed: Deed, entry: Mapping[str, Any], key: str) -> bool:
     """True when people may have changed a field of the record: edited it, or many at once, or merged others into it."""
     if deed.ours:
@@ -271,5 +290,7 @@ def _scalars(value: Any) -> Iterator[str]:
         yield f"{Decimal(str(value)).normalize():f}"
     elif isinstance(value, str) and value.replace(".", "", 1).isdigit():
         yield f"{Decimal(value).normalize():f}"
+    elif isinstance(value, str) and PHONE.fullmatch(value):
+        yield value.replace(" ", "")
     else:
         yield str(value or None)

@@ -95,3 +95,8 @@ class Admin:
     def set_aside(self, column: str) -> bool:
         """True when a line was turned for a time: what both sides had, or got, meanwhile may stay as it was found."""
         return any(setting.extras[column] != Setting().extras[column] for _, setting in self.history)
+
+    @property
+    def ever_narrow(self) -> bool:
+        """True when a filter ever kept out what is received otherwise."""
+        return any(setting.narrow for _, setting in self.history)

@@ -19,6 +19,13 @@ SLOW = {"kind": "slow", "path": "/api/", "seconds": 0.7, "count": 10_000}
 """Answers take so long that people edit what is just being written."""
 UNHEARD = {"patch_unheard", "merge", "truncate_deals"}
 """Deeds of which nobody tells, or not of all that they do: a sweep finds the rest."""
+PATHS = {"person": ("contacts", "persons"), "deal": ("deals", "deals")}
+PARTED = """
+select l.object, l.app_key, l.crm_id from connector.link l
+where l.object in ('person', 'deal') and l.state = 'unlinked'
+  and exists (select from connector.journal j where j.link_id = l.id and j.action = 'frozen')
+order by l.id
+"""
 TABLES = ("companies", "contacts", "deals", "calls")
 
 
@@ -36,12 +43,24 @@ async def check(story: Story) -> None:
 
 async def _agreement(story: Story) -> None:
     """Nobody is needed, nothing is double, both sides say the same, and nothing was done that may not be."""
+    await _part(story)
     people = await story.needs_person()
     _law(not people, f"needs a person: {people}\n{await story.trouble()}")
     differences = [*await story.people.differences(), *await _extras(story)]
     _law(not differences, "\n".join(differences))
     broken = list((await gather(story)).broken())
     _law(not broken, "\n".join(broken))
+
+
+async def _part(story: Story) -> None:
+    """A pair that a filter kept out when one half was deleted stays apart: people strike off what is left of it."""
+    db, world = story.stage.db, story.stage.sandbox.world
+    for name, key, crm_id in await db.fetch(PARTED) if story.admin.ever_narrow else ():
+        table, path = PATHS[name]
+        await db.execute(f"delete from app.{table} where id = $1", int(key))
+        if world.has(name, int(crm_id)):
+            await story.people.crm("DELETE", f"{path}/{crm_id}")
+    await story.settled()
 
 
 async def _pass(story: Story) -> None:
