@@ -167,7 +167,11 @@ class Story:
                       w.waiting_for
                from connector.work w join connector.link l on l.id = w.link_id order by l.id limit 20"""
         )
-        return "\n".join([f"left: {left}", *(str(dict(row)) for row in rows)])
+        open_ = await self.stage.db.fetch(
+            """select i.id, i.link_id, i.op, i.object, i.unknown, i.sent_at, l.state, l.app_key, l.crm_id
+               from connector.intent i left join connector.link l on l.id = i.link_id order by i.id limit 5"""
+        )
+        return "\n".join([f"left: {left}", *(str(dict(row)) for row in (*rows, *open_))])
 
     async def needs_person(self) -> Mapping[str, int]:
         """What waits for a person, by kind; a value that is held for want of its parent is none."""

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 
-SEEDS = os.environ.get("SIMULATION_SEEDS", "1-100")
+SEEDS = os.environ.get("SIMULATION_SEEDS", "1-60")
 
 
 async def test_every_story_keeps_the_laws(postgres_dsn: str) -> None:
