@@ -100,6 +100,7 @@ async def test_what_an_update_without_an_answer_replaced_is_in_the_journal(datab
         await edit(world, 1, phones=channel("+44 1"))
         await fault(world, "disconnect_after", "PATCH", "persons")
         await world.db.execute("update app.people set phone = '+44 2'")
+        await stopped(world, ("waiting", "unknown_outcome"))
         await world.quiet()
         said = await world.db.fetch("select lines from connector.journal where side = 'crm' and action = 'update'")
         assert [json.loads(row["lines"])["phones"] for row in said] == [
