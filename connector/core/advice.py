@@ -27,15 +27,13 @@ _HELD: Final[Mapping[str, str]] = {
     "not_in_enum": "add the label to the column's enum type, or map it under values:",
     "unknown_user": "no user of the CRM has that e-mail: invite the user, or change the value",
     "inactive_user": "activate the user in the CRM, or change the value",
-    REVIEW: "say which value stays: connector conflicts list, connector conflicts resolve",
-    OSCILLATION: "two writers undo each other through the connector: stop one of them, then: connector failures retry",
     "too_long": "shorten it, or set too_long: cut",
     "refused": "the CRM refused the value: correct it; it is sent again when it changes",
     "refused_by_column": "the column takes no such value: correct it, or alter the column",
     "parent_unavailable": "what it refers to cannot come: see what blocks that record with connector explain",
     "parent_gone": "what it refers to was deleted: choose another, or restore it",
-    "review": "say whose value stays: connector conflicts list, connector conflicts resolve",
-    "oscillation": f"two writers undo each other through this line: stop or change one of them, {_RETRY}",
+    REVIEW: "say whose value stays: connector conflicts list, connector conflicts resolve",
+    OSCILLATION: f"two writers undo each other through this line: stop or change one of them, {_RETRY}",
     "template_failed": "mend the template for values like these",
 }
 _WAITING: Final[Mapping[str, str]] = {
