@@ -9,6 +9,7 @@ import asyncio
 import selectors
 from collections.abc import Callable, Iterator
 from contextvars import Context
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVarTuple
 
@@ -49,6 +50,8 @@ class Loop(asyncio.SelectorEventLoop):
         self.asleep: dict[Life, list[asyncio.Handle]] = {}
         """Stopped processes, and what each has to do once it wakes."""
         super().__init__(_Selector(self))
+        self.numbers = count()
+        self.set_task_factory(_Task.of)
 
     def time(self) -> float:
         """Simulated seconds since the story began."""
@@ -97,6 +100,22 @@ class Loop(asyncio.SelectorEventLoop):
 
     def add_signal_handler(self, sig: int, callback: Callable[[*Ts], object], *args: *Ts) -> None:
         """A simulated process gets no signals."""
+
+
+class _Task(asyncio.Task[Any]):
+    """A task that sets hold at a place of its own, whatever its address: who waits for many tasks walks through a set."""
+
+    def __init__(self, coro: Any, *, loop: Loop, **kwargs: Any) -> None:
+        self._number = next(loop.numbers)
+        super().__init__(coro, loop=loop, **kwargs)
+
+    def __hash__(self) -> int:
+        return self._number
+
+    @classmethod
+    def of(cls, loop: Any, coro: Any, **kwargs: Any) -> _Task:
+        """What the loop calls for each new task."""
+        return cls(coro, loop=loop, **kwargs)
 
 
 class _Selector(selectors.DefaultSelector):

@@ -7,6 +7,7 @@ import contextlib
 import contextvars
 import functools
 import importlib
+import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,7 @@ import aiohttp
 import asyncpg
 from aiohttp import web
 
-from connector.app import sets
+from connector.app import daemon, sets
 from connector.app.daemon import Daemon, Options
 from connector.app.sets import Account, load_directory
 from connector.config.loader import Loaded, parse_set
@@ -148,13 +149,13 @@ class Stage:
         options = Options(self.dsn, address, address, "key", public_url=f"http://{address}", watch_files=True)
         account = Account("http://crm.test", self.sandbox.token)
         clock = SimClock(self.skew)
-        daemon = MortalDaemon(options, [(load_directory(self.directory), account)], clock)
-        daemon.life = life
+        made = MortalDaemon(options, [(load_directory(self.directory), account)], clock)
+        made.life = life
         context = contextvars.copy_context()
         context.run(LIFE.set, life)
-        task = asyncio.get_running_loop().create_task(daemon.run(), name=life.name, context=context)
+        task = asyncio.get_running_loop().create_task(made.run(), name=life.name, context=context)
         life.bury.append(lambda: self._disconnect(life))
-        process = self.processes[name] = Process(life, daemon, task, clock)
+        process = self.processes[name] = Process(life, made, task, clock)
         return process
 
     async def kill(self, name: str) -> None:
@@ -249,6 +250,12 @@ def told_time(made: Stage) -> contextlib.ExitStack:
     return stack
 
 
+def _own_name() -> str:
+    life = LIFE.get()
+    assert life is not None
+    return life.name
+
+
 @contextlib.contextmanager
 def patched(net: Net, turns: Turns) -> Iterator[None]:
     """Sockets become pipes, sessions take turns, polls are calm."""
@@ -275,6 +282,8 @@ def patched(net: Net, turns: Turns) -> Iterator[None]:
         for path, value in CALM.items():
             module, _, name = path.rpartition(".")
             stack.enter_context(patch.object(importlib.import_module(module), name, value))
+        stack.enter_context(patch.object(daemon, "name_of_process", _own_name))
+        stack.enter_context(patch.object(secrets, "token_bytes", Random("salt").randbytes))
         stack.enter_context(patch.object(sets, "parse_set", parsed))
         stack.enter_context(patch.object(Database, "open", classmethod(open_)))
         stack.enter_context(patch.object(Database, "transaction", databases.transaction_of()))
@@ -304,7 +313,7 @@ def _site(net: Net, runner: web.AppRunner, host: str | None = None, port: int | 
 async def stage(dsn: str, directory: Path, seed: int, *, limits: str = "off") -> AsyncIterator[Stage]:
     """Sets the stage for one story."""
     chance = Random(f"net {seed}")
-    net, turns = Net(chance), Turns(chance)
+    net, turns = Net(chance), Turns(chance, dsn)
     clock = SimClock()
     with patched(net, turns):
         settings = Settings(seed=seed, clock=SandboxClock(clock.now), limits=limits)

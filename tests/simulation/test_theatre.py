@@ -29,7 +29,7 @@ def test_a_transaction_has_its_session_before_its_turn(postgres_dsn: str) -> Non
 
 async def _crowd(dsn: str) -> None:
     chance = Random(1)
-    with patched(Net(chance), Turns(chance)):
+    with patched(Net(chance), Turns(chance, dsn)):
         database = await Database.open(dsn, size=1)
         async with asyncio.TaskGroup() as group:
             group.create_task(_reads(database))

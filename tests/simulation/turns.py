@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from random import Random
@@ -71,6 +72,7 @@ class Turns:
     """Whose turn it is to talk to the database."""
 
     chance: Random
+    dsn: str
     queue: Queue = field(default_factory=Queue)
     holder: object = None
     dead: list[int] = field(default_factory=list)
@@ -168,8 +170,20 @@ def _spend(life: Life, commits: bool, moment: str) -> None:  # noqa: FBT001
         life.spend(moment)
 
 
+async def _introspected(dsn: str, wanted: frozenset[int]) -> Any:
+    session: Any = await asyncpg.connect(dsn)
+    try:
+        return await session._introspect_types(wanted, None)
+    finally:
+        await session.close()
+
+
 def session_class(turns: Turns) -> type[asyncpg.Connection]:
-    """The connection of asyncpg over `_Protocol`. What a type is, it need not ask itself: no story tells of that."""
+    """The connection of asyncpg over `_Protocol`.
+
+    What a type is, it need not ask itself. The first to ask does not let go of the loop, as nobody after him does: a story
+    is the same whether it is a process's first or not.
+    """
 
     class Session(asyncpg.Connection):
         def __init__(self, protocol: Any, *args: Any, **kwargs: Any) -> None:
@@ -178,7 +192,8 @@ def session_class(turns: Turns) -> type[asyncpg.Connection]:
         async def _introspect_types(self, typeoids: Iterable[int], timeout: float | None) -> Any:  # noqa: ASYNC109 (asyncpg's own shape)
             wanted = frozenset(typeoids)
             if wanted not in TYPES:
-                TYPES[wanted] = await real(turns.grave._introspect_types(wanted, timeout))
+                with ThreadPoolExecutor() as aside:
+                    TYPES[wanted] = aside.submit(asyncio.run, _introspected(turns.dsn, wanted)).result()
             return TYPES[wanted]
 
     return Session
