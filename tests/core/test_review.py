@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -158,7 +159,7 @@ def test_an_open_conflict_stays_open(before: OpenConflict, seen: Inputs, expecte
     assert asked_again(before, seen) == expected
 
 
-def settled(verdict: Verdict, app: str, crm: str, loser: Side, base: Pair, **more: bool) -> Decision:
+def settled(verdict: Verdict, app: str, crm: str, loser: Side, base: Pair, **more: Any) -> Decision:
     """A person has chosen."""
     return Decision(ASKED, verdict, Reason.CONFLICT_RESOLVED, app, crm, base, loser, **more)
 
