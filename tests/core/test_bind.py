@@ -118,6 +118,25 @@ def test_the_rule_is_what_makes_a_base_valid(line: str, same: bool) -> None:  # 
     assert (_contact(line).lines[0].rule == base) is same
 
 
+def test_the_rule_outlasts_an_upgrade() -> None:
+    """Another digest of the same line would set every pair of every customer back to first sight."""
+    mapping = _contact(
+        "{column: tier, crm: Customer tier, values: {gold: Gold, silver: Silver}}",
+        "{column: company_id, crm: org_id, link: company}",
+        '{column: bio, crm: "{{ first_name }}"}',
+        head=HEAD + "set: {crm: {Score: 5}}\n",
+        company=COMPANY,
+    )
+    assert {line.name: line.rule for line in mapping.every_line} == {
+        "Customer tier": "f92374f60a5acda9",
+        "org_id": "99b0f29cb2448937",
+        "bio": "d8394d9ac2e5c57f",
+        "set.Score": "e8a73d2d333c6fd7",
+    }
+    others = [_contact("{column: email, crm: emails}", head=f"{HEAD}set: {{crm: {{Score: {n}}}}}\n") for n in (5, 6)]
+    assert others[0].constants[0].rule == mapping.constants[0].rule != others[1].constants[0].rule
+
+
 def test_match_keys_become_lines() -> None:
     """In the order of the file; a line of direction none may be matched by, and is still never read into a base."""
     mapping = _contact(
@@ -220,6 +239,11 @@ def test_a_line_that_fits_no_more_can_be_left_out_alone() -> None:
     assert [problem.warning for problem in found.problems] == [False, True]
 
 
+FIRST = "{from: 2026-01-01, to: 2026-01-31}"
+SAME_DAY = "{from: 2026-01-31}"
+LATER = "{from: 2026-02-01, to: 2026-02-28}"
+
+
 def _people(name: str, more: str, direction: str = "both") -> str:
     return HEAD.replace("both", direction) + more + f"fields: [{{column: {name}, crm: emails}}]\n"
 
@@ -232,6 +256,9 @@ def _people(name: str, more: str, direction: str = "both") -> str:
         ("only: {receive: {org_id: present}}\n", "only: {receive: {org_id: absent}}\n"),
         ("only: {receive: {Score: {from: 10}}}\n", "only: {receive: {Score: {to: 9}}}\n"),
         ("only: {receive: {Score: 3}}\n", "only: {receive: {Score: {from: 10}}}\n"),
+        ("only: {receive: {Score: 12}}\n", "only: {receive: {Score: {from: 1, to: 10}}}\n"),
+        ("only: {receive: {Score: [0, 12]}}\n", "only: {receive: {Score: {from: 1, to: 10}}}\n"),
+        (f"only: {{receive: {{add_time: {FIRST}}}}}\n", f"only: {{receive: {{add_time: {LATER}}}}}\n"),
         ("only: {receive: {Customer tier: [Gold]}}\n", "only: {receive: {Customer tier: {not: Gold}}}\n"),
         ("only: {receive: {Customer tier: Gold}}\n", "set: {crm: {Customer tier: Silver}}\n"),
     ],
@@ -254,6 +281,8 @@ def test_mappings_of_one_object_that_some_field_separates_are_disjoint(one: str,
         ("only: {receive: {Score: 5}}\n", "only: {receive: {Score: '5.0'}}\n"),
         ("only: {receive: {emails: [a@b.test]}}\n", "only: {receive: {emails: [c@d.test]}}\n"),
         ("only: {receive: {Score: {from: 1, to: 5}}}\n", "only: {receive: {Score: {from: 5}}}\n"),
+        ("only: {receive: {Score: [0, 10]}}\n", "only: {receive: {Score: {from: 1, to: 10}}}\n"),
+        (f"only: {{receive: {{add_time: {FIRST}}}}}\n", f"only: {{receive: {{add_time: {SAME_DAY}}}}}\n"),
     ],
 )
 def test_overlapping_mappings_of_one_object_are_an_error(one: str, other: str) -> None:

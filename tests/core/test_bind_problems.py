@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
-from tests.core.accounts import bound, problems
+from connector.core.bind import bind
+from connector.core.schema import Column, Stage
+from tests.core.accounts import CONTACTS, METADATA, TABLES, bound, loaded, problems
 
 PERSON = "object: person\ntable: app.contacts\nkey: id\ndirection: both\n"
 COMPANY = (
@@ -57,6 +60,39 @@ def test_a_link_needs_a_field_that_points_and_a_column_that_holds_the_key() -> N
         "company.yaml:7:14: column 'token' (uuid) cannot hold a key of 'contact' (bigint)",
         "contact.yaml:6:5: link: needs a CRM field that points to a record; 'Emails' is emails",
     ]
+
+
+def test_a_stage_by_a_name_that_several_share() -> None:
+    """A filter may mean all of them; only stages go by such a name, and only by one that there is."""
+    again = replace(METADATA, stages=(*METADATA.stages, Stage("4", "Lead in", "2")))
+    deal = "object: deal\ntable: app.deals\nkey: id\ndirection: both\n"
+    for field, word, known in (
+        ("stage_id", "Lead in", True),
+        ("stage_id", "Leed in", False),
+        ("pipeline_id", "Lead in", False),
+        ("pipeline_id", "2", True),
+    ):
+        text = f"{deal}only: {{receive: {{{field}: {word}}}}}\nfields:\n  - {{column: title, crm: title}}\n"
+        assert (bound({"deal": text}, metadata=again).problems == ()) is known, (field, word)
+
+
+MOOD = Column("mood", "app.mood", "enum", labels=("good", "bad"))
+
+
+@pytest.mark.parametrize(
+    ("assigned", "complaint"),
+    [
+        ("score: 5", None),
+        ("mood: good", None),
+        ("mood: gut", "5:13: column 'mood' (app.mood) cannot hold 'gut': not_in_enum; labels: good, bad"),
+    ],
+)
+def test_what_a_column_can_be_given(assigned: str, complaint: str | None) -> None:
+    """A number, and one of an enum's labels."""
+    table = replace(CONTACTS, columns={**CONTACTS.columns, "mood": MOOD})
+    text = PERSON + f"set: {{app: {{{assigned}}}}}\nfields:\n  - {{column: email, crm: emails}}\n"
+    found = bind(loaded({"contact": text}), METADATA, {**TABLES, ("app", "contacts"): table})
+    assert [str(problem) for problem in found.problems] == ([] if complaint is None else [f"contact.yaml:{complaint}"])
 
 
 def test_one_bad_mapping_leaves_the_others_usable() -> None:

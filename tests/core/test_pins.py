@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -145,6 +146,47 @@ def test_without_its_match_key_a_mapping_makes_no_new_pairs() -> None:
     """Else a row would be created in the CRM although its record is there."""
     found: BoundMapping = look(look().pins, contacts=contacts(drop="email")).mappings["contact"]
     assert (found.incomplete, [line.name for line in found.lines]) == (True, ["Customer tier", "first_name"])
+
+
+def test_without_the_line_that_fills_a_required_column_no_row_is_made() -> None:
+    """The mapping goes on with the pairs that it has; without a set that runs it is a mistake."""
+    text = "object: organization\ntable: app.companies\nkey: id\ndirection: both\nfields:\n"
+    text += "  - {column: name, crm: name}\n  - {column: contact_id, crm: id}\n"
+    fields = {**METADATA.fields, "organization": tuple(f for f in METADATA.fields["organization"] if f.key != "name")}
+    metadata = dataclasses.replace(METADATA, fields=fields)
+    first = bind(loaded({"company": text}), METADATA, TABLES)
+    found = bind(loaded({"company": text}), metadata, TABLES, pins=first.pins, quarantine=True).mappings["company"]
+    assert (found.incomplete, [line.name for line in found.lines]) == (True, ["id"])
+    assert not first.mappings["company"].incomplete
+    assert not bind(loaded({"company": text}), metadata, TABLES, pins=first.pins).mappings
+
+
+@pytest.mark.parametrize(
+    ("lacking", "right"), [({"readable": False}, "SELECT"), ({"writable": False}, "UPDATE")], ids=["read", "write"]
+)
+def test_a_right_that_the_connectors_user_lacks(lacking: dict[str, Any], right: str) -> None:
+    """Under a running set the line is set aside; before, it is a warning at the column's place."""
+    message = f"column 'tier': the connector's user lacks {right} (tier) on app.contacts"
+    before = look(contacts=contacts(**lacking), running=False)
+    assert [str(problem) for problem in before.problems] == [f"contact.yaml:8:14: warning: {message}"]
+    assert names(before) == ["emails", "Customer tier", "first_name"]
+    running = look(look().pins, contacts=contacts(**lacking))
+    assert [str(problem) for problem in running.problems] == [f"contact.yaml:8:14: {message}"]
+    assert names(running) == ["emails", "first_name"]
+
+
+def test_a_constants_option_is_followed_by_its_id() -> None:
+    """Renamed in the CRM, the file's word still means it, with a warning at its place."""
+    text = TEXT.replace("match:", "set: {crm: {Customer tier: Gold}}\nmatch:").replace(
+        "  - {column: tier, crm: Customer tier, values: {gold: Gold, silver: Silver}}\n", ""
+    )
+    first = look(text=text)
+    renamed = look(first.pins, text=text, fields=person(options=(Option("70", "Top"), Option("71", "Silver"))))
+    assert [str(problem) for problem in renamed.problems] == [
+        "contact.yaml:5:13: warning: the option 'Gold' of 'Customer tier' is now named 'Top'"
+    ]
+    (constant,) = renamed.mappings["contact"].constants
+    assert constant.converter.to_crm("Gold", Refs()) == "70"
 
 
 def test_of_a_mapping_without_its_table_every_line_returns() -> None:

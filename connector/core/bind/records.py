@@ -92,7 +92,7 @@ def _constant(scope: Scope, name: str, value: SetValue, sent: dict[str, Joined])
     except ImpossiblePairError as error:
         scope.wrong(str(error), path)
         return None
-    spec = LineSpec(scope.at(path), (), (FieldName(name),), values={"": repr(value)})
+    spec = LineSpec(scope.at(path), (), None, values={"": repr(value)})
     return Line(
         f"set.{name}", spec.at, Direction.SEND, (), (field,), converter, rule(spec, (), (field,)), scope.spec.conflict
     )
