@@ -1,4 +1,4 @@
-"""What `bind` makes of a set that fits: directions, names, rules, references, constants, cycles, overlap."""
+"""What `bind` makes of a set that fits: directions, names, rules, references, constants, cycles."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ import pytest
 
 from connector.core.line import BoundMapping, Line, Refs
 from connector.core.mapping import BrakeSpec, Conflict, Direction
-from tests.core.accounts import CONNECTION, CUSTOMER_TIER, METADATA, PERSON, bound, problems
+from tests.core.accounts import (
+    CONNECTION,
+    CUSTOMER_TIER,
+    METADATA,
+    PERSON,
+    bound,
+    problems,
+)
 
 HEAD = "object: person\ntable: app.contacts\nkey: id\ndirection: both\n"
 COMPANY = (
@@ -149,6 +156,16 @@ def test_match_keys_become_lines() -> None:
     assert [line.name for line in mapping.lines] == ["emails", "last_name"]
 
 
+def test_a_template_maps_no_column_to_match_by() -> None:
+    """It only reads them: the line that maps the column is meant, wherever it stands."""
+    mapping = _contact(
+        '{column: "{{ first_name }}", crm: name}',
+        "{column: first_name, crm: first_name}",
+        head=HEAD + "match: [first_name]\n",
+    )
+    assert [[line.name for line in key] for key in mapping.match] == [["first_name"]]
+
+
 def test_constants_are_lines_that_only_send() -> None:
     """Their app side always says the value."""
     mapping = _contact("{column: email, crm: emails}", head=HEAD + "set: {crm: {Customer tier: Gold}, app: {bio: x}}\n")
@@ -237,93 +254,3 @@ def test_a_line_that_fits_no_more_can_be_left_out_alone() -> None:
     found = bound(text, quarantine=True)
     assert [line.name for line in found.mappings["contact"].lines] == ["emails", "Customer tier"]
     assert [problem.warning for problem in found.problems] == [False, True]
-
-
-FIRST = "{from: 2026-01-01, to: 2026-01-31}"
-SAME_DAY = "{from: 2026-01-31}"
-LATER = "{from: 2026-02-01, to: 2026-02-28}"
-
-
-def _people(name: str, more: str, direction: str = "both") -> str:
-    return HEAD.replace("both", direction) + more + f"fields: [{{column: {name}, crm: emails}}]\n"
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("only: {receive: {owner_id: [1]}}\n", "only: {receive: {owner_id: [2]}}\n"),
-        ("only: {receive: {owner_id: [1]}}\n", "only: {receive: {owner_id: BEN@acme.test}}\n"),
-        ("only: {receive: {org_id: present}}\n", "only: {receive: {org_id: absent}}\n"),
-        ("only: {receive: {Score: {from: 10}}}\n", "only: {receive: {Score: {to: 9}}}\n"),
-        ("only: {receive: {Score: 3}}\n", "only: {receive: {Score: {from: 10}}}\n"),
-        ("only: {receive: {Score: 12}}\n", "only: {receive: {Score: {from: 1, to: 10}}}\n"),
-        ("only: {receive: {Score: [0, 12]}}\n", "only: {receive: {Score: {from: 1, to: 10}}}\n"),
-        (f"only: {{receive: {{add_time: {FIRST}}}}}\n", f"only: {{receive: {{add_time: {LATER}}}}}\n"),
-        ("only: {receive: {Customer tier: [Gold]}}\n", "only: {receive: {Customer tier: {not: Gold}}}\n"),
-        ("only: {receive: {Customer tier: Gold}}\n", "set: {crm: {Customer tier: Silver}}\n"),
-    ],
-)
-def test_mappings_of_one_object_that_some_field_separates_are_disjoint(one: str, other: str) -> None:
-    """By filters or constants, in either order."""
-    for first, second in ((one, other), (other, one)):
-        found = problems({"a": _people("email", first), "b": _people("phone", second)})
-        assert [problem for problem in found if "receive" in problem] == []
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("", ""),
-        ("", "only: {receive: {org_id: present}}\n"),
-        ("only: {receive: {owner_id: [1, 2]}}\n", "only: {receive: {owner_id: [2]}}\n"),
-        ("only: {receive: {owner_id: [1]}}\n", "only: {receive: {owner_id: ANA@acme.test}}\n"),
-        ("only: {receive: {Customer tier: Gold}}\n", "only: {receive: {Customer tier: [70, silver]}}\n"),
-        ("only: {receive: {Score: 5}}\n", "only: {receive: {Score: '5.0'}}\n"),
-        ("only: {receive: {emails: [a@b.test]}}\n", "only: {receive: {emails: [c@d.test]}}\n"),
-        ("only: {receive: {Score: {from: 1, to: 5}}}\n", "only: {receive: {Score: {from: 5}}}\n"),
-        ("only: {receive: {Score: [0, 10]}}\n", "only: {receive: {Score: {from: 1, to: 10}}}\n"),
-        (f"only: {{receive: {{add_time: {FIRST}}}}}\n", f"only: {{receive: {{add_time: {SAME_DAY}}}}}\n"),
-    ],
-)
-def test_overlapping_mappings_of_one_object_are_an_error(one: str, other: str) -> None:
-    """The later one is left out."""
-    found = bound({"a": _people("email", one), "b": _people("phone", other)})
-    assert list(found.mappings) == ["a"]
-    assert [problem.message for problem in found.problems] == [
-        "mappings 'a' and 'b' both receive person records; separate them by only.receive or set.crm"
-    ]
-
-
-def test_overlap_that_nobody_can_decide_is_a_warning() -> None:
-    """The first in file order wins."""
-    one, other = "only: {receive: {org_id: present}}\n", "only: {receive: {owner_id: [1]}}\n"
-    found = bound({"a": _people("email", one), "b": _people("phone", other)})
-    assert len(found.mappings) == 2
-    assert [str(problem) for problem in found.problems] == [
-        "b.yaml:5:8: warning: mappings 'a' and 'b' both receive person records and may overlap; 'a' wins"
-    ]
-
-
-@pytest.mark.parametrize("direction", ["send", "both"])
-@pytest.mark.parametrize(
-    ("one", "other", "apart"),
-    [
-        ("", "", False),
-        ("only: {send: {email: present}}\n", "", False),
-        ("only: {send: {email: present}}\n", "only: {send: {phone: absent}}\n", False),
-        ("only: {send: {tier: [gold, silver]}}\n", "only: {send: {tier: SILVER}}\n", False),
-        ("only: {send: {tier: gold}}\n", "only: {send: {tier: silver}}\n", True),
-        ("only: {send: {tier: {not: gold}}}\n", "only: {send: {tier: gold}}\n", True),
-        ("only: {send: {email: present}}\n", "only: {send: {email: absent}}\n", True),
-    ],
-)
-def test_mappings_of_one_table_that_send_the_same_row_are_a_warning(
-    direction: str, one: str, other: str, *, apart: bool
-) -> None:
-    """Each makes a record of its own, unless `only.send` makes them kinds of one row."""
-    found = bound({"a": _people("email", one, direction), "b": _people("phone", other, "send")})
-    place = "b.yaml:5:8" if other else "b.yaml:2:8"
-    said = f"{place}: warning: mappings 'a' and 'b' may send one row of app.contacts: it becomes two person records; "
-    said += "separate them by only.send if one is meant"
-    assert [str(problem) for problem in found.problems] == ([] if apart else [said])
-    assert found.siblings(found.mappings["a"]) == ([found.mappings["b"]] if apart else ())

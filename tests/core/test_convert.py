@@ -10,7 +10,7 @@ from connector.core.convert import Cause
 from connector.core.line import HeldError, Refs, UnresolvedError
 from connector.core.mapping import TooLong
 from connector.core.model import ABSENT
-from connector.core.schema import CrmField
+from connector.core.schema import Column, CrmField
 from connector.core.schema import FieldType as T
 from tests.core.converters import REFS, field, one
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Kind = T | CrmField
 
+MOOD = Column("c", "app.mood", "enum", labels=("Gold",))
+WIDE = Column("c", "numeric(38,2)", "number")
 BOTH_WAYS = [
     ("text", T.TEXT, None, "Zoë 🚀", "Zoë 🚀"),
     ("uuid", T.TEXT, None, "9f3c0a52-7d5e-4b6a-8a53-0d8f0a6c1b11", "9f3c0a52-7d5e-4b6a-8a53-0d8f0a6c1b11"),
@@ -61,11 +63,17 @@ BOTH_WAYS = [
     ("jsonb", T.ADDRESS, None, '{"value": "1 Road", "locality": "Town"}', {"value": "1 Road", "locality": "Town"}),
     ("text", T.HTML, None, "a < b\nc", "a &lt; b<br>c"),
     ("text", T.HTML, "html", "<b>a</b> &amp; b", "<b>a</b> &amp; b"),
+    ("text", T.HTML, "html", '<a href="https://x.test">a</a>', '<a href="https://x.test">a</a>'),
+    ("text", T.HTML, None, 'say "a"', 'say "a"'),
+    ("text", field(T.HTML, max_length=4), None, "abcd", "abcd"),
+    (MOOD, T.ENUM, None, "Gold", "31"),
+    (Column("c", "app.any_mood", "enum"), T.ENUM, None, "Silver", "32"),
+    (WIDE, T.NUMBER, None, "1000000000000000000000000000001.00", 10**30 + 1),
 ]
 
 
 @pytest.mark.parametrize(("column", "of", "converter", "app", "crm"), BOTH_WAYS)
-def test_both_ways(column: str, of: Kind, converter: str | None, app: str, crm: Json) -> None:
+def test_both_ways(column: str | Column, of: Kind, converter: str | None, app: str, crm: Json) -> None:
     """These spellings are each other's."""
     made = one(column, of, converter)
     assert made.to_crm(app, REFS) == crm
@@ -177,11 +185,12 @@ HELD_RECEIVED = [
     ("date", T.DATE, "yesterday", Cause.INVALID_DATE),
     ("time", T.TIME, "25:00", Cause.INVALID_TIME),
     ("text[]", T.SET, "31", Cause.INVALID_VALUE),
+    (MOOD, T.ENUM, "32", Cause.NOT_IN_ENUM),
 ]
 
 
 @pytest.mark.parametrize(("column", "of", "crm", "cause"), HELD_RECEIVED)
-def test_held_when_receiving(column: str, of: Kind, crm: Json, cause: Cause) -> None:
+def test_held_when_receiving(column: str | Column, of: Kind, crm: Json, cause: Cause) -> None:
     """A value that the column cannot hold is held, with its cause."""
     with pytest.raises(HeldError) as held:
         one(column, of).to_app(crm, REFS)
@@ -199,6 +208,8 @@ SAME_APP = [
     ("text[]", T.SET, '["Gold"]', None, False),
     ("text[]", T.SET, "[]", None, True),
     ("jsonb", T.ADDRESS, '{"value":"a"}', '{"value": "a", "route": null}', True),
+    ("jsonb", T.ADDRESS, '{"value": "a", "route": "b"}', '{"route": "b", "value": "a"}', True),
+    ("jsonb", T.ADDRESS, '{"value": "a", "route": "b"}', '{"route": "c", "value": "a"}', False),
     ("timestamptz", T.DATE, "2026-11-02 23:30:00-03", "2026-11-03 00:00:00+00", True),
     ("timestamptz", T.DATE, "2026-11-02 23:30:00-03", "2026-11-02 00:00:00+00", False),
     ("time", T.TIME, "09:15:00.5", "09:15:00", True),
@@ -232,6 +243,8 @@ SAME_CRM = [
     ("text", T.PHONE, "+49 30 1", "+49301", False),
     ("date", T.DATE, "2026-11-02", "2026-11-02T00:00:00Z", True),
     ("date", T.DATE, "2026-11-02", "2026-11-03", False),
+    ("date", T.DATETIME, "2026-11-02T09:15:00Z", "2026-11-02T00:00:00Z", True),
+    ("timestamptz", T.DATETIME, "2026-11-02T09:15:00Z", "2026-11-02T00:00:00Z", False),
     ("time", T.TIME, "09:15", "09:15:00", True),
     ("time", T.TIME, "09:15", "09:16", False),
     ("jsonb", T.ADDRESS, {"value": "a"}, {"value": "a", "route": None}, True),

@@ -217,7 +217,7 @@ def test_numbers_in_a_template_can_be_reckoned_with(source: str, number: str, te
 def test_rendered_texts_are_compared_as_the_field_does() -> None:
     """By what they mean there."""
     made = sending("{{ n }}", {"n": "text"}, T.NUMBER)
-    assert made.same_crm(1, 1.0)
+    assert made.same_crm("1", 1.0)
     assert not made.same_crm(1, 2)
     assert made.same_app("1", "1.0")
     assert not made.same_app("1", "2")
@@ -278,6 +278,8 @@ def test_template_means_the_custom_field_where_a_built_in_one_is_called_alike() 
     """A built-in field goes by its API name; what people call it comes last."""
     fields = (CrmField("arr", "ARR", T.NUMBER), CrmField("hash", "ARR", T.TEXT, custom=True))
     assert [getattr(field_named(name, fields), "key", None) for name in ("arr", "ARR", "mrr")] == ["arr", "hash", None]
+    odd = (CrmField("hash", "X-Ray (new)", T.TEXT, custom=True),)
+    assert field_named("x_ray_new", odd) is odd[0]
 
 
 def test_template_over_the_crm_record_fits_the_column() -> None:

@@ -125,5 +125,7 @@ def test_address_text_and_parts() -> None:
     assert text.read_crm({"f": parts}) == text.read_crm({"f": "1 Road"}) == "1 Road"
     assert text.write_crm("2 Road", {"f": parts}) == {"f": {"value": "2 Road"}}
     assert text.write_crm(None, {"f": parts}) == {"f": None}
+    assert whole.read_crm({"f": "1 Road"}) == {"value": "1 Road"}
+    assert whole.read_crm({"f": {**parts, "route": ""}}) == {"value": "1 Road", "locality": "Town"}
     assert whole.read_crm({"f": parts}) == {"value": "1 Road", "locality": "Town"}
     assert whole.write_crm(whole.read_crm({"f": parts}), {}) == {"f": {"value": "1 Road", "locality": "Town"}}  # type: ignore[arg-type]

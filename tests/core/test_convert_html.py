@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from connector.core.convert import html
+from connector.core.line import HeldError
 from connector.core.schema import FieldType as T
-from tests.core.converters import REFS, one
+from tests.core.converters import REFS, field, one
 
 TEXT = one("text", T.HTML)
 
@@ -18,6 +20,9 @@ TEXT = one("text", T.HTML)
         pytest.param("a<p>b</p>", "a\nb", id="a block begins a line"),
         pytest.param("<b>a</b>b", "ab", id="other elements do not"),
         pytest.param("a\nb", "a b", id="a line feed of the source is a blank"),
+        pytest.param("a<br>\n<b>b</b>", "a\nb", id="nor is what follows a break"),
+        pytest.param("<b>a</b>\n<b>b</b>", "a b", id="between other elements it is a blank"),
+        pytest.param("<p> <b>a</b></p>", " a", id="a blank at the beginning stays"),
         pytest.param("a<br><br>b", "a\n\nb", id="each break counts"),
         pytest.param("<p>a</p><p></p><p>b</p>", "a\nb", id="an empty block does not"),
         pytest.param("<p>  a </p>", "  a ", id="blanks of a line stay"),
@@ -27,6 +32,27 @@ TEXT = one("text", T.HTML)
 def test_what_a_reader_sees(source: str, seen: str) -> None:
     """Received into a text column: lines where elements make them, without empty ones around."""
     assert TEXT.to_app(source, REFS) == seen
+
+
+def test_the_length_of_html() -> None:
+    """Markup counts, and it is never cut."""
+    made = one("text", field(T.HTML, max_length=8), "html")
+    assert made.to_crm("<b>a</b>", REFS) == "<b>a</b>"
+    with pytest.raises(HeldError, match="too_long"):
+        made.to_crm("<b>ab</b>", REFS)
+
+
+def test_html_of_a_row_is_compared_cleaned() -> None:
+    """Blanks between elements are none; words are."""
+    made = one("text", T.HTML, "html")
+    assert made.same_app("<p>a</p>\n<p>b</p>", "<P>a</P><p>b</p>")
+    assert not made.same_app("<p>a</p>", "<p>b</p>")
+
+
+def test_html_that_never_comes_to_rest_is_shown_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cleaning changes again and again is taken for text."""
+    monkeypatch.setattr(html, "_ENOUGH", 0)
+    assert html.clean('<b>"a" & <i>b</i></b>') == '"a" &amp; b'
 
 
 @pytest.mark.parametrize(

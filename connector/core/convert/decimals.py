@@ -38,7 +38,7 @@ def json_number(number: Decimal) -> int | float:
 
     A fraction finer than a double holds is off by less than a millionth; where it would be more, HeldError.
     """
-    if number == number.to_integral_value(context=_WIDE):
+    if number == number.to_integral_value():
         return int(number)
     double = float(number)
     if abs(Decimal(repr(double)) - number) >= _TOLERANCE:
@@ -48,7 +48,7 @@ def json_number(number: Decimal) -> int | float:
 
 def whole(number: Decimal) -> int:
     """The number as an integer; HeldError when it has a fraction, never rounded."""
-    if number != number.to_integral_value(context=_WIDE):
+    if number != number.to_integral_value():
         raise HeldError(Cause.NOT_AN_INTEGER)
     return int(number)
 

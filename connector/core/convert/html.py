@@ -53,7 +53,7 @@ def escaped(text: str) -> str:
 def plain(source: str) -> str:
     """What a reader sees: text with line breaks where elements make them."""
     reader = _Reader()
-    reader.feed(nh3.clean(source, link_rel=None))
+    reader.feed(nh3.clean(source))
     reader.close()
     return reader.text()
 
