@@ -19,14 +19,20 @@ import docker
 import pytest
 import pytest_asyncio
 from docker.errors import DockerException
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from testcontainers.community.postgres import PostgresContainer
 
 from connector.obs.logs import configure
 from connector.postgres.cluster import EmbeddedCluster
 
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("mutation", parent=settings.get_profile("any machine"), derandomize=True, max_examples=25)
+settings.register_profile(
+    "mutation",
+    parent=settings.get_profile("any machine"),
+    derandomize=True,
+    max_examples=25,
+    phases=[Phase.explicit, Phase.generate],  # nobody looks at what kills a mutant: it need not be the smallest
+)
 settings.load_profile("any machine")  # a busy machine is no defect
 IMAGE = "postgres:17-alpine"
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
