@@ -63,6 +63,11 @@ def test_what_nobody_may_write_is_only_received() -> None:
     assert problems({"contact": HEAD + "fields: [{column: pipedrive_id, crm: id}]\n"}) == []
 
 
+def test_a_mapping_that_does_nothing_does_not_write_ids_back_either() -> None:
+    """`direction: none` is that of every line."""
+    assert _contact("{column: pipedrive_id, crm: id}", head=HEAD.replace("both", "none")).lines == ()
+
+
 def test_the_records_own_id_is_written_back_where_a_mapping_only_sends() -> None:
     """An app that sends wants to know what became of it."""
     head = HEAD.replace("both", "send")
@@ -238,6 +243,9 @@ def test_a_renamed_field_is_found_by_its_pinned_key_with_a_warning() -> None:
     assert not bound(text, metadata=metadata).mappings
     found = bound(text, metadata=metadata, pins=bound(text).pins)
     assert found.mappings["contact"].lines[0].fields[0].key == CUSTOMER_TIER
+    filtered = {"contact": HEAD + "only: {receive: {Customer tier: Gold}}\nfields: [{column: email, crm: emails}]\n"}
+    (condition,) = bound(filtered, metadata=metadata, pins=bound(filtered).pins).mappings["contact"].only_receive
+    assert (condition.name, condition.key) == ("Tier", CUSTOMER_TIER)
     assert [str(problem) for problem in found.problems] == [
         "contact.yaml:5:30: warning: the field 'Customer tier' is now named 'Tier'"
     ]

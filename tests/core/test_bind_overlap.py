@@ -56,6 +56,8 @@ def test_mappings_of_one_object_that_some_field_separates_are_disjoint(one: str,
         ("only: {receive: {Score: {from: 1, to: 5}}}\n", "only: {receive: {Score: {from: 5}}}\n"),
         ("only: {receive: {Score: [0, 10]}}\n", "only: {receive: {Score: {from: 1, to: 10}}}\n"),
         (f"only: {{receive: {{add_time: {FIRST}}}}}\n", f"only: {{receive: {{add_time: {SAME_DAY}}}}}\n"),
+        ("only: {receive: {Score: 5}}\n", "only: {receive: {Score: {from: 1, to: 10}}}\n"),
+        ("only: {receive: {Score: present}}\n", "only: {receive: {Score: {not: 5}}}\n"),
     ],
 )
 def test_overlapping_mappings_of_one_object_are_an_error(one: str, other: str) -> None:
@@ -65,6 +67,12 @@ def test_overlapping_mappings_of_one_object_are_an_error(one: str, other: str) -
     assert [problem.message for problem in found.problems] == [
         "mappings 'a' and 'b' both receive person records; separate them by only.receive or set.crm"
     ]
+
+
+def test_a_filter_on_a_field_that_there_is_not() -> None:
+    """It is complained about once; that the mappings may overlap is said as well."""
+    found = problems({"a": _people("email", "only: {receive: {orgid: present}}\n"), "b": _people("phone", "")})
+    assert [problem.partition(": ")[0] for problem in found] == ["a.yaml:5:18", "b.yaml:1:9"]
 
 
 @pytest.mark.parametrize(("head", "place"), [("", "b.yaml:1:9"), ("only: {receive: {Score: present}}\n", "b.yaml:5:8")])

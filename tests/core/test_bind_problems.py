@@ -95,6 +95,24 @@ def test_what_a_column_can_be_given(assigned: str, complaint: str | None) -> Non
     assert [str(problem) for problem in found.problems] == ([] if complaint is None else [f"contact.yaml:{complaint}"])
 
 
+@pytest.mark.parametrize(
+    ("more", "complains"),
+    [
+        (Column("code", "text", "text", nullable=False), True),
+        (Column("code", "text", "text", nullable=False, default="'x'"), False),
+        (Column("code", "text", "text", nullable=False, generated=True), False),
+        (Column("code", "bigint", "integer", nullable=False, identity=True), False),
+        (Column("code", "text", "text"), False),
+    ],
+)
+def test_a_column_that_nothing_fills(more: Column, *, complains: bool) -> None:
+    """One that takes null, or that the database fills, needs no line."""
+    table = replace(CONTACTS, columns={**CONTACTS.columns, "code": more})
+    text = PERSON + "fields:\n  - {column: email, crm: emails}\n"
+    found = bind(loaded({"contact": text}), METADATA, {**TABLES, ("app", "contacts"): table})
+    assert bool(found.problems) is complains
+
+
 def test_one_bad_mapping_leaves_the_others_usable() -> None:
     """Callers decide whether to go on."""
     found = bound({"company": COMPANY, "contact": _lines("{column: emial, crm: emails}")})

@@ -15,7 +15,7 @@ from connector.core.merge import Grounds, Inputs, Reason, Verdict, decide
 from connector.core.model import Clocks, Json, Pair
 from connector.core.pins import Pins, former_words
 from connector.core.schema import CrmField, FieldType, Option, Table
-from tests.core.accounts import CUSTOMER_TIER, METADATA, PERSON, TABLES, loaded
+from tests.core.accounts import CUSTOMER_TIER, METADATA, PERSON, TABLES, column, loaded
 
 TEXT = """object: person
 table: app.contacts
@@ -159,6 +159,10 @@ def test_without_the_line_that_fills_a_required_column_no_row_is_made() -> None:
     assert (found.incomplete, [line.name for line in found.lines]) == (True, ["id"])
     assert not first.mappings["company"].incomplete
     assert not bind(loaded({"company": text}), metadata, TABLES, pins=first.pins).mappings
+    table = TABLES["app", "companies"]
+    more = dataclasses.replace(table, columns={**table.columns, "code": column("code", null=False)})
+    unfilled = bind(loaded({"company": text}), metadata, {**TABLES, ("app", "companies"): more}, quarantine=True)
+    assert any("column 'code' is NOT NULL" in problem.message for problem in unfilled.problems)
 
 
 @pytest.mark.parametrize(
@@ -173,6 +177,13 @@ def test_a_right_that_the_connectors_user_lacks(lacking: dict[str, Any], right: 
     running = look(look().pins, contacts=contacts(**lacking))
     assert [str(problem) for problem in running.problems] == [f"contact.yaml:8:14: {message}"]
     assert names(running) == ["emails", "first_name"]
+
+
+def test_options_of_every_field_that_a_template_reads_are_known() -> None:
+    """Whichever of them has any."""
+    text = TEXT.split("fields:", maxsplit=1)[0].replace("match: [email]\n", "")
+    text += 'fields:\n  - {column: bio, crm: "{{ first_name }} {{ customer_tier }}"}\n'
+    assert look(text=text).pins.options["person"] == {CUSTOMER_TIER: ("70", "71")}
 
 
 def test_a_constants_option_is_followed_by_its_id() -> None:
