@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 
 from connector.core.agreement import agrees, empty
-from connector.core.line import RETURNED, Line
+from connector.core.line import RETURNED, Line, Refs
 from connector.core.mapping import Conflict, Direction, Empty
 from connector.core.merge import (
     Decision,
@@ -23,7 +23,7 @@ from connector.core.merge import (
     is_conflict,
     winner_of,
 )
-from connector.core.model import ABSENT, Clocks, CrmValue, Json, Pair, Side
+from connector.core.model import ABSENT, AppKey, Clocks, CrmId, CrmValue, Json, Pair, Side
 from connector.core.review import after_the_fact
 from tests.core.people import NOW, REFS
 from tests.core.situations import LINES
@@ -210,6 +210,47 @@ def test_drift_towards_a_parent_that_died() -> None:
     assert (found.verdict, found.reason, found.base) == (Verdict.RECEIVE, Reason.PARENT_GONE, agreed(None, None, ORG))
     alive = decide(line, given_of("6", "12", agreed("5", "12", ORG)))
     assert (alive.reason, alive.base) == (Reason.DRIFT_UNDONE, agreed("5", "12", ORG))
+
+
+MERGED = Refs(
+    {**REFS.by_app, ("company", AppKey("9")): CrmId("30")}, REFS.by_crm, merged={("company", AppKey("9")): CrmId("12")}
+)
+"""The record of company 9 was merged into that of company 5; its own link may not know yet."""
+
+
+@pytest.mark.parametrize(
+    ("direction", "observed", "expected"),
+    [
+        pytest.param(
+            Direction.BOTH,
+            given_of("9", "11", agreed("4", "11", ORG), refs=MERGED),
+            Decision(ORG, Verdict.SEND, Reason.APP_CHANGED, "9", "11", agreed("5", "12", ORG)),
+            id="the survivor is sent",
+        ),
+        pytest.param(
+            Direction.BOTH,
+            given_of("9", "12", agreed("5", "12", ORG), refs=MERGED),
+            Decision(ORG, Verdict.RECEIVE, Reason.CRM_CHANGED, "9", "12", agreed("5", "12", ORG)),
+            id="the row follows",
+        ),
+        pytest.param(
+            Direction.SEND,
+            given_of("9", "11", agreed("4", "11", ORG), refs=MERGED),
+            Decision(ORG, Verdict.SEND, Reason.APP_CHANGED, "9", "11", agreed("9", "12", ORG)),
+            id="a row that is only sent is not told",
+        ),
+        pytest.param(
+            Direction.BOTH,
+            given_of("9", "11", agreed("4", "11", ORG), refs=replace(MERGED, by_crm={})),
+            Decision(ORG, Verdict.SEND, Reason.APP_CHANGED, "9", "11", agreed("9", "12", ORG)),
+            id="a survivor that has no row yet",
+        ),
+    ],
+)
+def test_a_row_that_names_a_merged_one(direction: Direction, observed: Inputs, expected: Decision) -> None:
+    """The CRM is told of the survivor; both sides agree on the row that this one has."""
+    line = replace(ORG, direction=direction)
+    assert replace(decide(line, observed), line=ORG) == expected
 
 
 def test_a_wait_that_would_end_in_a_send_that_is_not_allowed() -> None:

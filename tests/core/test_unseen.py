@@ -98,6 +98,8 @@ Changes = Sequence[tuple[float, str]]
         (["0 name a b, job x x"], [(3, "job z x")], [], []),
         (["0 name a b, job x y"], [(0, "name a b, job x z")], [], []),
         (["0 name a b", "9 name b c"], [(12, "name c b")], [], [9]),
+        (["0 name a b"], [(0, "name b w"), (0, "name u b"), (0, "name a u")], [("name", "u")], [0]),
+        (["0 name a b"], [(0, "name b w"), (0, "name w b")], [], [0]),
     ],
     ids=[
         "nothing was put away",
@@ -116,6 +118,8 @@ Changes = Sequence[tuple[float, str]]
         "an edit of that line alone",
         "an edit that made something else of it",
         "an edit that takes a write back looks like the echo of the one before",
+        "of one second, an edit of what we wrote comes first",
+        "of one second, a person took his own edit back",
     ],
 )
 def test_what_an_echo_tells(
