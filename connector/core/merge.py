@@ -175,7 +175,7 @@ def _unless_stale(d: Decision, given: Inputs, base: Pair | None) -> Decision:
     if edited and winner is Side.APP and reason is Reason.CONFLICT_LATER:
         return d
     if line.direction.receives:
-        return receive(line, given, reason if edited else Reason.RESTORED, loser=Side.APP if edited else None)
+        return receive(line, given, reason, loser=Side.APP)
     return _agree(line, given, Reason.RESTORED)
 
 
@@ -281,6 +281,8 @@ def _returned(line: Line, given: Inputs, before: Pair) -> Decision:
     alike = digest(before.rule) == digest(line.rule)
     if alike and line.direction.receives and line.converter.same_app(given.app, before.app):
         back = receive(line, given, Reason.CRM_CHANGED)
+        if back.verdict is Verdict.RECEIVE and given.crm == before.crm:
+            return _agree(line, given, Reason.FIRST_SIGHT_KEPT)
         gone = back.verdict is Verdict.HELD and line.direction.sends and given.crm == before.crm
         return send(line, given, Reason.FIRST_SIGHT_FILL) if gone else back
     noticed = line.direction.sends and any(column in given.grounds.clocks.app for column in line.columns)
