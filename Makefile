@@ -20,8 +20,8 @@ setup: $(STAMP)  ## only the set-up: .venv with everything pinned by hash
 run: setup  ## demo: embedded PostgreSQL, Pipedrive sandbox with sample data, the daemon
 	$(BIN)/connector demo
 
-test: setup  ## every test that this machine can run
-	$(BIN)/pytest
+test: setup  ## every test that this machine can run, on every core
+	$(BIN)/pytest -n auto --dist worksteal
 
 check: lint test  ## format, lint, types, layers, dependencies, tests
 

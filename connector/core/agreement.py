@@ -31,15 +31,35 @@ def agrees(line: Line, app: Json, crm: CrmValue, refs: Refs) -> bool:
     )
 
 
+def meant(line: Line, app: Json, crm: CrmValue, refs: Refs) -> Json:
+    """What the row says; where it names one whose record was merged into the one that the CRM names: that one's row."""
+    if line.link is None or not refs.merged or crm is ABSENT or agrees(line, app, crm, refs):
+        return app
+    try:
+        return line.converter.to_app(crm, refs) if _same_as_crm(line, app, crm, refs) else app
+    except (HeldError, UnresolvedError):
+        return app
+
+
+def said_in_app(line: Line, crm: Json, refs: Refs) -> Json:
+    """What a row would hold of a CRM value: an empty text is none. HeldError, UnresolvedError where it cannot."""
+    return None if crm == "" else line.converter.to_app(crm, refs)
+
+
+def said_in_crm(line: Line, app: Json, refs: Refs) -> Json:
+    """What a record would hold of a row's value: an empty text is none. HeldError, UnresolvedError where it cannot."""
+    return None if app == "" else line.converter.to_crm(app, refs)
+
+
 def _same_as_app(line: Line, app: Json, crm: Json, refs: Refs) -> bool:
     try:
-        return line.converter.same_app(app, line.converter.to_app(crm, refs))
+        return line.converter.same_app(app, said_in_app(line, crm, refs))
     except (HeldError, UnresolvedError):
         return False
 
 
 def _same_as_crm(line: Line, app: Json, crm: Json, refs: Refs) -> bool:
     try:
-        return line.converter.same_crm(crm, line.converter.to_crm(app, refs))
+        return line.converter.same_crm(crm, said_in_crm(line, app, refs))
     except (HeldError, UnresolvedError):
         return False

@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from connector.core.agreement import agrees, empty
+from connector.core.agreement import agrees, empty, meant, said_in_app, said_in_crm
 from connector.core.line import HeldError, Line, Refs, UnresolvedError, digest, returns
 from connector.core.mapping import Conflict, Direction, Empty
 from connector.core.model import ABSENT, Clocks, CrmValue, Json, Pair, Side
@@ -220,6 +220,8 @@ def _blank(line: Line, app: Json) -> bool:
 
 
 def _both_ways(line: Line, given: Inputs, *, app_changed: bool, crm_changed: bool) -> Decision:
+    if meant(line, given.app, given.crm, given.grounds.refs) != given.app:
+        return receive(line, given, Reason.CRM_CHANGED)
     if app_changed and crm_changed:
         return _conflict(line, given, first_sight=False)
     if app_changed:
@@ -331,10 +333,10 @@ def send(line: Line, given: Inputs, reason: Reason, *, loser: Side | None = None
     if line.empty is Empty.KEEP and _blank(line, given.app):
         return Decision(line, Verdict.NOTHING, Reason.EMPTY_IGNORED, given.app, given.crm)
     try:
-        crm = None if given.app == "" else line.converter.to_crm(given.app, given.grounds.refs)
+        crm = said_in_crm(line, given.app, given.grounds.refs)
     except (HeldError, UnresolvedError) as error:
         return _unconverted(line, given, error)
-    base = Pair(given.app, crm, line.rule)
+    base = Pair(meant(line, given.app, crm, given.grounds.refs), crm, line.rule)
     return Decision(line, Verdict.SEND, reason, given.app, given.crm, base, loser, overwrites=overwrites)
 
 
@@ -346,7 +348,7 @@ def receive(
     if crm == "" and line.empty is Empty.KEEP:
         return Decision(line, Verdict.NOTHING, Reason.EMPTY_IGNORED, given.app, given.crm)
     try:
-        app = None if crm == "" else line.converter.to_app(crm, given.grounds.refs)
+        app = said_in_app(line, crm, given.grounds.refs)
     except (HeldError, UnresolvedError) as error:
         return _unconverted(line, given, error)
     base = Pair(app, crm, line.rule)

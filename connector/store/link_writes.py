@@ -15,6 +15,11 @@ from connector.store.db import Connection
 from connector.store.links import FREE_RECORD, FREE_ROW
 from connector.store.notes import dump
 
+_HAND_ON = (
+    """update connector.intent i set link_id = gone.keeper from gone where i.connection = $1 and i.link_id = gone.id"""
+)
+"""SQL over links that are `gone`: writes whose outcome is open are looked into by the links that took them in."""
+
 
 @dataclass(slots=True)
 class LinkWrite:
@@ -128,7 +133,7 @@ async def save(db: Connection, writes: Sequence[LinkWrite], now: datetime) -> No
 
 
 async def absorb(db: Connection, connection: str, name: str, taken: Mapping[CrmId, LinkId]) -> None:
-    """Deletes the CRM halves, and the tombstones, of records that a link takes in; their notes move to its work."""
+    """Deletes the CRM halves, and the tombstones, of records that a link takes in; their notes and intents become its own."""
     await db.execute(
         f"""with half as (
                select h.id, n.keeper from unnest($3::text[], $4::bigint[]) n(crm_id, keeper)
@@ -143,9 +148,11 @@ async def absorb(db: Connection, connection: str, name: str, taken: Mapping[CrmI
         list(taken.values()),
     )
     await db.execute(
-        f"""delete from connector.link h using unnest($3::text[], $4::bigint[]) n(crm_id, keeper)
-           where h.connection = $1 and h.object = $2 and h.crm_id = n.crm_id and h.id <> n.keeper
-             and {FREE_RECORD}""",
+        f"""with gone as (
+               delete from connector.link h using unnest($3::text[], $4::bigint[]) n(crm_id, keeper)
+               where h.connection = $1 and h.object = $2 and h.crm_id = n.crm_id and h.id <> n.keeper and {FREE_RECORD}
+               returning h.id, n.keeper)
+           {_HAND_ON}""",
         connection,
         name,
         list(taken),
@@ -154,7 +161,7 @@ async def absorb(db: Connection, connection: str, name: str, taken: Mapping[CrmI
 
 
 async def absorb_app(db: Connection, connection: str, mapping: str, taken: Mapping[AppKey, LinkId]) -> None:
-    """Deletes the app halves, and the tombstones, of rows that a link takes in; their notes move to its work."""
+    """Deletes the app halves, and the tombstones, of rows that a link takes in; their notes and intents become its own."""
     keys, keepers = list(taken), list(taken.values())
     await db.execute(
         f"""update connector.work k set generation = k.generation + 1, app_changed = k.app_changed || w.app_changed
@@ -168,13 +175,25 @@ async def absorb_app(db: Connection, connection: str, mapping: str, taken: Mappi
         keepers,
     )
     await db.execute(
-        f"""delete from connector.link h using unnest($3::text[], $4::bigint[]) n(app_key, keeper)
-           where h.connection = $1 and h.mapping = $2 and h.app_key = n.app_key and h.id <> n.keeper
-             and {FREE_ROW}""",
+        f"""with gone as (
+               delete from connector.link h using unnest($3::text[], $4::bigint[]) n(app_key, keeper)
+               where h.connection = $1 and h.mapping = $2 and h.app_key = n.app_key and h.id <> n.keeper and {FREE_ROW}
+               returning h.id, n.keeper)
+           {_HAND_ON}""",
         connection,
         mapping,
         keys,
         keepers,
+    )
+
+
+async def give_way(db: Connection, connection: str, half: LinkId, keeper: LinkId) -> None:
+    """Deletes the half of a record that another link takes in; its intents become that one's."""
+    await db.execute(
+        f"""with gone as (delete from connector.link where id = $2 returning id, $3::bigint as keeper) {_HAND_ON}""",
+        connection,
+        half,
+        keeper,
     )
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from connector.core.line import RETURNED, Line
-from connector.core.mapping import Conflict, Direction
+from connector.core.line import RETURNED, Line, Refs
+from connector.core.mapping import Conflict, Direction, Empty
 from connector.core.merge import (
     Decision,
     Grounds,
@@ -22,7 +22,7 @@ from connector.core.merge import (
     is_conflict,
     winner_of,
 )
-from connector.core.model import ABSENT, Clocks, CrmValue, Json, Pair, Side
+from connector.core.model import ABSENT, AppKey, Clocks, CrmId, CrmValue, Json, Pair, Side
 from connector.core.schema import FieldType
 from tests.core.converters import AT, one
 from tests.core.people import NOW, REFS
@@ -146,6 +146,16 @@ def test_an_empty_text_is_no_edit_to_lose_against() -> None:
     assert decide(NAME, given_of("  ", "Ann", agreed("Ann", "Ann"))).reason is Reason.APP_CHANGED
 
 
+def test_what_becomes_an_empty_text_says_as_little_as_null() -> None:
+    """There is nothing to send to a record that is empty already, nor to a row."""
+    for direction in (Direction.SEND, Direction.BOTH):
+        line = replace(NAME, direction=direction, empty=Empty.CLEAR)
+        assert decide(line, given_of("", None, agreed(None, None))).reason is Reason.EQUAL
+    for direction in (Direction.RECEIVE, Direction.BOTH):
+        line = replace(NAME, direction=direction, empty=Empty.CLEAR)
+        assert decide(line, given_of(None, "", agreed(None, None))).reason is Reason.EQUAL
+
+
 def test_drift_is_undone_by_what_was_agreed() -> None:
     """The base keeps the spelling that the source has now."""
     line = replace(LINES["Score"], direction=Direction.RECEIVE)
@@ -214,6 +224,47 @@ def test_drift_towards_a_parent_that_died() -> None:
     assert (found.verdict, found.reason, found.base) == (Verdict.RECEIVE, Reason.PARENT_GONE, agreed(None, None, ORG))
     alive = decide(line, given_of("6", "12", agreed("5", "12", ORG)))
     assert (alive.reason, alive.base) == (Reason.DRIFT_UNDONE, agreed("5", "12", ORG))
+
+
+MERGED = Refs(
+    {**REFS.by_app, ("company", AppKey("9")): CrmId("30")}, REFS.by_crm, merged={("company", AppKey("9")): CrmId("12")}
+)
+"""The record of company 9 was merged into that of company 5; its own link may not know yet."""
+
+
+@pytest.mark.parametrize(
+    ("direction", "observed", "expected"),
+    [
+        pytest.param(
+            Direction.BOTH,
+            given_of("9", "11", agreed("4", "11", ORG), refs=MERGED),
+            Decision(ORG, Verdict.SEND, Reason.APP_CHANGED, "9", "11", agreed("5", "12", ORG)),
+            id="the survivor is sent",
+        ),
+        pytest.param(
+            Direction.BOTH,
+            given_of("9", "12", agreed("5", "12", ORG), refs=MERGED),
+            Decision(ORG, Verdict.RECEIVE, Reason.CRM_CHANGED, "9", "12", agreed("5", "12", ORG)),
+            id="the row follows",
+        ),
+        pytest.param(
+            Direction.SEND,
+            given_of("9", "11", agreed("4", "11", ORG), refs=MERGED),
+            Decision(ORG, Verdict.SEND, Reason.APP_CHANGED, "9", "11", agreed("9", "12", ORG)),
+            id="a row that is only sent is not told",
+        ),
+        pytest.param(
+            Direction.BOTH,
+            given_of("9", "11", agreed("4", "11", ORG), refs=replace(MERGED, by_crm={})),
+            Decision(ORG, Verdict.SEND, Reason.APP_CHANGED, "9", "11", agreed("9", "12", ORG)),
+            id="a survivor that has no row yet",
+        ),
+    ],
+)
+def test_a_row_that_names_a_merged_one(direction: Direction, observed: Inputs, expected: Decision) -> None:
+    """The CRM is told of the survivor; both sides agree on the row that this one has."""
+    line = replace(ORG, direction=direction)
+    assert replace(decide(line, observed), line=ORG) == expected
 
 
 def test_a_wait_that_would_end_in_a_send_that_is_not_allowed() -> None:

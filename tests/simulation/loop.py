@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Callable, Iterator
-from contextvars import Context
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import Context, copy_context
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVarTuple
@@ -66,40 +66,45 @@ class Loop(asyncio.SelectorEventLoop):
     def wake_process(self, life: Life) -> None:
         """The process goes on, with what it would have done meanwhile."""
         for handle in self.asleep.pop(life, []):
-            if not handle.cancelled():
-                super().call_soon(handle._run)
+            super().call_soon(handle._run)
 
     def call_soon(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
-        """As the loop does, unless who calls is stopped."""
-        if self.asleep:
-            life = LIFE.get() if context is None else context.get(LIFE)
-            if life in self.asleep:
-                handle = asyncio.Handle(callback, args, self, context)
-                self.asleep[life].append(handle)
-                return handle
-        return super().call_soon(callback, *args, context=context)
+        """As the loop does, unless whose call it is stands still when its turn comes."""
+        its, made = _known(context), list[asyncio.Handle]()
+        made.append(super().call_soon(self._unless_stopped(callback, its, made), *args, context=its))
+        return made[0]
 
     def call_at(
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """As the loop does; a timer of a stopped process goes off when it wakes, unless it is cancelled before."""
-        made: list[asyncio.TimerHandle] = []
+        its, made = _known(context), list[asyncio.TimerHandle]()
+        made.append(super().call_at(when, self._unless_stopped(callback, its, made), *args, context=its))
+        return made[0]
 
-        def fire() -> None:
+    def _unless_stopped(
+        self, callback: Callable[[*Ts], object], context: Context, made: Sequence[asyncio.Handle]
+    ) -> Callable[[*Ts], None]:
+        """Also what was about to run when the process was stopped waits until it wakes."""
+
+        def run(*args: *Ts) -> None:
             life = LIFE.get()
             if life in self.asleep:
-                handle = asyncio.Handle(lambda: None if made[0].cancelled() else callback(*args), (), self)
-                self.asleep[life].append(handle)
+                late = asyncio.Handle(lambda: None if made[0].cancelled() else callback(*args), (), self, context)
+                self.asleep[life].append(late)
             else:
                 callback(*args)
 
-        made.append(super().call_at(when, fire, context=context))
-        return made[0]
+        return run
 
     def add_signal_handler(self, sig: int, callback: Callable[[*Ts], object], *args: *Ts) -> None:
         """A simulated process gets no signals."""
+
+
+def _known(context: Context | None) -> Context:
+    return context if context is not None else copy_context()
 
 
 class _Task(asyncio.Task[Any]):

@@ -93,6 +93,12 @@ class Story:
         self.stage.start("a")
         await self.until(self._subscribed, "the daemon does not start again")
 
+    async def end(self) -> None:
+        """What somebody began and did not end ends with the story: afterwards no simulated time passes."""
+        for task in self.open:
+            task.cancel()
+        await asyncio.gather(*self.open, return_exceptions=True)
+
     async def quiet(self) -> None:
         """Sweeps until nothing is left to do, but for what only a person can decide."""
         for kind in ("recent", "full"):

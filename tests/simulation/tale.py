@@ -47,6 +47,8 @@ async def tell(dsn: str, directory: Path, seed: int, steps: Sequence[int] | None
         except BaseException as error:
             error.add_note("\n".join(story.trace))
             raise
+        finally:
+            await story.end()
         return Told(story.trace, await _counts(story), Counter(people.trace), story.happened, await _digest(story))
 
 

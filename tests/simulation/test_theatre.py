@@ -99,6 +99,32 @@ async def _stopped() -> list[str]:
     return said
 
 
+def test_who_is_stopped_on_the_point_of_acting_does_not() -> None:
+    """Else he takes the turn and stands still with it; and he goes on as himself, whose turn it is."""
+    assert in_simulated_time(_about_to_speak()) == ["himself 1.0"]
+
+
+async def _about_to_speak() -> list[str]:
+    loop, life, name = asyncio.get_running_loop(), Life(), contextvars.ContextVar("name", default="nobody")
+    assert isinstance(loop, Loop)
+    said: list[str] = []
+
+    async def speak() -> None:
+        name.set("himself")
+        await asyncio.sleep(0)
+        said.append(f"{name.get()} {loop.time():.1f}")
+
+    context = contextvars.copy_context()
+    context.run(LIFE.set, life)
+    task = loop.create_task(speak(), context=context)
+    await asyncio.sleep(0)
+    loop.stop_process(life)
+    await asyncio.sleep(1.0)
+    loop.wake_process(life)
+    await task
+    return said
+
+
 def test_a_process_answers_as_itself() -> None:
     """Whoever calls it: else a session that it opens to answer is nobody's, and outlives its death with its locks."""
     assert in_simulated_time(_asked()) == "listener"

@@ -211,7 +211,7 @@ class Applier:
         """A CRM half that one of our creates made: the row's link takes it in, with the base that was sent."""
         for result in batch.results:
             if result.join is not None and isinstance(result.case.crm, Record):
-                await link_writes.delete(db, [result.case.link.id])
+                await link_writes.give_way(db, self.context.name, result.case.link.id, result.join)
                 await link_writes.join(db, result.join, result.case.crm.id, batch.now)
 
     # --- everything else ---------------------------------------------------------------------------------------------

@@ -221,6 +221,35 @@ async def test_only_the_record_in_doubt_waits(database: str, tmp_path: Path) -> 
         assert await world.db.fetchval("select count(*) from connector.intent where unknown") == 1
 
 
+@pytest.mark.parametrize("kind", ["disconnect_before", "disconnect_after"])
+async def test_an_update_without_an_answer_of_a_half_that_another_takes_in(
+    database: str, tmp_path: Path, kind: str
+) -> None:
+    """A row and a person are one; the half that finds out first writes, gets no answer and goes into the other half.
+
+    Fails when its intent stays behind: nobody looks into it any more, and it stays open for ever (simulation, seed 64).
+    """
+    async with rig(database, tmp_path / "set", people(), TABLES) as world:
+        await world.start()
+        await world.stop()
+        await world.person(first_name="Ann", last_name="Test", emails=channel("ann@x.test"))
+        await add(world, "ann")
+        await world.db.execute("update app.people set phone = '+44 2'")
+        await fault(world, kind, "PATCH", "persons")
+        await world.start(fetch_all=False)
+        await world.until(lambda: all_hit(world))
+        await world.until(lambda: _are_one(world))
+        world.clock.leap(MINUTE)
+        await world.quiet()
+        assert await world.db.fetchval("select count(*) from connector.intent") == 0
+        (row,), (person,) = await rows(world), await persons(world)
+        assert row["phone"] == person["phones"][0]["value"] == "+44 2"
+
+
+async def _are_one(world: Rig) -> bool:
+    return [state for _, _, state in await links(world)] == ["linked"]
+
+
 @pytest.mark.parametrize("drop", ["", "create"], ids=["told of both", "told of the deletion"])
 async def test_a_create_without_an_answer_that_somebody_deletes(database: str, tmp_path: Path, drop: str) -> None:
     """A person whom we made without knowing it is deleted within the minute: the row follows, and comes back with it.
