@@ -33,6 +33,7 @@ BOTH_WAYS = [
     ("numeric(10,2)", T.NUMBER, None, "1234.50", 1234.5),
     ("double", T.NUMBER, None, "-0.25", -0.25),
     ("real", T.NUMBER, None, "0.1", 0.1),
+    ("real", T.NUMBER, None, "0.00097796", 0.00097796),
     ("text", T.NUMBER, None, "7", 7),
     ("boolean", T.BOOLEAN, None, "true", True),
     ("integer", T.BOOLEAN, None, "0", False),
