@@ -155,10 +155,10 @@ def _app_values(line: Line, row: Mapping[str, str | None], refs: Refs) -> list[J
 
 
 def _crm_values(line: Line, fields: Mapping[str, Json], record_id: str) -> list[Json]:
-    field = line.fields[0] if line.fields else None
-    if field is not None and field.type is FieldType.ID:
+    field = line.fields[0]
+    if field.type is FieldType.ID:
         return [record_id]
-    if field is not None and field.type in (FieldType.EMAILS, FieldType.PHONES):
+    if field.type in (FieldType.EMAILS, FieldType.PHONES):
         return [item["value"] for item in elements(fields.get(field.key))]
     value = line.converter.read_crm(fields)
     if value is ABSENT:

@@ -161,6 +161,14 @@ def test_match_keys_become_lines() -> None:
     assert [line.name for line in mapping.lines] == ["emails", "last_name"]
 
 
+def test_a_line_that_does_nothing_need_not_fit() -> None:
+    """Unless rows and records are matched by it."""
+    idle = "{column: born, crm: emails, direction: none}"
+    assert [line.name for line in _contact(idle, "{column: email, crm: emails}", head=HEAD + "match: [email]\n").lines]
+    wanted = {"contact": HEAD + f"match: [born]\nfields: [{idle}]\n"}
+    assert "does not fit" in problems(wanted)[0]
+
+
 def test_a_template_maps_no_column_to_match_by() -> None:
     """It only reads them: the line that maps the column is meant, wherever it stands."""
     mapping = _contact(

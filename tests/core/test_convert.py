@@ -45,6 +45,7 @@ BOTH_WAYS = [
     ("time", T.TIME, None, "09:15:00", "09:15:00"),
     ("integer", T.DURATION, None, "720", "00:12"),
     ("interval", T.DURATION, None, "26:05:00", "26:05"),
+    ("numeric", T.DURATION, None, "720", "00:12"),
     ("numeric(10,2)", T.MONEY, None, "1234.50", 1234.5),
     ("text", T.ENUM, None, "Gold", "31"),
     ("text", T.KEY, None, "call", "call"),
@@ -207,6 +208,7 @@ SAME_APP = [
     ("interval", T.DURATION, "00:12:34", "00:13:00", False),
     ("text[]", T.SET, '["Gold","Silver"]', '["Silver", "Gold"]', True),
     ("text[]", T.SET, '["Gold"]', None, False),
+    ("text[]", T.SET, '["Gold"]', '["Silver"]', False),
     ("text[]", T.SET, "[]", None, True),
     ("jsonb", T.ADDRESS, '{"value":"a"}', '{"value": "a", "route": null}', True),
     ("jsonb", T.ADDRESS, '{"value": "a", "route": "b"}', '{"route": "b", "value": "a"}', True),
@@ -240,6 +242,7 @@ SAME_CRM = [
     ("timestamptz", T.DATETIME, "2026-11-02T09:15:00Z", "2026-11-02T09:15:00.000Z", True),
     ("integer", T.DURATION, "00:12", "00:12:34", True),
     ("text[]", T.SET, ["31", "32"], ["32", "31"], True),
+    ("text[]", T.SET, ["31"], ["32"], False),
     ("integer", T.ORG, 12, "12", True),
     ("text", T.PHONE, "+49 30 1", "+49301", False),
     ("date", T.DATE, "2026-11-02", "2026-11-02T00:00:00Z", True),
@@ -327,6 +330,8 @@ def test_null_and_absent() -> None:
         assert made.read_crm({}) is ABSENT
         assert made.read_crm({"f": None}) is None
     assert one("text[]", T.SET).read_app({"c": "[]"}) is None
+    assert one("jsonb", T.SET).read_app({"c": "no list"}) == "no list"
+    assert one("text[]", T.SET).read_crm({"f": [None, "", 31]}) == ["31"]
     assert one("text[]", T.EMAILS).read_crm({"f": []}) is None
 
 
@@ -335,6 +340,7 @@ def test_clearing_a_column_that_takes_no_null() -> None:
     assert one("required", T.TEXT).write_app(None) == {"c": ""}
     assert one("text", T.TEXT).write_app(None) == {"c": None}
     assert one("text[] not null", T.SET).write_app(None) == {"c": "[]"}
+    assert one("text[]", T.SET).write_app(None) == {"c": None}
     assert one("jsonb not null", T.ADDRESS).write_app(None) == {"c": "{}"}
 
 

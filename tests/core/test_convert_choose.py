@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from connector.core.convert import ImpossiblePairError, constant_for, converter_
 from connector.core.line import HeldError, Refs
 from connector.core.mapping import FieldName, Keyword, LineSpec, Template
 from connector.core.model import ABSENT
-from connector.core.schema import CrmField
+from connector.core.schema import CrmField, Stage
 from connector.core.schema import FieldType as T
 from tests.core.converters import AT, COLUMNS, METADATA, OPTIONS, REFS, field, one, sending, several
 
@@ -51,6 +52,13 @@ def test_impossible_pairs_say_what_fits(column: str, of: T, converter: str | Non
     ("column", "of", "converter", "message"),
     [
         ("date", T.NUMBER, "number", "as: number with a column of kind number, integer or text"),
+        ("text", T.OTHER, None, "fields of this type cannot be mapped"),
+        (
+            "boolean",
+            T.ORG,
+            None,
+            "what fits: link: with the name of a mapping, as: id with a column of kind integer, text, uuid or number",
+        ),
         (
             "date",
             T.SET,
@@ -159,6 +167,24 @@ def test_constants(of: T, value: SetValue, crm: Json) -> None:
     assert made.write_crm(crm, {}) == {"f": crm}
 
 
+def test_constants_of_arrays_and_addresses() -> None:
+    """A list is all of it, one value the primary."""
+    several_values = constant_for(field(T.EMAILS), ["a@x.test", "b@x.test"], METADATA)
+    assert several_values.to_crm(several_values.read_app({}), REFS) == ["a@x.test", "b@x.test"]
+    primary = constant_for(field(T.EMAILS), "a@x.test", METADATA)
+    assert primary.to_crm(primary.read_app({}), REFS) == "a@x.test"
+    address = constant_for(field(T.ADDRESS), "1 Road", METADATA)
+    assert address.write_crm(address.to_crm(address.read_app({}), REFS), {}) == {"f": {"value": "1 Road"}}
+
+
+@pytest.mark.parametrize(("value", "kind"), [("x", "one value"), (["x"], "a list")])
+def test_a_field_that_takes_no_constant(value: SetValue, kind: str) -> None:
+    """It says which kind."""
+    with pytest.raises(ImpossiblePairError) as refused:
+        constant_for(field(T.OTHER), value, METADATA)
+    assert refused.value.message == f"set: CRM field 'F' (other) does not take {kind}"
+
+
 def test_constants_that_cannot_be() -> None:
     """What the field cannot hold is refused with its options; an inactive user is only a held value."""
     with pytest.raises(ImpossiblePairError, match=r"unknown_option; options: Gold, Silver"):
@@ -229,6 +255,21 @@ def test_template_to_html_escapes_values() -> None:
     assert made.to_crm(made.read_app({"name": "<i>&"}), REFS) == "<b>&lt;i&gt;&amp;</b>"
 
 
+def test_html_of_a_template_must_fit_the_field() -> None:
+    """It is never cut."""
+    spec = LineSpec(AT, Template("<b>{{ c }}</b>"), (FieldName("F"),))
+    made = converter_for(spec, [COLUMNS["text"]], [field(T.HTML, max_length=8)], METADATA)
+    assert made.to_crm(made.read_app({"c": "a"}), REFS) == "<b>a</b>"
+    with pytest.raises(HeldError, match="too_long"):
+        made.to_crm(made.read_app({"c": "ab"}), REFS)
+
+
+def test_a_stage_of_a_pipeline_that_nobody_knows() -> None:
+    """It is called by its own name."""
+    metadata = replace(METADATA, stages=(*METADATA.stages, Stage("9", "Odd", "99")))
+    assert constant_for(field(T.STAGE), "Odd", metadata).to_app("9", REFS) == "Odd"
+
+
 def test_template_to_a_typed_field_is_converted() -> None:
     """Rendered text goes through the target's conversion like a text column."""
     made = sending("{{ a }}{{ b }}", {"a": "text", "b": "text"}, T.ENUM)
@@ -287,15 +328,16 @@ def test_template_over_the_crm_record_fits_the_column() -> None:
     assert receiving("{{ first_name }}", "integer").to_app("42", REFS) == "42"
     with pytest.raises(HeldError, match="invalid_number"):
         receiving("{{ first_name }}", "integer").to_app("x", REFS)
+    assert receiving("{{ first_name }}").to_app("<b>x</b>", REFS) == "<b>x</b>"
     assert receiving("<b>{{ first_name }}</b>", converter="html").read_crm({"first_name": "<"}) == "<b>&lt;</b>"
 
 
 def test_templates_name_what_exists() -> None:
     """An unknown column, field or a syntax error is a refusal with its place."""
-    with pytest.raises(ImpossiblePairError, match="'nmae', which is no column"):
-        sending("{{ nmae }}", {"name": "text"}, T.TEXT)
-    with pytest.raises(ImpossiblePairError, match="'tier', which is no field"):
-        receiving("{{ tier }}")
+    with pytest.raises(ImpossiblePairError, match="mentions 'nmae', 'srname', which is no column"):
+        sending("{{ nmae }} {{ srname }}", {"name": "text"}, T.TEXT)
+    with pytest.raises(ImpossiblePairError, match="mentions 'teir', 'tier', which is no field"):
+        receiving("{{ tier }} {{ teir }}")
     with pytest.raises(ImpossiblePairError, match="template, line 2"):
         converter_for(
             LineSpec(AT, Template("a\n{{ b"), (FieldName("F"),)), [COLUMNS["text"]], [field(T.TEXT)], METADATA

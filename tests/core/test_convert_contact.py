@@ -47,12 +47,21 @@ def test_primary_is_replaced_promoted_or_removed(crm: Json, written: Json) -> No
     assert PRIMARY.write_crm(crm, {"f": [WORK, HOME]}) == {"f": written}
 
 
+def test_a_new_primary_keeps_the_label_of_the_old_one() -> None:
+    """And whatever else the CRM holds of it."""
+    held: Json = {"value": "b@x.test", "label": "home", "primary": True, "id": 7}
+    written: Json = {"value": "c@x.test", "label": "home", "primary": True, "id": 7}
+    assert PRIMARY.write_crm("c@x.test", {"f": [held]}) == {"f": [written]}
+
+
 def test_primary_of_an_empty_array() -> None:
     """The first value of a record becomes a primary with the CRM's default label; the last one removed leaves []."""
     assert PRIMARY.write_crm("a@x.test", {}) == {"f": [WORK]}
     assert PRIMARY.write_crm(None, {"f": [WORK]}) == {"f": []}
     assert PRIMARY.read_crm({"f": [{"value": "", "primary": True}]}) is None
     assert PRIMARY.read_crm({}) is ABSENT
+    assert LIST.read_crm({}) is ABSENT
+    assert PRIMARY.read_crm({"f": [{"value": " a@x.test ", "primary": True}]}) == "a@x.test"
     assert PRIMARY.to_crm("  ", REFS) is None
 
 
@@ -113,6 +122,7 @@ def test_one_label_among_others() -> None:
     assert made.read_crm({}) is ABSENT
     free = one("text", field(T.SET, custom=False))
     assert free.write_crm("31", {"f": ""}) == {"f": ["31"]}
+    assert free.read_crm({"f": ["", 33]}) == "33"
     assert free.read_crm({"f": [33, 32]}) == "33"
     assert free.to_app("33", REFS) == "Straße"
     assert METADATA.users

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from connector.core.line import HeldError
 from connector.core.model import ABSENT
 from connector.core.schema import FieldType as T
-from tests.core.converters import REFS, several
+from tests.core.converters import REFS, one, several
 
 DUE = {"due_date": T.DATE, "due_time": T.TIME}
 
@@ -90,7 +91,7 @@ def test_a_date_and_a_time_column_are_sent(app: Any, crm: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "same"),
+    ("left", "right", "same"),
     [
         (["2026-11-02", "09:15:30.25"], ["2026-11-02", "09:15:30"], True),
         (["2026-11-02", "09:15:30"], ["2026-11-02", "09:15:31"], False),
@@ -99,9 +100,9 @@ def test_a_date_and_a_time_column_are_sent(app: Any, crm: Any) -> None:
         ([None, "09:15:00"], None, True),
     ],
 )
-def test_a_date_and_a_time_column_are_compared(one: Any, other: Any, same: bool) -> None:  # noqa: FBT001
+def test_a_date_and_a_time_column_are_compared(left: Any, right: Any, same: bool) -> None:  # noqa: FBT001
     """By the second; without a day they say nothing."""
-    assert DAY_AND_TIME.same_app(one, other) is same
+    assert DAY_AND_TIME.same_app(left, right) is same
     assert not DAY_AND_TIME.same_app(["2026-11-02"], ["2026-11-02"] * 3)
 
 
@@ -109,6 +110,19 @@ def test_due_fields_are_compared_by_the_second() -> None:
     """Whatever the CRM makes of its fraction."""
     assert DAY_AND_TIME.same_crm("2026-11-02T09:15:00Z", "2026-11-02T09:15:00.400Z")
     assert not DAY_AND_TIME.same_crm("2026-11-02T09:15:00Z", "2026-11-02T09:15:01Z")
+
+
+def test_the_zone_of_the_machine_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A time without a zone is UTC, one with a zone becomes it."""
+    made = one("timestamptz", T.DATETIME)
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert made.to_crm("2026-11-02 09:15:00", REFS) == "2026-11-02T09:15:00Z"
+        assert made.to_crm("2026-11-02 09:15:00+02", REFS) == "2026-11-02T07:15:00Z"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_columns_that_are_no_day_and_time() -> None:

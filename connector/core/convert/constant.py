@@ -13,7 +13,7 @@ from connector.core.convert.joint import Joint, Value
 from connector.core.convert.pair import Wanted, join
 from connector.core.line import Converter, HeldError, Refs
 from connector.core.mapping import Keyword, SetValue, TooLong
-from connector.core.schema import Column, CrmField, FieldType, Metadata
+from connector.core.schema import CrmField, FieldType, Metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
@@ -29,7 +29,6 @@ _SPELLED: Final[Mapping[FieldType, Callable[[datetime], str]]] = {
     FieldType.TIME: lambda at: at.time().isoformat(timespec="seconds"),
     FieldType.DATETIME: moments.spell_rfc3339,
 }
-_JSON: Final = Column("set", "jsonb", "json")
 _LATER: Final = frozenset({Cause.UNKNOWN_USER, Cause.INACTIVE_USER})
 """What time mends or breaks: a held value, not a wrong file."""
 
@@ -44,9 +43,7 @@ def constant_for(field: CrmField, value: SetValue, metadata: Metadata) -> Conver
         return _now(field)
     app = None if value is Keyword.NULL or value is None else columns.spelled(value)
     several = isinstance(value, list)
-    wanted = Wanted(
-        _name(field, several=several), _JSON if several else columns.TEXT, field, metadata, {}, TooLong.HOLD
-    )
+    wanted = Wanted(_name(field, several=several), columns.TEXT, field, metadata, {}, TooLong.HOLD)
     made = join(wanted)
     constant = Joint(sides.Fixed(app), made.crm, made.value)
     _try(constant, app, field)

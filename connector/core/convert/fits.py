@@ -138,7 +138,7 @@ def _field(field: CrmField) -> str:
 
 
 def _alternatives(field: CrmField) -> str:
-    fitting = FITS.get(field.type, ())
+    fitting = FITS.get(field.type)
     if not fitting:
         return "fields of this type cannot be mapped"
     link = "link: with the name of a mapping, " if field.type in REFERENCES else ""
