@@ -87,9 +87,7 @@ def compile_template(source: str) -> CompiledTemplate:
 
 
 def _environment(*, html: bool) -> _Environment:
-    made = _Environment(
-        autoescape=html, undefined=StrictUndefined, finalize=_finished, keep_trailing_newline=True, cache_size=0
-    )
+    made = _Environment(autoescape=html, undefined=StrictUndefined, finalize=_finished, keep_trailing_newline=True)
     for name in ("lipsum", "cycler", "joiner"):
         del made.globals[name]
     del made.filters["random"]

@@ -52,6 +52,20 @@ def test_a_link_to_a_mapping_of_another_object_names_the_right_one() -> None:
     ]
 
 
+def test_a_link_to_a_mapping_of_another_object_where_several_would_fit_or_none() -> None:
+    """All of them are named."""
+    contact = _lines("{column: company_id, crm: org_id, link: contact}")
+    several = problems({"contact": contact, "company": COMPANY, "firm": COMPANY})
+    assert any(problem.endswith("; mappings of organization: company, firm") for problem in several)
+    assert problems({"contact": contact})[0].endswith("but 'contact' maps person")
+
+
+def test_words_of_a_template_are_no_texts_of_the_column_that_it_reads() -> None:
+    """What it makes of a number may be any word."""
+    line = '{column: "{{ company_id }}", crm: Customer tier, values: {gold: Gold}, direction: send}'
+    assert problems({"contact": _lines(line)}) == []
+
+
 def test_a_link_needs_a_field_that_points_and_a_column_that_holds_the_key() -> None:
     """Neither an e-mail nor a uuid is the number of a row."""
     contact = _lines("{column: email, crm: emails, link: company}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +11,7 @@ from connector.core.convert import Cause
 from connector.core.line import HeldError, Refs, UnresolvedError
 from connector.core.mapping import TooLong
 from connector.core.model import ABSENT
-from connector.core.schema import Column, CrmField
+from connector.core.schema import Column, CrmField, Option
 from connector.core.schema import FieldType as T
 from tests.core.converters import REFS, field, one
 
@@ -209,6 +210,10 @@ SAME_APP = [
     ("text[]", T.SET, '["Gold","Silver"]', '["Silver", "Gold"]', True),
     ("text[]", T.SET, '["Gold"]', None, False),
     ("text[]", T.SET, '["Gold"]', '["Silver"]', False),
+    ("jsonb", T.TEXT, '{"a": 1, "b": 2}', '{"b":2,"a":1}', True),
+    ("jsonb", T.TEXT, '{"a": 1}', '{"a": 2}', False),
+    ("integer", T.USER, "7", "07", True),
+    ("integer", T.USER, "7", "8", False),
     ("text[]", T.SET, "[]", None, True),
     ("jsonb", T.ADDRESS, '{"value":"a"}', '{"value": "a", "route": null}', True),
     ("jsonb", T.ADDRESS, '{"value": "a", "route": "b"}', '{"route": "b", "value": "a"}', True),
@@ -243,6 +248,9 @@ SAME_CRM = [
     ("integer", T.DURATION, "00:12", "00:12:34", True),
     ("text[]", T.SET, ["31", "32"], ["32", "31"], True),
     ("text[]", T.SET, ["31"], ["32"], False),
+    ("integer", T.USER, "7", "8", False),
+    ("text", T.BOOLEAN, True, "true", True),
+    ("text", T.BOOLEAN, True, False, False),
     ("integer", T.ORG, 12, "12", True),
     ("text", T.PHONE, "+49 30 1", "+49301", False),
     ("date", T.DATE, "2026-11-02", "2026-11-02T00:00:00Z", True),
@@ -274,6 +282,13 @@ def test_cut_is_marked_and_never_read_back() -> None:
     assert made.same_crm("abcd…", made.to_crm("abcdXYZ", REFS))
     with pytest.raises(HeldError, match="cut"):
         made.to_app("abcd…", REFS)
+
+
+def test_an_option_that_was_renamed() -> None:
+    """It goes by the word that a file holds of it, and is found by the new one too."""
+    renamed = replace(field(T.ENUM), options=(Option("70", "Top", former=("Gold",)), Option("71", "Silver")))
+    made = one("text", renamed)
+    assert (made.to_crm("Gold", REFS), made.to_crm("Top", REFS), made.to_app("70", REFS)) == ("70", "70", "Gold")
 
 
 def test_values_map_words_to_labels() -> None:
@@ -309,6 +324,12 @@ def test_values_before_every_family(column: str, of: Kind, values: Any, app: str
     made = one(column, of, "label" if of is T.SET and column == "text" else None, values=values)
     assert made.to_crm(app, REFS) == crm
     assert made.to_app(crm, REFS) == app
+
+
+@pytest.mark.parametrize("converter", ["id", "link"])
+def test_a_link_may_be_written_out(converter: str) -> None:
+    """`as: link` and `as: id` say what it is anyway."""
+    assert one("integer", T.ORG, converter, link="company").to_crm("5", REFS) == "12"
 
 
 def test_link_goes_through_the_other_mapping() -> None:

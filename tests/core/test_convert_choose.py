@@ -128,8 +128,10 @@ def test_link_needs_a_field_that_points_to_a_record() -> None:
     """`link:` on a text field, or beside `values:`, is refused."""
     with pytest.raises(ImpossiblePairError, match="points to a record"):
         one("integer", T.TEXT, link="company")
-    with pytest.raises(ImpossiblePairError, match="stands alone"):
+    with pytest.raises(ImpossiblePairError, match=r"^link: stands alone: it takes neither values: nor another as:$"):
         one("integer", T.ORG, link="company", values={"1": "2"})
+    with pytest.raises(ImpossiblePairError, match="stands alone"):
+        one("integer", T.ORG, "user_id", link="company")
 
 
 def test_unknown_words_of_values() -> None:

@@ -132,6 +132,7 @@ def test_address_text_and_parts() -> None:
     """A text line reads the text and writes it alone; a json line reads and writes all filled parts."""
     parts: dict[str, Json] = {"value": "1 Road", "locality": "Town", "route": None}
     text, whole = one("text", T.ADDRESS), one("jsonb", T.ADDRESS)
+    assert text.read_crm({}) is ABSENT
     assert text.read_crm({"f": parts}) == text.read_crm({"f": "1 Road"}) == "1 Road"
     assert text.write_crm("2 Road", {"f": parts}) == {"f": {"value": "2 Road"}}
     assert text.write_crm(None, {"f": parts}) == {"f": None}

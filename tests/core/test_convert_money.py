@@ -46,6 +46,7 @@ def test_amount_alone_keeps_the_currency_of_the_record() -> None:
     made = one("numeric(10,2)", T.MONEY)
     current: dict[str, Json] = {"f": {"value": 9, "currency": "USD"}}
     assert made.read_crm(current) == 9
+    assert made.read_crm({}) is ABSENT
     assert made.write_crm(1.5, current) == {"f": {"value": 1.5, "currency": "USD"}}
     assert made.write_crm(1.5, {"f": None}) == {"f": {"value": 1.5}}
     assert made.write_crm(None, current) == {"f": None}

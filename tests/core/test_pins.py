@@ -186,6 +186,20 @@ def test_options_of_every_field_that_a_template_reads_are_known() -> None:
     assert look(text=text).pins.options["person"] == {CUSTOMER_TIER: ("70", "71")}
 
 
+def test_a_filters_option_is_followed_by_its_id() -> None:
+    """With a warning at its place."""
+    text = TEXT.replace("match:", "only: {receive: {Customer tier: [Gold]}}\nmatch:")
+    renamed = person(options=(Option("70", "Top"), Option("71", "Silver")))
+    found = look(look(text=text).pins, text=text, fields=renamed)
+    warning = "warning: the option 'Gold' of 'Customer tier' is now named 'Top'"
+    assert [str(problem) for problem in found.problems] == [
+        f"contact.yaml:5:34: {warning}",
+        f"contact.yaml:9:56: {warning}",
+    ]
+    only = text.replace("  - {column: tier, crm: Customer tier, values: {gold: Gold, silver: Silver}}\n", "")
+    assert look(text=only).pins.words["person"] == {CUSTOMER_TIER: {"Gold": "70"}}
+
+
 def test_a_constants_option_is_followed_by_its_id() -> None:
     """Renamed in the CRM, the file's word still means it, with a warning at its place."""
     text = TEXT.replace("match:", "set: {crm: {Customer tier: Gold}}\nmatch:").replace(

@@ -51,6 +51,7 @@ def test_a_template_is_known_by_its_braces(text: str, yes: bool) -> None:  # noq
         ("{{ 'no' if none is none else 'yes' }}", "no"),
         ("{{ missing | default('n/a') }}", "n/a"),
         ("{{ missing | d('n/a') }}", "n/a"),
+        ("{{ nothing | d('n/a') }}", "n/a"),
         ("[{{ nothing | default }}]", "[]"),
         ("{{ number | default('n/a') }}", "1.50"),
         ("{{ 2 ** 64 }}", "18446744073709551616"),
@@ -213,7 +214,7 @@ def test_a_problem_is_its_message() -> None:
     """It stands on the first line unless it is said otherwise."""
     problem = TemplateProblem("odd")
     assert (str(problem), problem.message, problem.line) == ("odd", "odd", 1)
-    with pytest.raises(TemplateProblem, match="cannot load other templates"):
+    with pytest.raises(TemplateProblem, match=r"^a mapping's template cannot load other templates$"):
         compile_template("{% import 'x' as y %}")
 
 
