@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Kind = T | CrmField
 
 MOOD = Column("c", "app.mood", "enum", labels=("Gold",))
+OID = Column("c", "oid", "integer")
 WIDE = Column("c", "numeric(38,2)", "number")
 BOTH_WAYS = [
     ("text", T.TEXT, None, "Zoë 🚀", "Zoë 🚀"),
@@ -29,6 +30,8 @@ BOTH_WAYS = [
     ("text", T.PHONE, None, "+49 30 1", "+49 30 1"),
     ("text", T.CURRENCY, None, "EUR", "EUR"),
     ("integer", T.INTEGER, None, "42", 42),
+    ("smallint", T.NUMBER, None, "-32768", -32768),
+    (OID, T.NUMBER, None, "9223372036854775807", 2**63 - 1),
     ("numeric", T.NUMBER, None, "0.1", 0.1),
     ("numeric", T.NUMBER, None, "12345678901234567890", 12345678901234567890),
     ("numeric(10,2)", T.NUMBER, None, "1234.50", 1234.5),
@@ -119,6 +122,7 @@ RECEIVED = [
     ("time", T.TIME, "09:15", "09:15:00"),
     ("numeric(10,2)", T.NUMBER, 1234.565, "1234.57"),
     ("numeric", T.NUMBER, 1e21, "1000000000000000000000"),
+    (Column("c", "numeric(10)", "number"), T.NUMBER, 1234.5, "1235"),
     ("timestamptz", T.DATETIME, "2026-11-02T08:15:30.120Z", "2026-11-02 08:15:30.12+00"),
     ("text", T.DATETIME, "2026-11-02T08:15:30.120Z", "2026-11-02T08:15:30Z"),
     ("text", T.TEXT, 5, "5"),
@@ -131,7 +135,7 @@ RECEIVED = [
 
 
 @pytest.mark.parametrize(("column", "of", "crm", "app"), RECEIVED)
-def test_received(column: str, of: Kind, crm: Json, app: str) -> None:
+def test_received(column: str | Column, of: Kind, crm: Json, app: str) -> None:
     """What is received where several CRM spellings mean the same."""
     assert one(column, of).to_app(crm, REFS) == app
 
@@ -172,6 +176,8 @@ def test_held_when_sending(column: str, of: Kind, app: str, cause: Cause) -> Non
 
 HELD_RECEIVED = [
     ("smallint", T.NUMBER, 32768, Cause.OUT_OF_RANGE),
+    ("smallint", T.NUMBER, -32769, Cause.OUT_OF_RANGE),
+    (OID, T.NUMBER, 2**63, Cause.OUT_OF_RANGE),
     ("integer", T.NUMBER, 1.5, Cause.NOT_AN_INTEGER),
     ("integer", T.NUMBER, float("inf"), Cause.OUT_OF_RANGE),
     ("numeric(10,2)", T.NUMBER, 99999999.995, Cause.OUT_OF_RANGE),
@@ -297,6 +303,7 @@ def test_values_map_words_to_labels() -> None:
     assert made.to_crm("vip", REFS) == "31"
     assert made.to_app("31", REFS) == "gold"
     assert made.same_app("gold", "vip")
+    assert not made.same_app("tin", "zinc")
     with pytest.raises(HeldError, match="unmapped_value"):
         made.to_crm("Gold", REFS)
     with pytest.raises(HeldError, match="unmapped_value"):
@@ -353,6 +360,7 @@ def test_null_and_absent() -> None:
     assert one("text[]", T.SET).read_app({"c": "[]"}) is None
     assert one("jsonb", T.SET).read_app({"c": "no list"}) == "no list"
     assert one("text[]", T.SET).read_crm({"f": [None, "", 31]}) == ["31"]
+    assert one("text", T.ENUM).read_crm({"f": True}) == "true"
     assert one("text[]", T.EMAILS).read_crm({"f": []}) is None
 
 

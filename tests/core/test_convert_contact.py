@@ -72,6 +72,7 @@ def test_list_keeps_labels_of_what_stays() -> None:
     }
     assert LIST.write_crm(["b@x.test"], {"f": [WORK, HOME]}) == {"f": [{**HOME, "primary": True}]}  # type: ignore[dict-item]
     assert LIST.write_crm(None, {"f": [WORK]}) == {"f": []}
+    assert LIST.write_crm([None], {"f": [WORK]}) == {"f": []}
 
 
 def test_lines_on_one_array_compose() -> None:

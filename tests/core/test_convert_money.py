@@ -108,6 +108,8 @@ def test_money_as_it_is_written_and_read_in_a_row() -> None:
     assert CUSTOM.read_app({"arr": None, "cur": "EUR"}) == [None, "EUR"]
     assert CUSTOM.write_app(["1.50", "EUR"]) == {"arr": "1.50", "cur": "EUR"}
     assert CUSTOM.write_app(["1.50", None]) == {"arr": "1.50", "cur": None}
+    required = several({"arr": "numeric", "cur": "required"}, {"m": T.MONEY})
+    assert required.write_app([None, None]) == required.write_app(None) == {"arr": None}
 
 
 @pytest.mark.parametrize("fields", [{"m": T.MONEY}, {"value": T.NUMBER, "currency": T.CURRENCY}])

@@ -194,7 +194,7 @@ def test_a_filters_option_is_followed_by_its_id() -> None:
     warning = "warning: the option 'Gold' of 'Customer tier' is now named 'Top'"
     assert [str(problem) for problem in found.problems] == [
         f"contact.yaml:5:34: {warning}",
-        f"contact.yaml:9:56: {warning}",
+        f"contact.yaml:9:55: {warning}",
     ]
     only = text.replace("  - {column: tier, crm: Customer tier, values: {gold: Gold, silver: Silver}}\n", "")
     assert look(text=only).pins.words["person"] == {CUSTOMER_TIER: {"Gold": "70"}}
