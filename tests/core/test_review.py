@@ -103,6 +103,11 @@ def held(app: Json, crm: CrmValue, *, overwritten: bool = False) -> Decision:
     return Decision(ASKED, Verdict.HELD, reason, app, crm, cause="review", overwritten=overwritten)
 
 
+def test_a_conflict_opens() -> None:
+    """Both have changed, and the CRM still holds its value."""
+    assert decide(ASKED, given_of("Grace", "Edith", BASE)) == held("Grace", "Edith")
+
+
 @pytest.mark.parametrize(
     ("before", "seen", "expected"),
     [
