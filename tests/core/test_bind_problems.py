@@ -64,6 +64,8 @@ def test_words_of_a_template_are_no_texts_of_the_column_that_it_reads() -> None:
     """What it makes of a number may be any word."""
     line = '{column: "{{ company_id }}", crm: Customer tier, values: {gold: Gold}, direction: send}'
     assert problems({"contact": _lines(line)}) == []
+    line = '{column: tier, crm: "{{ customer_tier }}!", values: {gold: "Gold!"}}'
+    assert problems({"contact": _lines(line)}) == []
 
 
 def test_a_link_needs_a_field_that_points_and_a_column_that_holds_the_key() -> None:

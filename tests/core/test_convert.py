@@ -25,6 +25,7 @@ OID = Column("c", "oid", "integer")
 WIDE = Column("c", "numeric(38,2)", "number")
 BOTH_WAYS = [
     ("text", T.TEXT, None, "Zoë 🚀", "Zoë 🚀"),
+    ("text", T.TEXT, None, "to be continued…", "to be continued…"),
     ("uuid", T.TEXT, None, "9f3c0a52-7d5e-4b6a-8a53-0d8f0a6c1b11", "9f3c0a52-7d5e-4b6a-8a53-0d8f0a6c1b11"),
     ("integer", T.TEXT, None, "42", "42"),
     ("text", T.PHONE, None, "+49 30 1", "+49 30 1"),
@@ -72,6 +73,7 @@ BOTH_WAYS = [
     ("text", T.HTML, "html", '<a href="https://x.test">a</a>', '<a href="https://x.test">a</a>'),
     ("text", T.HTML, None, 'say "a"', 'say "a"'),
     ("text", field(T.HTML, max_length=4), None, "abcd", "abcd"),
+    ("text", field(T.TEXT, max_length=4), None, "abcd", "abcd"),
     (MOOD, T.ENUM, None, "Gold", "31"),
     (Column("c", "app.any_mood", "enum"), T.ENUM, None, "Silver", "32"),
     (WIDE, T.NUMBER, None, "1000000000000000000000000000001.00", 10**30 + 1),
@@ -122,6 +124,7 @@ RECEIVED = [
     ("time", T.TIME, "09:15", "09:15:00"),
     ("numeric(10,2)", T.NUMBER, 1234.565, "1234.57"),
     ("numeric", T.NUMBER, 1e21, "1000000000000000000000"),
+    ("numeric", T.NUMBER, "1e330", "1" + "0" * 330),
     (Column("c", "numeric(10)", "number"), T.NUMBER, 1234.5, "1235"),
     ("timestamptz", T.DATETIME, "2026-11-02T08:15:30.120Z", "2026-11-02 08:15:30.12+00"),
     ("text", T.DATETIME, "2026-11-02T08:15:30.120Z", "2026-11-02T08:15:30Z"),
@@ -152,6 +155,7 @@ HELD_SENT = [
     ("numeric", T.INTEGER, "1.5", Cause.NOT_AN_INTEGER),
     ("text", T.NUMBER, "1e999999999", Cause.OUT_OF_RANGE),
     ("text", T.NUMBER, "many", Cause.INVALID_NUMBER),
+    ("numeric", T.NUMBER, "4503599627370496.500001", Cause.OUT_OF_RANGE),
     ("text", T.NUMBER, "5X", Cause.INVALID_NUMBER),
     ("text", T.NUMBER, "\xa05", Cause.INVALID_NUMBER),
     ("timestamptz", T.DATETIME, "infinity", Cause.INVALID_DATE),
@@ -186,6 +190,7 @@ HELD_RECEIVED = [
     ("real", T.NUMBER, 1e300, Cause.OUT_OF_RANGE),
     ("integer", T.TEXT, "abc", Cause.INVALID_NUMBER),
     ("numeric", T.NUMBER, True, Cause.INVALID_NUMBER),
+    ("numeric", T.NUMBER, "1e331", Cause.OUT_OF_RANGE),
     ("numeric", T.NUMBER, [5], Cause.INVALID_NUMBER),
     ("varchar5", T.TEXT, "abcdef", Cause.TOO_LONG),
     ("varchar5", T.ENUM, "33", Cause.TOO_LONG),
@@ -288,10 +293,17 @@ def test_cut_is_marked_and_never_read_back() -> None:
     made = one("text", field(T.TEXT, max_length=5), too_long=TooLong.CUT)
     assert made.to_crm("abcdefgh", REFS) == "abcd…"
     assert made.to_crm("abcde", REFS) == "abcde"
+    assert made.to_app("abcde", REFS) == "abcde"
     assert made.same_app("abcdefgh", "abcd…")
     assert made.same_crm("abcd…", made.to_crm("abcdXYZ", REFS))
     with pytest.raises(HeldError, match="cut"):
         made.to_app("abcd…", REFS)
+
+
+def test_a_number_that_is_whole_but_for_what_no_double_holds() -> None:
+    """It is sent as a whole one."""
+    sent = one("numeric", T.NUMBER).to_crm("5.00000000000000000001", REFS)
+    assert (sent, type(sent)) == (5, int)
 
 
 def test_an_option_that_was_renamed() -> None:
