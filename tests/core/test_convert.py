@@ -263,6 +263,8 @@ SAME_CRM = [
     ("integer", T.DURATION, "00:12", "00:12:34", True),
     ("text[]", T.SET, ["31", "32"], ["32", "31"], True),
     ("text[]", T.SET, ["31"], ["32"], False),
+    ("integer", T.TEXT, "a\r\nb", "a\nb", True),
+    ("text", field(T.TEXT, max_length=3), "abcd", "abce", False),
     ("integer", T.USER, "7", "8", False),
     ("text", T.BOOLEAN, True, "true", True),
     ("text", T.BOOLEAN, True, False, False),
@@ -311,6 +313,11 @@ def test_an_option_that_was_renamed() -> None:
     renamed = replace(field(T.ENUM), options=(Option("70", "Top", former=("Gold",)), Option("71", "Silver")))
     made = one("text", renamed)
     assert (made.to_crm("Gold", REFS), made.to_crm("Top", REFS), made.to_app("70", REFS)) == ("70", "70", "Gold")
+
+
+def test_cut_where_there_is_no_limit() -> None:
+    """The whole text is sent."""
+    assert one("text", T.TEXT, too_long=TooLong.CUT).to_crm("abcdefgh", REFS) == "abcdefgh"
 
 
 def test_values_map_words_to_labels() -> None:

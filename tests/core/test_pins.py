@@ -186,6 +186,14 @@ def test_options_of_every_field_that_a_template_reads_are_known() -> None:
     assert look(text=text).pins.options["person"] == {CUSTOMER_TIER: ("70", "71")}
 
 
+def test_a_field_that_is_only_kept_is_set_aside_by_its_name() -> None:
+    """It costs no line."""
+    text = TEXT.replace("match:", "keep: [Score]\nmatch:")
+    gone = look(look(text=text).pins, text=text, fields=[f for f in PERSON if f.name != "Score"])
+    assert gone.mappings["contact"].aside == ("keep.Score",)
+    assert len(gone.mappings["contact"].lines) == 3
+
+
 def test_a_filters_option_is_followed_by_its_id() -> None:
     """With a warning at its place."""
     text = TEXT.replace("match:", "only: {receive: {Customer tier: [Gold]}}\nmatch:")
