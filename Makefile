@@ -20,8 +20,8 @@ setup: $(STAMP)  ## only the set-up: .venv with everything pinned by hash
 run: setup  ## demo: embedded PostgreSQL, Pipedrive sandbox with sample data, the daemon
 	$(BIN)/connector demo
 
-test: setup  ## every test that this machine can run
-	$(BIN)/pytest
+test: setup  ## every test that this machine can run, on every core
+	$(BIN)/pytest -n auto --dist worksteal
 
 check: lint test  ## format, lint, types, layers, dependencies, tests
 
@@ -50,9 +50,9 @@ simulate: setup  ## edits, deaths and faults in simulated time: SEEDS=5000, SEED
 fuzz: setup  ## hostile requests to the webhook endpoint of a whole daemon: REQUESTS=100000 SEED=1; prints its figures
 	$(BIN)/python -m tests.fuzz $(or $(REQUESTS),10000) --seed $(or $(SEED),1)
 
-mutate: setup  ## changes connector/core in 8,000 small ways and tells which no test notices; AGAIN=1: what changed or survived
+mutate: setup  ## changes connector/core in 8,000 small ways and tells which no test notices; AGAIN=1: what changed or survived; MODULES='merge plan'
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r mutate.lock
-	nice -n 19 $(BIN)/python -m tests.mutation $(if $(AGAIN),--again)
+	nice -n 19 $(BIN)/python -m tests.mutation $(if $(AGAIN),--again) $(MODULES)
 
 fmt: setup  ## formats the code and mends what the linter can mend
 	$(BIN)/ruff check --fix-only --quiet connector tests

@@ -30,7 +30,7 @@ from connector.core.errors import (
     NotOwnerError,
 )
 from connector.core.identity import Role
-from connector.core.model import CrmId, Lane
+from connector.core.model import CrmId
 from connector.core.pins import Pins
 from connector.core.schema import Metadata
 from connector.engine import owner
@@ -40,7 +40,7 @@ from connector.engine.guard import SchemaGuard, release
 from connector.engine.recognition import recognise
 from connector.engine.rota import Held, Rota
 from connector.engine.rotation import Address
-from connector.engine.rules import METADATA, PINS, look_again, make_rules, prepare_tables
+from connector.engine.rules import METADATA, PINS, look_again, make_rules, prepare_tables, read_definitions
 from connector.engine.tenure import Tenure
 from connector.obs.metrics import Metrics
 from connector.ports import CRM
@@ -266,7 +266,7 @@ class Running:
     async def _definitions(self, fence: Fence, row: ConnectionRow) -> Metadata:
         while True:
             try:
-                metadata = await self.crm.metadata(lane=Lane.LIVE)
+                metadata = await read_definitions(self.crm, self.shared.clock)
                 account = await self.crm.account()
             except ConnectorError as error:
                 if row.metadata is not None:
@@ -352,7 +352,7 @@ class Running:
         rules = await make_rules(self.shared.database, edited.spec, context.rules.metadata, pins)
         if rules.errors:
             with contextlib.suppress(ConnectorError):
-                metadata = await self.crm.metadata(lane=Lane.LIVE)
+                metadata = await read_definitions(self.crm, self.shared.clock)
                 rules = await make_rules(self.shared.database, edited.spec, metadata, pins)
         refuse_errors(rules)
         return rules

@@ -31,6 +31,16 @@ def agrees(line: Line, app: Json, crm: CrmValue, refs: Refs) -> bool:
     )
 
 
+def meant(line: Line, app: Json, crm: CrmValue, refs: Refs) -> Json:
+    """What the row says; where it names one whose record was merged into the one that the CRM names: that one's row."""
+    if line.link is None or not refs.merged or crm is ABSENT or agrees(line, app, crm, refs):
+        return app
+    try:
+        return line.converter.to_app(crm, refs) if _same_as_crm(line, app, crm, refs) else app
+    except (HeldError, UnresolvedError):
+        return app
+
+
 def _same_as_app(line: Line, app: Json, crm: Json, refs: Refs) -> bool:
     try:
         return line.converter.same_app(app, line.converter.to_app(crm, refs))

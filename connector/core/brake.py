@@ -22,6 +22,5 @@ def exceeded(spec: BrakeSpec, effect: Effect, records: int, links: int) -> bool:
 
 def said(word: str) -> str:
     """What is stopped, for people: `crm_clear phones` is `clear phones in the CRM`."""
-    what, _, line = word.partition(" ")
-    side, _, effect = what.partition("_")
-    return f"{effect} {line + ' ' if line else ''}in {SIDES.get(side, side)}"
+    side, _, what = word.partition("_")
+    return f"{what} in {SIDES.get(side, side)}"

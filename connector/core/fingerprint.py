@@ -133,8 +133,6 @@ def _all_near(some: Sequence[Json], others: Sequence[Json]) -> bool:
 
 
 def _number(value: Json) -> Decimal | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
     try:
         number = Decimal(str(value))
     except InvalidOperation:

@@ -52,14 +52,14 @@ class FrugalEnvironment(ImmutableSandboxedEnvironment):
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:  # noqa: ANN401 (Jinja2's)
         """The operation, unless it makes something huge out of something small."""
         if _grows(operator, left, right):
-            raise SecurityError("too large")
+            raise SecurityError
         return super().call_binop(context, operator, left, right)
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 (Jinja2's)
         """The call, which is a step; of methods of text only what stays small."""
         _step(context)
         if isinstance(obj, LoopContext):
-            raise SecurityError("a loop cannot call itself")
+            raise SecurityError
         method = getattr(obj, "__wrapped__", obj)
         text = getattr(method, "__self__", None)
         if isinstance(text, str) and method.__name__ in _METHODS:
@@ -82,11 +82,11 @@ class _Counted(NodeTransformer):
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802 (the library's)
         """`a ~ b` becomes `[a, b] | concatenated`."""
         self.generic_visit(node)
-        return _filter(nodes.List(node.nodes, lineno=node.lineno), self.TEXT)
+        return _filter(nodes.List(node.nodes), self.TEXT)
 
 
 def _filter(node: nodes.Expr, name: str) -> nodes.Filter:
-    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
+    return nodes.Filter(node, name, [], [], None, None)
 
 
 @pass_context
@@ -99,13 +99,13 @@ def _counted(context: Context, values: Iterable[Any]) -> Iterator[Any]:
 @pass_eval_context
 def _concatenated(context: EvalContext, parts: list[Any]) -> str:
     if sum(map(_weight, parts)) > LARGEST:
-        raise SecurityError("too large")
+        raise SecurityError
     return markup_join(parts) if context.autoescape else str_join(parts)
 
 
 def _step(context: Context) -> None:
     if next(context[COUNTER], None) is None:
-        raise SecurityError("too long")
+        raise SecurityError
 
 
 def counter() -> Iterator[int]:
@@ -134,7 +134,7 @@ def _listed(value: Any) -> Any:  # noqa: ANN401 (any value of a template)
 def _weigh(name: str, value: object, arguments: Iterable[object]) -> None:
     wide = name.startswith("format") and _WIDE.search(str(value)) is not None
     if wide or _weight(value) * max((_weight(each) for each in arguments), default=1) > LARGEST:
-        raise SecurityError("too large")
+        raise SecurityError
 
 
 def _weight(value: object) -> int:

@@ -47,9 +47,11 @@ class Signature:
 
     def row(self, text: str | None) -> tuple[str, AppKey] | None:
         """The mapping and the key that an identity names."""
-        mapping, _, key = (text or "").rpartition("#")[0].partition(":")
+        if text is None or self.intent(text) is None:
+            return None
+        mapping, _, key = text.rpartition("#")[0].partition(":")
         name = mapping.replace("%3A", ":").replace("%25", "%")
-        return (name, AppKey(key)) if self.intent(text) is not None and key else None
+        return (name, AppKey(key)) if key else None
 
     def intent(self, text: str | None) -> int | None:
         """The intent that an identity names."""

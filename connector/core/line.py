@@ -71,7 +71,7 @@ class Refs:
 
     def crm_id(self, mapping: str, key: AppKey) -> CrmId:
         """The CRM id of a row, or what its record was merged into; UnresolvedError when its link is still half open."""
-        found = self.by_app.get((mapping, key)) or self.merged.get((mapping, key))
+        found = self.merged.get((mapping, key)) or self.by_app.get((mapping, key))
         if found is None:
             raise UnresolvedError(mapping, app_key=key)
         return found

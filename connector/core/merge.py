@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from connector.core.agreement import agrees, empty
+from connector.core.agreement import agrees, empty, meant
 from connector.core.line import HeldError, Line, Refs, UnresolvedError, digest, returns
 from connector.core.mapping import Conflict, Direction, Empty
 from connector.core.model import ABSENT, AppKey, Clocks, CrmId, CrmValue, Json, Pair, Side
@@ -175,7 +175,7 @@ def _unless_stale(d: Decision, given: Inputs, base: Pair | None) -> Decision:
     if edited and winner is Side.APP and reason is Reason.CONFLICT_LATER:
         return d
     if line.direction.receives:
-        return receive(line, given, reason if edited else Reason.RESTORED, loser=Side.APP if edited else None)
+        return receive(line, given, reason, loser=Side.APP)
     return _agree(line, given, Reason.RESTORED)
 
 
@@ -230,6 +230,8 @@ def _blank(line: Line, app: Json) -> bool:
 
 
 def _both_ways(line: Line, given: Inputs, *, app_changed: bool, crm_changed: bool) -> Decision:
+    if meant(line, given.app, given.crm, given.grounds.refs) != given.app:
+        return receive(line, given, Reason.CRM_CHANGED)
     if app_changed and crm_changed:
         return _conflict(line, given, first_sight=False)
     if app_changed:
@@ -289,6 +291,8 @@ def _returned(line: Line, given: Inputs, before: Pair) -> Decision:
     alike = digest(before.rule) == digest(line.rule)
     if alike and line.direction.receives and line.converter.same_app(given.app, before.app):
         back = receive(line, given, Reason.CRM_CHANGED)
+        if back.verdict is Verdict.RECEIVE and given.crm == before.crm:
+            return _agree(line, given, Reason.FIRST_SIGHT_KEPT)
         gone = back.verdict is Verdict.HELD and line.direction.sends and given.crm == before.crm
         return send(line, given, Reason.FIRST_SIGHT_FILL) if gone else back
     noticed = line.direction.sends and any(column in given.grounds.clocks.app for column in line.columns)
@@ -342,7 +346,7 @@ def send(line: Line, given: Inputs, reason: Reason, *, loser: Side | None = None
         crm = None if given.app == "" else line.converter.to_crm(given.app, given.grounds.refs)
     except (HeldError, UnresolvedError) as error:
         return _unconverted(line, given, error)
-    base = Pair(given.app, crm, line.rule)
+    base = Pair(meant(line, given.app, crm, given.grounds.refs), crm, line.rule)
     return Decision(line, Verdict.SEND, reason, given.app, given.crm, base, loser, overwrites=overwrites)
 
 

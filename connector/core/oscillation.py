@@ -46,7 +46,7 @@ def oscillates(d: Decision, past: Sequence[Past]) -> bool:
     """True when the decided write would go on with a run of returning writes; `past` are the last ones of its line."""
     writes = [*past, _planned(d)]
     run = 0
-    for at in range(len(writes) - 1, -1, -1):
+    for at in reversed(range(len(writes))):
         goes_on = at == len(writes) - 1 or _answered(d.line, writes[at], writes[at + 1])
         if not goes_on or not _returns(d.line, writes[:at], writes[at]):
             break

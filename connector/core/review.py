@@ -10,26 +10,26 @@ from connector.core.agreement import agrees
 from connector.core.line import Line
 from connector.core.mapping import Conflict, Direction
 from connector.core.merge import Decision, Inputs, Reason, Verdict, asked, barred, latest, receive, send, winner_of
-from connector.core.model import ABSENT, Clocks, Json, OpenConflict, Side
+from connector.core.model import ABSENT, Clocks, OpenConflict, Side
 
 UNSAID = frozenset({Reason.NOT_ELIGIBLE, Reason.NOT_IN_PAYLOAD})
 """Reasons for doing nothing that do not say how the two sides stand."""
 
 
-def after_the_fact(line: Line, given: Inputs, found: Decision, put_away: Json) -> Decision:
+def after_the_fact(line: Line, lost: Inputs, found: Decision) -> Decision:
     """A conflict that our write had settled before it was known, now by the line's rule. The base is what we wrote.
 
-    What we put away had been entered after our read, so it is the later edit, unless the row was edited since. `found`
-    is the decision without it: it stands where the CRM has a newer value, and where the app wins.
+    `lost` has what we put away as the CRM's value. It had been entered after our read, so it is the later edit, unless
+    the row was edited since. `found` is the decision without it: it stands where the CRM has a newer value, and where
+    the app wins.
     """
     if found.reason not in (Reason.UNCHANGED, Reason.APP_CHANGED):
         return found
-    lost = replace(given, crm=put_away)
     if line.direction is not Direction.BOTH:
         return _kept(line, lost) if found.reason is Reason.UNCHANGED else found
     if line.conflict is Conflict.REVIEW:
         return asked(line, lost, overwritten=True)
-    winner, reason = winner_of(line, given.grounds.clocks, first_sight=False)
+    winner, reason = winner_of(line, lost.grounds.clocks, first_sight=False)
     if found.reason is Reason.UNCHANGED and line.conflict is Conflict.LAST_UPDATED:
         winner, reason = Side.CRM, Reason.CONFLICT_LATER
     if winner is Side.CRM:

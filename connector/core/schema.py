@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -106,6 +107,8 @@ class Metadata:
     """Id of the user whose credentials are in use."""
     needs: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
     """object → fields by key; of each group a new record needs one."""
+    read_at: datetime | None = field(default=None, compare=False)
+    """When the read of them began; two reads that say the same are equal."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import groupby
 from math import floor
 from typing import Final
 
@@ -114,8 +115,26 @@ def _after(write: Write, event: Told) -> float:
 
 
 def _in_order(told: Iterable[Told]) -> Sequence[Told]:
-    """By their times, else as they came."""
-    return sorted(told, key=lambda event: event.at.timestamp() if event.at else 0.0)
+    """By their times; of one time each after the one that ends with what it begins with, else as they came."""
+    timed = sorted(told, key=_time)
+    return [event for _, moment in groupby(timed, _time) for event in _chained(moment)]
+
+
+def _time(event: Told) -> float:
+    return event.at.timestamp() if event.at else 0.0
+
+
+def _chained(moment: Iterable[Told]) -> Iterator[Told]:
+    left = list(moment)
+    while left:
+        first = next((event for event in left if not any(_follows(event, other) for other in left)), left[0])
+        left.remove(first)
+        yield first
+
+
+def _follows(event: Told, other: Told) -> bool:
+    """True when the event begins with what the other one made of a field."""
+    return event != other and any(key in other.was and other.now.get(key) == was for key, was in event.was.items())
 
 
 def values_told(line: Line, told: Iterable[Told], since: datetime) -> Iterator[Json]:

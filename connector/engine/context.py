@@ -198,8 +198,6 @@ class Context:
     """The subscription made under the password in force."""
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _changing_since: datetime | None = field(default=None, init=False)
-    definitions_at: datetime | None = None
-    """When the CRM's definitions were last read."""
     schema_moved: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the CRM's definitions changed and must be read anew."""
 

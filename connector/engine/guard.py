@@ -12,11 +12,19 @@ import asyncpg
 import structlog
 
 from connector.core.errors import ConnectorError
-from connector.core.model import Lane
 from connector.core.pins import Pins, former_words
 from connector.core.schema import Metadata
 from connector.engine.context import Context, Rules
-from connector.engine.rules import METADATA, PINS, described, joined, look_again, prepare_tables, usable
+from connector.engine.rules import (
+    METADATA,
+    PINS,
+    described,
+    joined,
+    look_again,
+    prepare_tables,
+    read_definitions,
+    usable,
+)
 from connector.store import connections, sweeps, work
 from connector.store.db import Connection
 
@@ -43,7 +51,6 @@ class SchemaGuard:
         now = context.clock.monotonic()
         self.read_at = self.looked_at = self.prepared_at = now
         self.patience = DEFINITIONS_ASKED
-        context.definitions_at = context.clock.now()
         self.unprepared = self.again = before != context.rules.bound.pins
         self.returned = returned(context.rules, before)
         """Objects of lines that returned and are not compared yet."""
@@ -70,14 +77,13 @@ class SchemaGuard:
         """The CRM's definitions; None when it does not answer, then they are asked for again soon."""
         hinted = self.context.schema_moved.is_set()
         self.context.schema_moved.clear()
-        self.read_at, began = self.context.clock.monotonic(), self.context.clock.now()
+        self.read_at = self.context.clock.monotonic()
         try:
-            metadata = await self.context.crm.metadata(lane=Lane.LIVE)
+            metadata = await read_definitions(self.context.crm, self.context.clock)
         except ConnectorError as error:
             self.context.failures.note(error)
             self.context.schema_moved.set()
             return None
-        self.context.definitions_at = began
         moved = former_words(metadata, self.context.rules.bound.pins) != self.context.rules.metadata
         self.patience = DEFINITIONS_ASKED if moved or not hinted else min(2 * self.patience, DEFINITIONS_ASIDE)
         return metadata
@@ -93,6 +99,8 @@ class SchemaGuard:
         fresh = joined(before.spec, metadata or before.metadata, tables, pins, applied=True).without(before.locked)
         if (fresh.metadata, fresh.tables, fresh.bound.pins) != (before.metadata, before.tables, pins):
             await self._adopt(fresh, metadata)
+        else:
+            self.context.rules = fresh
         if metadata is not None:
             async with self.context.change() as db:
                 await work.rearm(db, self.context.name, "definitions", self.context.clock.now())

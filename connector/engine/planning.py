@@ -22,7 +22,7 @@ async def planned(cases: Sequence[Case]) -> list[tuple[Case, Plan]]:
 
 def explained(context: Context, case: Case, found: Plan) -> Plan:
     """Where events tell of edits, an emptied choice of which none does waits for definitions as they are now."""
-    noticed, read = case.item.noticed_at, context.definitions_at
+    noticed, read = case.item.noticed_at, case.rules.metadata.read_at
     fresh = noticed is None or (read is not None and read > noticed)
     if fresh or not context.pushed or not unexplained(found, case.item.crm_changed):
         return found

@@ -143,16 +143,13 @@ class Reconciler:
         return None
 
     def _is_stale(self, case: Case) -> bool:
-        """A webhook told of something newer than what was read: read again, up to five times."""
-        if not isinstance(case.crm, Record) or case.item.crm_version is None:
+        """Something newer than what was read is known, from a webhook or from before: read again, up to five times."""
+        if not isinstance(case.crm, Record) or case.item.tries("stale_read") >= STALE_READS:
             return False
-        if case.item.tries("stale_read") >= STALE_READS:
-            return False
-        order = self.context.crm.compare(case.crm.version, case.item.crm_version)
-        if order is VersionOrder.SAME and case.mapping is not None:
-            record, told = case.crm, case.item.told
-            return any(overtaken(line, record, told) for line in case.mapping.lines)
-        return order is VersionOrder.OLDER
+        record, told, compare = case.crm, case.item.told, self.context.crm.compare
+        before, heard = compare(record.version, case.link.version), compare(record.version, case.item.crm_version)
+        lines = case.mapping.lines if heard is VersionOrder.SAME and case.mapping is not None else ()
+        return VersionOrder.OLDER in (before, heard) or any(overtaken(line, record, told) for line in lines)
 
     def _ruled(self, case: Case, ruling: Ruling) -> Result | None:
         if ruling.until is not None:

@@ -16,17 +16,25 @@ from connector.core.mapping import Access, MappingSet, Rollout
 from connector.core.model import Lane
 from connector.core.pins import Pins, former_words
 from connector.core.schema import Metadata
+from connector.engine.clock import Clock
 from connector.engine.context import Rules, Tables
 from connector.local import capture
 from connector.local.capture import Capture
 from connector.local.catalogue import Connection, describe, quote_ident, quote_literal
 from connector.local.tables import Shape
+from connector.ports import CRM
 from connector.store import connections, link_writes, links, sweeps, work
 from connector.store.db import Database, Fence
 
 log = structlog.get_logger()
 METADATA, PINS = TypeAdapter(Metadata), TypeAdapter(Pins)
 """How the connection's row keeps them."""
+
+
+async def read_definitions(crm: CRM, clock: Clock) -> Metadata:
+    """The CRM's definitions as they are now; ConnectorError when it does not answer."""
+    began = clock.now()
+    return replace(await crm.metadata(lane=Lane.LIVE), read_at=began)
 
 
 async def make_rules(

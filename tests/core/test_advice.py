@@ -15,6 +15,14 @@ def test_every_held_value_has_advice(cause: str) -> None:
     assert len(advice.for_held(cause)) > len("correct it")
 
 
+def test_advice_for_what_nobody_has_thought_of() -> None:
+    """Something to do in any case."""
+    assert advice.for_held("something new") == "correct the value, or the line's rule"
+    assert advice.for_aside("something new") == "adapt the line, or make both sides fit it"
+    assert advice.for_waiting("something new") == "comes by itself"
+    assert advice.for_block("") is None
+
+
 @pytest.mark.parametrize(
     ("block", "words"),
     [
@@ -33,12 +41,23 @@ def test_every_held_value_has_advice(cause: str) -> None:
         ("excluded: only.send completed_at", "passes the filter"),
         ("frozen: only.receive org_id", "passes the filter"),
         ("the connection is held: account_expired", "pay or renew"),
-        ("the connection is paused", "connector resume"),
     ],
 )
 def test_what_explain_says_comes_with_what_to_do(block: str, words: str) -> None:
     """By the words that `explain` uses."""
     assert words in str(advice.for_block(block))
+
+
+@pytest.mark.parametrize(
+    ("block", "words"),
+    [
+        ("the connection is paused", "go on: connector resume"),
+        ("frozen: only.receive org_id", "comes by itself once it passes the filter again"),
+    ],
+)
+def test_advice_in_full(block: str, words: str) -> None:
+    """A command to be copied, and nothing to be done."""
+    assert advice.for_block(block) == words
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+import time
+from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,8 @@ from connector.core.schema import FieldType as T
 from tests.core.converters import AT, COLUMNS, METADATA, OPTIONS, REFS, field, one, sending, several
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from connector.core.line import Converter
     from connector.core.mapping import SetValue
     from connector.core.model import Json
@@ -42,6 +45,65 @@ def test_impossible_pairs_say_what_fits(column: str, of: T, converter: str | Non
     with pytest.raises(ImpossiblePairError) as refused:
         one(column, of, converter)
     assert advice in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("column", "of", "converter", "message"),
+    [
+        ("date", T.NUMBER, "number", "as: number with a column of kind number, integer or text"),
+        (
+            "date",
+            T.SET,
+            None,
+            (
+                "what fits: as: set with a column of kind array or json; "
+                "as: label with a column of kind text, enum or other"
+            ),
+        ),
+    ],
+)
+def test_advice_in_full(column: str, of: T, converter: str | None, message: str) -> None:
+    """For the `as:` that was asked for, else for each that the field takes."""
+    with pytest.raises(ImpossiblePairError) as refused:
+        one(column, of, converter)
+    pair = f"column 'c' ({column}) does not fit CRM field 'F' ({of.value})"
+    assert refused.value.message == f"{pair}; {message}"
+
+
+NO_COMPOSITE = (
+    "this is no composite: [amount, currency] columns fit a monetary field or [value, currency] as: money; a "
+    "timestamp, a date, or [date, time] columns fit [date, time] fields as: datetime"
+)
+
+
+@pytest.mark.parametrize(
+    ("columns", "fields"),
+    [
+        ({"a": "text", "b": "text"}, {"m": T.MONEY}),
+        ({"a": "numeric", "b": "numeric"}, {"m": T.MONEY}),
+        ({"a": "numeric", "b": "text", "c": "text"}, {"m": T.MONEY}),
+        ({"a": "numeric", "b": "text"}, {"x": T.TEXT, "y": T.CURRENCY}),
+        ({"a": "numeric", "b": "text"}, {"x": T.NUMBER, "y": T.TEXT}),
+        ({"a": "numeric", "b": "text"}, {"x": T.TEXT, "y": T.TEXT}),
+        ({"a": "numeric", "b": "text"}, {"x": T.NUMBER}),
+        ({"a": "numeric"}, {"x": T.DATE, "y": T.TIME}),
+        ({"a": "date", "b": "time"}, {"x": T.DATE, "y": T.DATE}),
+    ],
+)
+def test_what_is_no_composite(columns: Mapping[str, str], fields: Mapping[str, T]) -> None:
+    """And what would be one."""
+    with pytest.raises(ImpossiblePairError) as refused:
+        several(columns, fields)
+    assert refused.value.message == NO_COMPOSITE
+
+
+@pytest.mark.parametrize(("values", "link"), [({"a": "b"}, None), ({}, "company")])
+def test_a_composite_stands_alone(values: Mapping[str, str], link: str | None) -> None:
+    """It takes neither `values:` nor `link:`."""
+    spec = LineSpec(AT, ("c", "d"), (FieldName("F"),), values=values, link=link)
+    with pytest.raises(ImpossiblePairError) as refused:
+        converter_for(spec, [COLUMNS["numeric"], COLUMNS["text"]], [field(T.MONEY)], METADATA)
+    assert refused.value.message == "values: and link: need one column and one CRM field"
 
 
 def test_impossible_composites() -> None:
@@ -109,6 +171,18 @@ def test_constants_that_cannot_be() -> None:
         constant_for(field(T.USER), "bob@acme.test", METADATA).to_crm("bob@acme.test", Refs())
 
 
+def test_now_is_the_same_wherever_the_machine_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """UTC, whatever its zone."""
+    made = constant_for(field(T.TIME), Keyword.NOW, METADATA)
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert made.to_crm("now", Refs(now=datetime(2026, 5, 4, 12, 0, tzinfo=UTC))) == "12:00:00"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 def test_now_is_written_once() -> None:
     """Any time in the field equals `now`, none does not."""
     made = constant_for(field(T.DATETIME), Keyword.NOW, METADATA)
@@ -123,6 +197,30 @@ def test_template_over_columns_sends_text() -> None:
     assert made.read_app({"direction": None, "state": None}) == "call,"
     assert made.to_crm("Inbound call, 4", REFS) == "Inbound call, 4"
     assert made.write_app("x") == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "number", "text"),
+    [
+        ("{{ n }}", "1.50", "1.50"),
+        ("{{ n * 2 }}", "1.50", "3.00"),
+        ("{{ n * 2 }}", "4", "8"),
+        ("{{ n * 1.5 }}", "4", "6.0"),
+        ("{{ n * 1.5 }}", "-4", "-6.0"),
+    ],
+)
+def test_numbers_in_a_template_can_be_reckoned_with(source: str, number: str, text: str) -> None:
+    """Whole ones as such, others exactly."""
+    assert sending(source, {"n": "numeric"}, T.TEXT).read_app({"n": number}) == text
+
+
+def test_rendered_texts_are_compared_as_the_field_does() -> None:
+    """By what they mean there."""
+    made = sending("{{ n }}", {"n": "text"}, T.NUMBER)
+    assert made.same_crm(1, 1.0)
+    assert not made.same_crm(1, 2)
+    assert made.same_app("1", "1.0")
+    assert not made.same_app("1", "2")
 
 
 def test_template_to_html_escapes_values() -> None:
@@ -173,6 +271,7 @@ def test_template_over_the_crm_record_reads_like_a_person() -> None:
     assert made.read_crm({"first_name": "Ada"}) is ABSENT
     assert made.write_crm("x", {}) == {}
     assert receiving("{{ labels | join('+') }}").read_crm({"labels": [31, 99]}) == "Gold+99"
+    assert receiving("{{ customer_tier }}").read_crm({"hash1": 99}) == "99"
 
 
 def test_template_means_the_custom_field_where_a_built_in_one_is_called_alike() -> None:

@@ -109,7 +109,10 @@ def test_one_label_among_others() -> None:
     assert made.write_crm("31", {"f": [33, 32]}) == {"f": ["33", "31"]}
     assert made.write_crm(None, {"f": [33, 32]}) == {"f": ["33"]}
     assert made.write_crm("31", {"f": None}) == {"f": ["31"]}
+    assert made.write_crm("31", {"f": [33, 34]}) == {"f": ["31", "33", "34"]}
+    assert made.read_crm({}) is ABSENT
     free = one("text", field(T.SET, custom=False))
+    assert free.write_crm("31", {"f": ""}) == {"f": ["31"]}
     assert free.read_crm({"f": [33, 32]}) == "33"
     assert free.to_app("33", REFS) == "Straße"
     assert METADATA.users

@@ -7,8 +7,12 @@ from types import MappingProxyType
 
 import pytest
 
-from connector.core.fingerprint import Likeness, Resemblance, holds_all, resemblance, spelt_alike
-from connector.core.model import ABSENT, CrmId, CrmValue, Json, Pair, Record
+from connector.core.fingerprint import Likeness, Resemblance, alike, holds_all, resemblance, spelt_alike
+from connector.core.line import Line
+from connector.core.mapping import Conflict, Direction
+from connector.core.model import ABSENT, AppKey, CrmId, CrmValue, Json, Pair, Record, Row
+from connector.core.schema import FieldType
+from tests.core.converters import AT, one
 from tests.core.people import NOW, ROLE, SCORE, TIER, mapping
 
 SECOND = timedelta(seconds=1)
@@ -57,6 +61,14 @@ def test_an_edit_within_the_minute(fields: Mapping[str, Json]) -> None:
     """A record that was changed after it was made may be ours; the same values in one that was not changed are not."""
     assert like(fields, changed=NOW + SECOND).likeness is Likeness.EDITED
     assert like(fields).likeness is Likeness.OTHER
+
+
+def test_a_time_without_its_seconds() -> None:
+    """What the line takes for the same is the same, though not spelt alike."""
+    at = Line("f", AT, Direction.SEND, (), (), one("time", FieldType.TIME), "rule", Conflict.APP)
+    of = replace(MAPPING, lines=(at,), constants=())
+    record = Record("person", CrmId("1"), {"f": "09:00"})
+    assert resemblance(of, {"f": Pair(None, "09:00:00", "")}, record, NOW) == Resemblance(Likeness.ALIKE, 0, 1)
 
 
 def test_little_in_common() -> None:
@@ -117,7 +129,7 @@ def test_a_field_that_the_record_does_not_show() -> None:
 
 
 @pytest.mark.parametrize(
-    ("held", "sent", "alike"),
+    ("held", "sent", "same"),
     [
         pytest.param("Ann Lee.", " <b>ann</b> LEE", True, id="case, blanks, punctuation, markup"),
         pytest.param("Ann Lee", "Ann Bee", False, id="other letters"),
@@ -140,9 +152,9 @@ def test_a_field_that_the_record_does_not_show() -> None:
         pytest.param(ABSENT, "x", False, id="the answer lacks it"),
     ],
 )
-def test_spelt_alike(held: CrmValue, sent: Json, alike: bool) -> None:  # noqa: FBT001
+def test_spelt_alike(held: CrmValue, sent: Json, same: bool) -> None:  # noqa: FBT001
     """What a CRM does to a value when it stores it."""
-    assert spelt_alike(held, sent) is alike
+    assert spelt_alike(held, sent) is same
 
 
 @pytest.mark.parametrize(
@@ -177,3 +189,33 @@ def test_nothing_to_compare() -> None:
     """A create whose lines are all gone from the mapping resembles nothing."""
     nothing = replace(MAPPING, lines=(), constants=())
     assert resemblance(nothing, {}, Record("person", CrmId("1"), {}), NOW) == Resemblance()
+
+
+BOTH_WAYS = replace(MAPPING, lines=tuple(replace(line, direction=Direction.BOTH) for line in MAPPING.lines))
+ROW: Mapping[str, str | None] = {"name": "Ann", "job": "CTO", "score": "5", "owner": "ana@acme.test"}
+RECORD: Mapping[str, Json] = {"name": "Ann", "job": "CTO", SCORE: 5, "owner_id": 1}
+
+
+@pytest.mark.parametrize(
+    ("columns", "fields", "same"),
+    [
+        pytest.param({}, {}, True, id="all of it"),
+        pytest.param({}, {"name": "Bob", "job": "CEO"}, True, id="half of it"),
+        pytest.param({}, {"name": "Bob", "job": "CEO", SCORE: 6}, False, id="less than half"),
+        pytest.param({"score": None}, {"name": "Bob", "job": "CEO"}, False, id="less than half of what both fill"),
+        pytest.param({"score": None, "owner": None}, {"name": "Bob"}, True, id="half of what both fill"),
+        pytest.param({"score": None}, {"name": "Bob", "owner_id": None}, True, id="either side may lack one"),
+        pytest.param({"company_id": "5"}, {"name": "Bob", "job": "CEO", "org_id": 13}, True, id="references aside"),
+        pytest.param(dict.fromkeys(ROW), {}, False, id="an empty row"),
+        pytest.param({}, dict.fromkeys(RECORD), False, id="an empty record"),
+    ],
+)
+def test_a_row_and_a_record_that_are_alike(
+    columns: Mapping[str, str | None],
+    fields: Mapping[str, Json],
+    same: bool,  # noqa: FBT001
+) -> None:
+    """They say the same in half of the lines that both fill; two that share nothing are strangers."""
+    row, record = Row(AppKey("1"), {**ROW, **columns}), Record("person", CrmId("1"), {**RECORD, **fields})
+    assert alike(MAPPING, row, record) is same
+    assert alike(BOTH_WAYS, row, record) is same

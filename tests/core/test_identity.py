@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connector.core.identity import Lost, Place, Signature
@@ -12,6 +12,7 @@ HERE = Place("7", 5, 100)
 OURS, THEIRS = Signature.of("acme", HERE, b""), Signature.of("acme", Place("8", 5, 100), b"")
 
 
+@example("a:b%3A", "5:6#7.8", 9, None)
 @given(
     st.sampled_from(["people", "a b", "a:b%3A"]),
     st.text(min_size=1),
@@ -19,11 +20,19 @@ OURS, THEIRS = Signature.of("acme", HERE, b""), Signature.of("acme", Place("8", 
     st.none() | st.integers(1, 60),
 )
 def test_what_is_written_is_read(mapping: str, key: str, number: int, longest: int | None) -> None:
-    """Whatever the key is, its row is named or left out, never another; the number is always there."""
-    text = OURS.text(mapping, key, number, longest)
+    """Whatever the key is, its row is named where there is room for it; the number is always there."""
+    text, full = OURS.text(mapping, key, number, longest), OURS.text(mapping, key, number, None)
     assert OURS.intent(text) == number
-    assert OURS.row(text) in ((mapping, key), None)
+    assert OURS.row(text) == ((mapping, key) if longest is None or len(full) <= longest else None)
     assert (THEIRS.intent(text), THEIRS.row(text)) == (None, None)
+
+
+def test_a_field_with_little_room() -> None:
+    """A name of the row that just fits is written whole; else it is left out, never cut."""
+    full = OURS.text("people", "17", 5, None)
+    assert full.startswith("people:17#5.")
+    assert OURS.text("people", "17", 5, len(full)) == full
+    assert OURS.text("people", "17", 5, len(full) - 1) == full.removeprefix("people:17")
 
 
 @pytest.mark.parametrize(
@@ -31,7 +40,8 @@ def test_what_is_written_is_read(mapping: str, key: str, number: int, longest: i
 )
 def test_what_a_person_typed_is_no_number(text: str | None) -> None:
     """Nothing that PostgreSQL could not count on from."""
-    assert OURS.intent(text.format(OURS.tag) if text else text) is None
+    typed = text.format(OURS.tag) if text else text
+    assert (OURS.intent(typed), OURS.row(typed)) == (None, None)
 
 
 def test_identities_of_other_installations_do_not_count() -> None:

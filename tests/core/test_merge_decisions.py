@@ -1,4 +1,4 @@
-"""Single decisions in full: what is agreed on, who loses, what is counted; lines that return, and conflicts after the fact."""
+"""Single decisions in full: what is agreed on, who loses, what is counted; lines that return."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from connector.core.agreement import agrees, empty
-from connector.core.line import RETURNED, Line
-from connector.core.mapping import Conflict, Direction, Empty
+from connector.core.line import RETURNED, Line, Refs
+from connector.core.mapping import Conflict, Direction
 from connector.core.merge import (
     Decision,
     Grounds,
@@ -24,7 +23,8 @@ from connector.core.merge import (
     winner_of,
 )
 from connector.core.model import ABSENT, AppKey, Clocks, CrmId, CrmValue, Json, Pair, Side
-from connector.core.review import after_the_fact
+from connector.core.schema import FieldType
+from tests.core.converters import AT, one
 from tests.core.people import NOW, REFS
 from tests.core.situations import LINES
 from tests.core.test_merge import decided
@@ -32,6 +32,7 @@ from tests.core.test_merge import decided
 NAME = LINES["name"]
 ORG = LINES["org_id"]
 SECOND = timedelta(seconds=1)
+EARLIER = NOW - 60 * SECOND
 
 
 def agreed(app: Json, crm: Json, line: Line = NAME) -> Pair:
@@ -111,6 +112,18 @@ def test_an_agreement_is_of_this_rule(case: tuple[Line, Inputs, Decision]) -> No
             Decision(NAME, Verdict.SEND, Reason.APP_CHANGED, "Ann", ABSENT, agreed("Ann", "Ann")),
             id="an edit of the app, and a payload without the field",
         ),
+        pytest.param(
+            Direction.BOTH,
+            given_of("Bea", "Zoe", agreed("Ann", "Ann"), lost=True),
+            Decision(NAME, Verdict.RECEIVE, Reason.CONFLICT_NO_CLOCK, "Bea", "Zoe", agreed("Zoe", "Zoe"), Side.APP),
+            id="a conflict after a restore",
+        ),
+        pytest.param(
+            Direction.SEND,
+            given_of("Ann", "Zoe", agreed("Ann", "Ann"), lost=True, clocks=Clocks(app_record=NOW, crm_record=EARLIER)),
+            Decision(NAME, Verdict.AGREE, Reason.RESTORED, "Ann", "Zoe", agreed("Ann", "Zoe")),
+            id="a row that was edited after a restore, but not in this line",
+        ),
     ],
 )
 def test_decisions(direction: Direction, observed: Inputs, expected: Decision) -> None:
@@ -140,12 +153,11 @@ def test_drift_is_undone_by_what_was_agreed() -> None:
     assert (found.reason, found.base) == (Reason.DRIFT_UNDONE, agreed("1", "1", line))
 
 
-def test_agreement() -> None:
-    """Equal in the way in which the line converts; a field that is not in the payload agrees with nothing."""
-    assert agrees(replace(NAME, direction=Direction.SEND), "Ann", "Ann", REFS)
-    assert agrees(replace(NAME, direction=Direction.RECEIVE), "Ann", "Ann", REFS)
-    assert not agrees(NAME, "Ann", "Bea", REFS)
-    assert not agrees(NAME, None, ABSENT, REFS)
+def test_blanks_for_an_address_are_not_sent() -> None:
+    """At first sight of a record without one: the row says nothing, and `explain` shows what it holds."""
+    line = Line("f", AT, Direction.BOTH, (), (), one("text", FieldType.EMAILS), "rule", Conflict.APP)
+    assert decide(line, given_of("  ", None)) == Decision(line, Verdict.NOTHING, Reason.EMPTY_IGNORED, "  ", None)
+    assert decide(line, given_of("  ", "")) == Decision(line, Verdict.NOTHING, Reason.EMPTY_IGNORED, "  ", "")
 
 
 def test_clearing() -> None:
@@ -155,14 +167,6 @@ def test_clearing() -> None:
     assert not decide(NAME, given_of("Bea", "Ann", agreed("Ann", "Ann"))).clears
     assert not decide(NAME, given_of("Ann", "Bea", agreed("Ann", "Ann"))).clears
     assert not decide(NAME, given_of(None, None, agreed("Ann", "Ann"))).clears
-
-
-def test_what_is_empty() -> None:
-    """Null, blank, nothing in the payload, and collections of these; a zero and a no are values."""
-    nothing: list[CrmValue] = [None, ABSENT, "", [], {}, [None, ""], [[], {}]]
-    something: list[CrmValue] = [0, False, "x", " ", [0], {"a": None}, [None, "x"]]
-    assert all(empty(value) for value in nothing)
-    assert not any(empty(value) for value in something)
 
 
 def test_a_conflict_has_a_loser_by_rule() -> None:
@@ -235,6 +239,47 @@ def test_a_parent_that_has_another_record_now_gives_way_to_edits() -> None:
     assert decide(ORG, given_of(None, None, agreed(None, None, ORG))).reason is Reason.UNCHANGED
 
 
+MERGED = Refs(
+    {**REFS.by_app, ("company", AppKey("9")): CrmId("30")}, REFS.by_crm, merged={("company", AppKey("9")): CrmId("12")}
+)
+"""The record of company 9 was merged into that of company 5; its own link may not know yet."""
+
+
+@pytest.mark.parametrize(
+    ("direction", "observed", "expected"),
+    [
+        pytest.param(
+            Direction.BOTH,
+            given_of("9", "11", agreed("4", "11", ORG), refs=MERGED),
+            Decision(ORG, Verdict.SEND, Reason.APP_CHANGED, "9", "11", agreed("5", "12", ORG)),
+            id="the survivor is sent",
+        ),
+        pytest.param(
+            Direction.BOTH,
+            given_of("9", "12", agreed("5", "12", ORG), refs=MERGED),
+            Decision(ORG, Verdict.RECEIVE, Reason.CRM_CHANGED, "9", "12", agreed("5", "12", ORG)),
+            id="the row follows",
+        ),
+        pytest.param(
+            Direction.SEND,
+            given_of("9", "11", agreed("4", "11", ORG), refs=MERGED),
+            Decision(ORG, Verdict.SEND, Reason.APP_CHANGED, "9", "11", agreed("9", "12", ORG)),
+            id="a row that is only sent is not told",
+        ),
+        pytest.param(
+            Direction.BOTH,
+            given_of("9", "11", agreed("4", "11", ORG), refs=replace(MERGED, by_crm={})),
+            Decision(ORG, Verdict.SEND, Reason.APP_CHANGED, "9", "11", agreed("9", "12", ORG)),
+            id="a survivor that has no row yet",
+        ),
+    ],
+)
+def test_a_row_that_names_a_merged_one(direction: Direction, observed: Inputs, expected: Decision) -> None:
+    """The CRM is told of the survivor; both sides agree on the row that this one has."""
+    line = replace(ORG, direction=direction)
+    assert replace(decide(line, observed), line=ORG) == expected
+
+
 def test_a_wait_that_would_end_in_a_send_that_is_not_allowed() -> None:
     """Nobody waits for a parent of a row that may not be sent; a row waits for the parent that it is to receive."""
     sent = given_of("6", None, agreed(None, None, ORG), sendable=False)
@@ -289,46 +334,22 @@ def test_a_line_that_returns_as_another() -> None:
     assert again.reason is Reason.APP_CHANGED
 
 
-def late(line: Line) -> Decision:
-    """We wrote Bea over Ann; then the echo tells that Zoe had been entered meanwhile."""
-    seen = given_of("Bea", "Bea", agreed("Bea", "Bea"))
-    return after_the_fact(line, seen, decide(line, seen), "Zoe")
+def test_a_line_that_returns_to_a_difference_that_was_accepted() -> None:
+    """Neither side has been edited since: both stay as they are, however often the row was touched."""
+    noticed: dict[str, Any] = {"clocks": Clocks(app={"name": NOW})}
+    for direction in (Direction.BOTH, Direction.RECEIVE):
+        line = replace(BACK, direction=direction)
+        accepted = given_of("Ann", "Zoe", agreed("Ann", "Zoe"), **noticed)
+        assert decide(line, accepted) == Decision(
+            line, Verdict.AGREE, Reason.FIRST_SIGHT_KEPT, "Ann", "Zoe", agreed("Ann", "Zoe", line)
+        )
 
 
-@pytest.mark.parametrize(
-    ("conflict", "reason"),
-    [(Conflict.LAST_UPDATED, Reason.CONFLICT_LATER), (Conflict.CRM, Reason.CONFLICT_RULE)],
-)
-def test_a_conflict_that_the_crm_should_have_won(conflict: Conflict, reason: Reason) -> None:
-    """What was put away comes into the row; it is sent from there, as an edit against the base."""
-    line = replace(NAME, conflict=conflict)
-    base = agreed("Zoe", "Zoe")
-    assert late(line) == Decision(line, Verdict.RECEIVE, reason, "Bea", "Zoe", base, Side.APP, returns=True)
-
-
-@pytest.mark.parametrize(
-    ("direction", "conflict"),
-    [(Direction.BOTH, Conflict.APP), (Direction.SEND, Conflict.LAST_UPDATED)],
-)
-def test_a_conflict_that_the_app_won_rightly(direction: Direction, conflict: Conflict) -> None:
-    """Nothing is written; the journal gets the loser, so that a person can restore it."""
-    line = replace(NAME, direction=direction, conflict=conflict)
-    base = agreed("Bea", "Bea")
-    kept = Decision(line, Verdict.AGREE, Reason.CONFLICT_RULE, "Bea", "Zoe", base, Side.CRM, overwritten=True)
-    assert late(line) == kept
-
-
-def test_a_conflict_that_a_person_should_have_settled() -> None:
-    """It is asked now: both values are shown, and that one of them is not in the CRM any more."""
-    line = replace(NAME, conflict=Conflict.REVIEW)
-    reason = Reason.CONFLICT_REVIEW
-    assert late(line) == Decision(line, Verdict.HELD, reason, "Bea", "Zoe", cause="review", overwritten=True)
-
-
-def test_an_empty_text_after_the_fact() -> None:
-    """`empty: keep` ignores it there too; `clear` lets it clear the row."""
-    line = replace(NAME, conflict=Conflict.CRM)
-    seen = given_of("Bea", "Bea", agreed("Bea", "Bea"))
-    found = decide(line, seen)
-    assert after_the_fact(line, seen, found, "").reason is Reason.EMPTY_IGNORED
-    assert after_the_fact(replace(line, empty=Empty.CLEAR), seen, found, "").clears
+def test_a_line_that_returns_to_an_option_that_is_gone() -> None:
+    """As good as empty, so the row's value is sent, if it may be; one that was chosen meanwhile is held."""
+    tier = replace(LINES["Tier"], rule=f"{LINES['Tier'].rule}{RETURNED}1")
+    only_receives = replace(tier, direction=Direction.RECEIVE)
+    before = agreed("gold", "99", tier)._replace(rule=LINES["Tier"].rule)
+    assert decide(tier, given_of("gold", "99", before)).reason is Reason.FIRST_SIGHT_FILL
+    assert decide(only_receives, given_of("gold", "99", before)).reason is Reason.UNCONVERTIBLE
+    assert decide(tier, given_of("gold", "98", before)).reason is Reason.UNCONVERTIBLE

@@ -32,7 +32,9 @@ def _planned(verdict: Verdict, old: str, new: str, reason: Reason = CHANGED) -> 
 
 
 PING_PONG = ", ".join(["crm a A, app A a"] * 4)
+PONG_PING = ", ".join(["app a A, crm A a"] * 4)
 DRIFT = ", ".join(["crm a A drift"] * 7)
+DRIFT_OF_THE_ROW = DRIFT.replace("crm", "app")
 
 
 @pytest.mark.parametrize(
@@ -48,6 +50,11 @@ DRIFT = ", ".join(["crm a A drift"] * 7)
         (DRIFT, _planned(SEND, "a", "A", UNDONE), True),
         (DRIFT.removeprefix("crm a A drift, "), _planned(SEND, "a", "A", UNDONE), False),
         (DRIFT, _planned(SEND, "b", "A", UNDONE), False),
+        (PONG_PING, _planned(RECEIVE, "a", "A"), True),
+        (PONG_PING, _planned(RECEIVE, "a", "new"), False),
+        (DRIFT_OF_THE_ROW, _planned(RECEIVE, "a", "A", UNDONE), True),
+        (DRIFT_OF_THE_ROW, _planned(RECEIVE, "b", "A", UNDONE), False),
+        (DRIFT_OF_THE_ROW, _planned(RECEIVE, "a", "A"), False),
         ("", _planned(SEND, "a", "A"), False),
     ],
     ids=[
@@ -61,12 +68,27 @@ DRIFT = ", ".join(["crm a A drift"] * 7)
         "an automation against drift undone",
         "not there yet",
         "another drift",
+        "two automations, and the row is the next",
+        "a new value for the row",
+        "an automation of the app against drift undone",
+        "another drift of the row",
+        "no drift of the row",
         "nothing was written",
     ],
 )  # fmt: skip
 def test_what_is_an_oscillation(past: str, planned: Decision, stopped: bool) -> None:  # noqa: FBT001
     """Six writes that each put a value back which their side had, alternately, and one more. Fails with another rule."""
     assert oscillates(planned, _past(past)) is stopped
+
+
+@pytest.mark.parametrize(("side", "stopped"), [("crm", False), ("app", True)])
+def test_a_value_comes_back_by_what_it_means_on_its_side(side: str, stopped: bool) -> None:  # noqa: FBT001
+    """The app's e-mail addresses of users are the same in either case; the CRM's ids are not."""
+    (owner,) = mapping("direction: both\nfields:\n  - {column: owner, crm: owner_id, as: user_email}\n").lines
+    other = {"crm": "app", "app": "crm"}[side]
+    planned = _planned(SEND if side == "crm" else RECEIVE, "a", "X")
+    past = _past(", ".join([f"{side} a x, {other} x a"] * 4))
+    assert oscillates(replace(planned, line=owner), past) is stopped
 
 
 @given(st.lists(st.sampled_from(_past("crm a A, crm A a, app A a, app a A")), max_size=12), st.sampled_from("aA"))

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from connector.core.convert import constant_for
 from connector.core.line import BoundMapping
-from connector.core.mapping import Direction
+from connector.core.mapping import Direction, Keyword
 from connector.core.merge import Parent
 from connector.core.model import AppKey, Gone, Json, Link, LinkId, LinkState, NotVisible, Side
 from connector.core.plan import (
@@ -23,7 +24,8 @@ from connector.core.plan import (
     Step,
     plan,
 )
-from tests.core.people import CRM_ID, SCORE, Couple, mapping
+from connector.core.schema import CrmField, FieldType
+from tests.core.people import CRM_ID, METADATA, SCORE, Couple, mapping
 
 BOTH = mapping(
     "direction: both\nonly: {receive: {job: staff}, send: {status: open}}\nset: {app: {owner: ann, archived_at: now}}\n"
@@ -80,6 +82,23 @@ def test_a_record_makes_a_row() -> None:
     assert made.row == InsertRow({"owner": "ann", "archived_at": "2026-05-04 12:00:00+00:00", "name": "Ann"})
     assert [(d.line.name, d.crm) for d in made.decisions] == [("name", "Ann"), ("Score", None), ("org_id", None)]
     assert plan(of_record(kin=Kin.COPY)).reason == "copy"
+
+
+def test_a_record_makes_the_row_that_a_restore_took_away() -> None:
+    """Under its own key, which names it to whatever refers to it."""
+    again = plan(of_record(own_key=AppKey("17")))
+    assert isinstance(again.row, InsertRow)
+    assert (again.row.columns["id"], again.row.columns["name"]) == ("17", "Ann")
+
+
+def test_a_constant_that_says_when() -> None:
+    """`set.crm: now` is the moment of the plan."""
+    since = CrmField("since", "Since", FieldType.DATE)
+    line = replace(
+        BOTH.lines[0], name="since", columns=(), fields=(since,), converter=constant_for(since, Keyword.NOW, METADATA)
+    )
+    made = plan(of_row(bound=replace(BOTH, constants=(line,))))
+    assert made.record == CreateRecord({"name": "Ann", "since": "2026-05-04"})
 
 
 @pytest.mark.parametrize(
@@ -221,6 +240,8 @@ def test_parents_of_a_filter() -> None:
     assert plan(of_record({"org_id": 13}, bound)) == kept_out("only.receive org_id", awaited=(ORG_13,))
     assert plan(of_row({"company_id": None}, bound)) == kept_out("only.send company_id")
     assert plan(of_row({"company_id": ""}, bound)) == kept_out("only.send company_id")
+    both = (ORG_13, Parent("company", Side.CRM, "14"))
+    assert plan(of_record({"org_id": [13, None, "", 14]}, bound)) == kept_out("only.receive org_id", awaited=both)
     assert plan(of_record({"org_id": None}, bound)) == kept_out("only.receive org_id")
     theirs = of_record({"org_id": 13}, bound, linked_in=lambda name, key: (name, key) == ("company", "13"))
     assert plan(theirs).reason == "insert"

@@ -9,7 +9,7 @@ from connector.core.line import Line
 from connector.core.merge import Decision, Reason, Verdict
 from connector.core.model import ABSENT, LinkState, Pair
 from connector.core.plan import Plan, Step
-from connector.core.schema_doubt import doubtful
+from connector.core.schema_doubt import doubtful, unexplained
 from tests.core.people import mapping
 
 LINES = {
@@ -53,3 +53,26 @@ def test_what_speaks_for_definitions_that_moved(  # noqa: PLR0917 (the columns o
     """A filled custom field that is gone, an id without an option, a choice that became none; nothing else does."""
     decision = Decision(line, verdict, Reason.UNCHANGED, "gold", crm, base, cause=cause)  # type: ignore[arg-type]
     assert _says(decision, known) is doubted
+
+
+@pytest.mark.parametrize(
+    ("line", "verdict", "told", "doubted"),
+    [
+        pytest.param(TIER, Verdict.RECEIVE, (), True, id="nobody told of it"),
+        pytest.param(TIER, Verdict.RECEIVE, ("name",), True, id="an event told of another field"),
+        pytest.param(TIER, Verdict.RECEIVE, ("name", TIER.fields[0].key), False, id="an event told of it"),
+        pytest.param(TIER, Verdict.SEND, (), False, id="the row was emptied"),
+        pytest.param(NAME, Verdict.RECEIVE, (), False, id="a text"),
+    ],
+)
+def test_a_choice_that_nobody_is_known_to_have_emptied(
+    line: Line,
+    verdict: Verdict,
+    told: tuple[str, ...],
+    doubted: bool,  # noqa: FBT001
+) -> None:
+    """Its option may be gone, which empties it in every record without an event."""
+    emptied = Decision(line, verdict, Reason.CRM_CHANGED, "gold", None, Pair(None, None, line.rule))
+    other = Decision(NAME, Verdict.NOTHING, Reason.UNCHANGED, "Ann", "Ann")
+    found = Plan(Step.APPLY, "merge", LinkState.LINKED, (other, emptied))
+    assert unexplained(found, told) is doubted

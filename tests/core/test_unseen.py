@@ -9,7 +9,7 @@ from itertools import permutations
 import pytest
 
 from connector.core.model import CrmId, Record, Sent, Write
-from connector.core.unseen import Told, followed, heard, overtaken
+from connector.core.unseen import Told, followed, heard, overtaken, values_told
 from tests.core.people import mapping
 
 SECOND = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -60,6 +60,22 @@ def test_what_tells_nothing_of_a_read() -> None:
     assert not overtaken(NAME, Record("person", CrmId("501"), {"name": "Old"}), [Told({}, {"name": "Old"}, SECOND)])
 
 
+def test_what_events_tell_of_a_line() -> None:
+    """What it held after and before each since a moment; events of other fields and those without a time tell nothing."""
+    early, late = SECOND - timedelta(seconds=1), SECOND + timedelta(seconds=1)
+    events = [*_told(["Old Ann"], early), *_told(["Ann Bea"], SECOND), *_told(["Bea Zoe"], late), *_told(["x y"], None)]
+    assert list(values_told(NAME, events, SECOND)) == ["Bea", "Ann", "Zoe", "Bea"]
+    job = Told({"job": "CEO", "name": "Ann"}, {"job": "CTO"}, SECOND)
+    died = Told({}, {"name": "Ann"}, SECOND)
+    assert list(values_told(NAME, [job, died], SECOND)) == ["Ann"]
+
+
+def test_a_write_that_is_followed_by_none() -> None:
+    """Its echo may come at any time."""
+    write = _write("0 name a b")
+    assert followed([write], []) == [write]
+
+
 def _told(changes: Sequence[str], at: datetime | None = SECOND) -> list[Told]:
     """Events of "before after" for the name."""
     return [Told({"name": now}, {"name": was}, at) for was, now in (change.split() for change in changes)]
@@ -98,6 +114,16 @@ Changes = Sequence[tuple[float, str]]
         (["0 name a b, job x x"], [(3, "job z x")], [], []),
         (["0 name a b, job x y"], [(0, "name a b, job x z")], [], []),
         (["0 name a b", "9 name b c"], [(12, "name c b")], [], [9]),
+        (["0 name a b"], [(0, "name b w"), (0, "name u b"), (0, "name a u")], [("name", "u")], [0]),
+        (["0 name a b"], [(0, "name b w"), (0, "name w b")], [], [0]),
+        (["0 name a b"], [(0, "name b u")], [], [0]),
+        (["0 name a b"], [(6, "name u b"), (5, "name b u")], [], [0]),
+        (["0 name a b, job x y"], [(0, "job z y")], [("job", "z")], [0]),
+        (["0 name a b"], [(600, "name u b")], [("name", "u")], [0]),
+        (["0 name a b"], [(601, "name u b")], [], []),
+        (["0 name a b", "9 name b c"], [(10, "name u b")], [("name", "u")], [0]),
+        (["0 name a b", "9 name b c"], [(11, "name u b")], [], []),
+        (["0 name a b", "9 name b c", "20 name c d"], [(11, "name u b")], [], []),
     ],
     ids=[
         "nothing was put away",
@@ -116,6 +142,16 @@ Changes = Sequence[tuple[float, str]]
         "an edit of that line alone",
         "an edit that made something else of it",
         "an edit that takes a write back looks like the echo of the one before",
+        "of one second, an edit of what we wrote comes first",
+        "of one second, a person took his own edit back",
+        "an edit after our write within its second",
+        "a person took his own edit back, told in the wrong order",
+        "the second of two lines alone",
+        "the last second of ten minutes",
+        "ten minutes are over",
+        "the step of the clock in which the next write goes out",
+        "the step after it",
+        "a third write gives the first no more time",
     ],
 )
 def test_what_an_echo_tells(
@@ -130,6 +166,9 @@ def test_what_an_echo_tells(
         ours = followed(ours, [_write(each)])
     found = heard(BOTH, ours, [_event(at, change) for at, change in told])
     assert [(o.line, o.value) for o in found.overwrites] == put_away
+    assert all(
+        o.wrote in [write.lines[o.line].sent for write in ours if o.line in write.lines] for o in found.overwrites
+    )
     assert [write.at - SECOND.timestamp() for write in found.writes] == over
 
 

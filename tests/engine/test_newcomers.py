@@ -117,3 +117,19 @@ async def _swept(world: Rig) -> bool:
 
 async def _parked(world: Rig) -> bool:
     return bool(await world.db.fetchval("select count(*) = 1 from connector.work where state = 'parked'"))
+
+
+async def test_whoever_is_made_on_both_sides_while_nobody_is_here(database: str, tmp_path: Path) -> None:
+    """Once on each side. Fails when rows are sent before the first look has seen what the CRM has of late."""
+    async with rig(database, tmp_path / "set", people(), TABLES) as world:
+        await world.start()
+        await world.quiet()
+        await world.stop()
+        for number in range(5):
+            await world.person(name=f"N{number}", emails=channel(f"e{number}@x.test"))
+        await world.db.execute(
+            "insert into app.people (email, first) select 'e' || n || '@x.test', 'N' || n from generate_series(0, 4) n"
+        )
+        await world.start()
+        await world.quiet()
+        assert len(await persons(world)) == len(await rows(world)) == 5

@@ -127,6 +127,25 @@ async def test_other_delays_do_not_count_as_looks(database: str, tmp_path: Path)
         assert await _row(world) == ("Later", 1)
 
 
+async def test_the_row_of_a_restored_record_is_refused_once(database: str, tmp_path: Path) -> None:
+    """The deal went with its row and is restored just as its contact's row goes: the next look makes the row all the same.
+
+    Fails when the look that came to nothing takes the evidence of life for known: the record is alone for good.
+    """
+    files = {**FILES, "deal.yaml": FILES["deal.yaml"].replace("key: id", "key: id\ndeletes: {send: delete}")}
+    async with _deal(database, tmp_path, speed=10, files=files) as (world, person, deal):
+        await _moved(world, deal, person)
+        await world.idle()
+        await world.db.execute("delete from app.deals")
+        await world.idle()
+        await world.db.execute(REFUSES.format(times=1).replace("before update", "before insert"))
+        world.clock.leap(2)  # the CRM's clock tells seconds
+        await world.control("POST", f"restore/deals/{deal['id']}")
+        await world.idle()
+        assert await _parked(world) == []
+        assert await _row(world) == ("Later", 1)
+
+
 async def test_a_reference_that_is_always_refused_needs_a_person(database: str, tmp_path: Path) -> None:
     """Refused again with nothing changed: the record is parked, and says by what."""
     async with _deal(database, tmp_path, speed=10) as (world, person, deal):

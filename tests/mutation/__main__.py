@@ -1,8 +1,9 @@
-"""`python -m tests.mutation [--again]`: runs mutmut, then compares what survived with `equivalent.yaml`.
+"""`python -m tests.mutation [--again] [MODULE...]`: runs mutmut, then compares what survived with `equivalent.yaml`.
 
 Exits 1 when a mutant survived that is not listed, or when a listed one does not survive any more. With `--again` the
-results of the run before are kept, but for functions that changed and those of which a mutant was not killed. What the
-tests of other directories would notice does not count: the core is proven by its own tests.
+results of the run before are kept, but for functions that changed and those of which a mutant was not killed. With modules
+(`merge`, `plan.pairs`, or a package) it tries the mutants of those, and compares no others. What the tests of other
+directories would notice does not count: the core is proven by its own tests.
 """
 
 from __future__ import annotations
@@ -37,16 +38,22 @@ def main() -> int:
     """Runs, compares and prints; 1 when the list and the survivors are not the same."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation")
     parser.add_argument("--again", action="store_true", help="only what changed, and functions with survivors")
-    again = bool(parser.parse_args().again) and RESULTS.exists()
+    parser.add_argument(
+        "modules", nargs="*", metavar="MODULE", help="of connector.core, or a package of it; without: all"
+    )
+    given = parser.parse_args()
+    rooms = tuple(f"connector.core.{module}." for module in given.modules)
+    again = given.again and RESULTS.exists()
     began = time.monotonic()
     if not again:
         shutil.rmtree(RESULTS, ignore_errors=True)
-    _run()
-    if again:
+    _run(*(f"{room}*" for room in rooms))
+    if again and not rooms:
         _run(*_functions(_survivors(_results())))
-    results = _results()
+    results = {name: status for name, status in _results().items() if not rooms or name.startswith(rooms)}
     survivors = _diffs(_survivors(results))
-    new, stale = differences(listed(), survivors.values())
+    known = [mutant for mutant in listed() if not rooms or mutant.function.startswith(rooms)]
+    new, stale = differences(known, survivors.values())
     _print(survivors, new, stale)
     _figures(results, len(survivors) - len(new), time.monotonic() - began)
     return 1 if new or stale else 0

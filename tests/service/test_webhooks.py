@@ -114,7 +114,7 @@ async def bits(size: int) -> AsyncIterator[bytes]:
         (b"[[1, 2]]", basic() | {"Content-Type": "text/plain"}, "not_json"),
         (b"[[1, 2]]", {"Authorization": basic()["Authorization"]}, "not_json"),
         (b"[[1, 2]]", basic() | {"Content-Encoding": "gzip"}, None),
-        (gzip.compress(b"[[1, 2]]"), basic() | {"Content-Encoding": "gzip"}, "not_understood"),
+        (gzip.compress(b"[[1, 2]]", mtime=0), basic() | {"Content-Encoding": "gzip"}, "not_understood"),
         (b"[[1, 2]]", basic() | {"Content-Type": "application/json; charset=utf-8"}, None),
         (b" " * LIMITS.body_bytes + b"[]", basic(), "too_large"),
         (100_000, basic(), "too_large"),

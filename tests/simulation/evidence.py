@@ -108,7 +108,7 @@ class Evidence:
             theirs[place] -= page.changed()
 
     def _records_unseen(self) -> Iterator[str]:
-        """What people wrote into a record and the connector replaced is in the journal, if every webhook came."""
+        """What people wrote into a record and the connector replaced is in the journal or back, if every webhook came."""
         tally = self.story.stage.sandbox.deliverer.tally
         if tally.lost or tally.failed:
             return
@@ -119,8 +119,36 @@ class Evidence:
             said = self.olds.get((str(call.object), str(call.crm_id)), set())
             for key, value in call.body.items():
                 was = call.before.get(key)
-                if key != "custom_fields" and was != value and _by_people(deeds, call, key) and not _said(was, said):
+                if key == "custom_fields" or was == value or not _by_people(deeds, call, key) or _said(was, said):
+                    continue
+                if not self._came_back(call, key, was):
                     yield f"{call.path} {key} was {was!r} at {call.at:.3f}: overwritten unseen"
+
+    def _came_back(self, call: Call, key: str, value: object) -> bool:
+        """True when what a call put away won after the fact: we wrote it into the row, or into the record with our next write.
+
+        Unless people have entered it in the CRM once more before.
+        """
+        record, said = (str(call.object), str(call.crm_id)), set(_scalars(value))
+        columns = {(table, column) for table, lines in FIELDS.items() for column, name in lines.items() if name == key}
+        rows = [
+            ((page.at - EPOCH).total_seconds(), True)
+            for page in self.pages
+            for table, column in columns
+            if page.ours
+            and page.table == table
+            and column in page.changed()
+            and set(_scalars(page.new[column])) == said
+            if (KINDS[table], str(page.new["crm_id"])) == record
+        ]
+        writes = [
+            (deed.at, deed.ours, set(_scalars(fields[key])) == said)
+            for deed in self.story.witness.deeds
+            for fields in _edits(deed, record)
+            if key in fields
+        ]
+        records = [(at, ours and same) for at, ours, same in writes if ours or same]
+        return next((back for at, back in sorted(rows + records) if at > call.at), False)
 
     def _last_words(self) -> Iterator[str]:
         """The last value of each editor is on both sides, or on record as what lost or was replaced."""

@@ -72,7 +72,7 @@ def _composite(spec: LineSpec, columns: Sequence[Column], fields: Sequence[CrmFi
         raise ImpossiblePairError("values: and link: need one column and one CRM field")
     types = tuple(field.type for field in fields)
     made = _money(columns, fields, types) or _due(columns, fields, types)
-    if made is None or spec.converter not in (None, *made[:1]):
+    if made is None or spec.converter not in (None, made[0]):
         raise ImpossiblePairError(
             "this is no composite: [amount, currency] columns fit a monetary field or [value, currency] as: money; a "
             "timestamp, a date, or [date, time] columns fit [date, time] fields as: datetime"

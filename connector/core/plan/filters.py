@@ -77,7 +77,7 @@ def record_fails(s: Situation, record: Record) -> Condition | None:
 
 def _once_sent(s: Situation, record: Record) -> Record:
     fields: dict[str, Json] = dict(record.fields)
-    for d in decide_lines(s, s.mapping.every_line, record, sendable=s.mapping.direction.sends):
+    for d in decide_lines(s, s.mapping.every_line, record):
         if d.verdict is Verdict.SEND and d.reason is Reason.APP_CHANGED and d.base is not None:
             fields.update(d.line.converter.write_crm(d.base.crm, fields))
     return replace(record, fields=fields)

@@ -18,9 +18,8 @@ def decide_lines(
     s: Situation, lines: Iterable[Line], record: Record | None, *, sendable: bool = True
 ) -> tuple[Decision, ...]:
     """The decision about each of these lines."""
-    refs = replace(s.refs, now=s.now) if s.mapping.constants else s.refs
     lost = s.link.lost_since is not None
-    grounds = Grounds(s.clocks, refs, s.unreachable, s.dead, sendable=sendable, lost=lost)
+    grounds = Grounds(s.clocks, replace(s.refs, now=s.now), s.unreachable, s.dead, sendable=sendable, lost=lost)
     stopped = bool(s.oscillating or s.link.held or s.link.conflicts)
     rule = partial(_stopped, s) if stopped else decide
     return tuple(rule(line, _inputs(s, line, record, grounds)) for line in lines)

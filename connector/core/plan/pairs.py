@@ -154,8 +154,8 @@ def _still_there(s: Situation, o: Overwrite) -> bool:
 
 
 def _settled_now(s: Situation, d: Decision, o: Overwrite) -> Decision:
-    given = Inputs(d.app, d.crm, s.link.base.get(o.line), Grounds(s.clocks, s.refs))
-    return after_the_fact(d.line, given, d, o.value)
+    lost = Inputs(d.app, o.value, s.link.base.get(o.line), Grounds(s.clocks, s.refs))
+    return after_the_fact(d.line, lost, d)
 
 
 def _write(s: Situation, decisions: tuple[Decision, ...], row: Row, record: Record) -> Plan:

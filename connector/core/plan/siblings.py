@@ -26,5 +26,5 @@ def bequest(s: Situation, taker: BoundMapping, row: Row, record: Record) -> Base
     for line in taker.constants:
         held = line.converter.read_crm(record.fields)
         found[line.name] = Pair(None, None if held is ABSENT else held, line.rule)
-    there = replace(s, mapping=taker, link=replace(s.link, mapping=taker.name, base=found), siblings=())
+    there = replace(s, mapping=taker, link=replace(s.link, base=found))
     return found if side_that_left(there, row, record) is None else None

@@ -51,7 +51,7 @@ def link_write(result: Result) -> LinkWrite:
         held,
         plan.died if plan is not None and died else (link.died if still_dead else None),
         plan.cause if plan is not None and done else None,
-        _version(result, state),
+        _version(result, state, done=done),
         _still_sent(result, done=done),
         link.released or (plan is not None and done and plan.releases),
         attempts(plan, record) if plan is not None and record is not None else {},
@@ -60,9 +60,9 @@ def link_write(result: Result) -> LinkWrite:
     )
 
 
-def _version(result: Result, state: LinkState) -> str | None:
-    """The version that was seen; of the dead the last one, by which a restored record is known to live again."""
-    if isinstance(result.case.crm, Record):
+def _version(result: Result, state: LinkState, *, done: bool) -> str | None:
+    """The version that was seen; of the dead the last one, by which a restored record is known until it lives again."""
+    if isinstance(result.case.crm, Record) and (done or not state.tombstone):
         return result.case.crm.version
     return result.case.link.version if state.tombstone else None
 

@@ -51,25 +51,32 @@ async def look_up(context: Context, db: Connection, cases: Sequence[Case]) -> Lo
     absent = await _absent(context, db, (by_app - known) | named)
     never = _targets_that_never_come(context, by_app, by_crm) | {Parent(t, Side.APP, k) for t, k in absent}
     records = [replace(r, died=r.died or Side.APP) if (r.mapping, r.app_key) in absent else r for r in records]
-    found = [*rows, *records]
-    return _resolved(context.rules.bound.mappings, found, never, await _merged(context, db, found))
+    merged, survivors = await _merged(context, db, [*rows, *records])
+    return _resolved(context.rules.bound.mappings, [*rows, *records, *survivors], never, merged)
 
 
 async def _merged(
     context: Context, db: Connection, found: Iterable[references.Reference]
-) -> Mapping[tuple[str, AppKey], CrmId]:
-    """The survivors of records that were merged, by the rows that are theirs no more."""
+) -> tuple[Mapping[tuple[str, AppKey], CrmId], Sequence[references.Reference]]:
+    """The survivors of records that were merged, by the rows whose they were; and what is known of them.
+
+    The link of such a row may not know yet: it may be waiting for those that refer to the row.
+    """
     mappings, groups = context.rules.bound.mappings, defaultdict[str, list[tuple[str, AppKey, CrmId]]](list)
     for ref in found:
-        if ref.died is Side.CRM and ref.app_key is not None and ref.crm_id is not None and ref.mapping in mappings:
+        if ref.died is not Side.APP and ref.app_key is not None and ref.crm_id is not None and ref.mapping in mappings:
             groups[mappings[ref.mapping].object].append((ref.mapping, ref.app_key, ref.crm_id))
-    survivors: dict[tuple[str, AppKey], CrmId] = {}
+    merged: dict[tuple[str, AppKey], CrmId] = {}
+    survivors: list[references.Reference] = []
     for name, lost in groups.items():
         moved = await aliases.survivors(db, context.name, name, [crm_id for _, _, crm_id in lost])
-        known = await references.by_crm(db, context.name, {(m, name, moved[i]) for m, _, i in lost if i in moved})
-        alive = {ref.crm_id for ref in known if ref.died is not Side.CRM}
-        survivors |= {(m, key): moved[i] for m, key, i in lost if moved.get(i) in alive}
-    return survivors
+        into = {(m, name, moved[i]) for m, _, i in lost if i in moved}
+        known = await references.by_crm(db, context.name, into) if into else ()
+        alive = [ref for ref in known if ref.died is not Side.CRM]
+        ids = {ref.crm_id for ref in alive}
+        merged |= {(m, key): moved[i] for m, key, i in lost if moved.get(i) in ids}
+        survivors += alive
+    return merged, survivors
 
 
 async def _absent(

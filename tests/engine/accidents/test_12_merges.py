@@ -284,6 +284,27 @@ async def test_who_leant_on_the_loser_cannot_follow(database: str, tmp_path: Pat
         await _settled(world, "person", "delete")
 
 
+@pytest.mark.parametrize("policy", list(POLICIES))
+async def test_who_comes_to_lean_on_the_loser(database: str, tmp_path: Path, policy: str) -> None:
+    """Deals are moved to the company, and made for it, before and after it is known that it was merged: they follow too.
+
+    Fails when the row that a deal names is agreed on although the record that it stands for has another row.
+    """
+    moved = (
+        "update app.deals set company_id = 1 where id = 2; insert into app.deals (title, company_id) values ('new', 1)"
+    )
+    async with _world(database, tmp_path, policy) as world:
+        await world.control("POST", "webhooks", {"delay": 1.0})
+        await _merge(world, "organization", 1, 2)
+        await world.db.execute(moved)
+        await _rest(world)
+        await _settled(world, "organization", policy)
+        if policy != "delete":
+            await world.db.execute(moved)
+            await _rest(world)
+            await _settled(world, "organization", policy)
+
+
 async def _leant_on(world: Rig) -> bool:
     return ("parked", "leant_on") in await work(world)
 
