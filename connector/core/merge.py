@@ -216,12 +216,14 @@ def _three_way(line: Line, given: Inputs, base: Pair) -> Decision:
 
 
 def _names_another_now(line: Line, given: Inputs, base: Pair) -> bool:
-    """True when the row that the app names has got another record since, and the one it had is nobody's."""
+    """True when the row that the app names has got another record since, or is to get one, and the one it had is nobody's."""
     if line.link is None or not line.direction.sends or empty(base.app) or empty(base.crm):
         return False
-    refs = given.grounds.refs
-    now = refs.by_app.get((line.link, AppKey(str(base.app))))
-    return now not in (None, CrmId(str(base.crm))) and (line.link, CrmId(str(base.crm))) not in refs.by_crm
+    refs, row, record = given.grounds.refs, AppKey(str(base.app)), CrmId(str(base.crm))
+    if (line.link, row) in refs.merged or (line.link, record) in refs.by_crm:
+        return False
+    now = refs.by_app.get((line.link, row))
+    return now != record and not (now is None and Parent(line.link, Side.APP, row) in given.grounds.unreachable)
 
 
 def _blank(line: Line, app: Json) -> bool:

@@ -41,6 +41,7 @@ from connector.engine.observe.case import TAKEN, Case, RecordKeys
 from connector.engine.observe.merging import merge
 from connector.engine.observe.observer import Observer
 from connector.engine.observe.oscillation import find_oscillations
+from connector.engine.observe.referring import find_referring
 from connector.engine.planning import explained, spared, swept
 from connector.engine.planning import planned as planned_cases
 from connector.engine.send.resolve import Listing, Resolver, Ruling
@@ -254,6 +255,7 @@ class Reconciler:
         planned = [(case, spared(case, found, stopped.get(case.link.id, NONE))) for case, found in planned]
         parents = await call_parents(self.context, planned)
         await call_children(self.context, planned)
+        await find_referring(self.context, [case for case, found in planned if found.widowed])
         local: list[Result] = []
         sending: list[tuple[Case, Plan]] = []
         for case, found in planned:

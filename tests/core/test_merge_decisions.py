@@ -235,7 +235,11 @@ def test_a_parent_that_has_another_record_now_gives_way_to_edits() -> None:
     assert decide(received, given_of("5", 11, agreed("5", "11", ORG))).reason is Reason.UNCHANGED
     both = replace(REFS, by_crm={**REFS.by_crm, ("company", CrmId("11")): AppKey("4")})
     assert decide(ORG, given_of("5", 11, agreed("5", "11", ORG), refs=both)).reason is Reason.UNCHANGED
-    assert decide(ORG, given_of("6", 11, agreed("6", "11", ORG))).reason is Reason.UNCHANGED
+    assert decide(ORG, given_of("6", 11, agreed("6", "11", ORG))).reason is Reason.PARENT_COMING
+    away = frozenset({Parent("company", Side.APP, "6")})
+    assert decide(ORG, given_of("6", 11, agreed("6", "11", ORG), unreachable=away)).reason is Reason.UNCHANGED
+    merged = Refs(merged={("company", AppKey("6")): CrmId("12")})
+    assert decide(ORG, given_of("6", 11, agreed("6", "11", ORG), refs=merged)).reason is Reason.UNCHANGED
     assert decide(ORG, given_of(None, None, agreed(None, None, ORG))).reason is Reason.UNCHANGED
 
 

@@ -455,3 +455,25 @@ async def test_a_record_that_its_mapping_never_takes_in_is_not_waited_for(databa
         await world.crm("PATCH", f"/api/v2/persons/{person['id']}", {"org_id": mine})
         await world.quiet()
         assert await world.db.fetchval("select company_id from app.contacts") == ours
+
+
+async def test_who_refers_to_a_row_that_was_put_back_follows_it(database: str, tmp_path: Path) -> None:
+    """The app deletes a company, and its organization goes with it; the row is back under its key: it gets another one.
+
+    No foreign key guards the references: the contact still names the row.
+    """
+    files = {**FILES, "company.yaml": COMPANY.replace("fields:", "deletes: {send: delete}\nfields:")}
+    async with rig(database, tmp_path / "set", files, TABLES, webhooks=True) as world:
+        await world.start()
+        await world.db.execute(FAMILY, 1)
+        await world.quiet()
+        await world.db.execute("delete from app.companies")
+        await world.idle()
+        assert await _all(world, "organizations") == {}
+        await world.db.execute("insert into app.companies (id, name) overriding system value values (1, 'Back')")
+        await world.idle()
+        again = (await _all(world, "organizations"))["Back"]["id"]
+        assert await _organization_of(world, "contact 1") == again
+        assert (await _all(world, "deals", "title"))["deal 1"]["org_id"] == again
+        assert await world.db.fetchval("select company_id from app.contacts") == 1
+        assert await _left(world) == []

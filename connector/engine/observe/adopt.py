@@ -9,7 +9,7 @@ from connector.core.model import AppKey, Base, CrmId, Link, Record, Side
 from connector.engine.context import Context
 from connector.engine.observe.case import Case
 from connector.engine.observe.observer import Observer
-from connector.engine.observe.referring import lines_towards, referring
+from connector.engine.observe.referring import find_referring
 from connector.store import match_keys
 
 
@@ -31,9 +31,7 @@ async def adopt(observer: Observer, cases: Sequence[tuple[Case, str]]) -> None:
     await observer.read_crm(wanted, {}, None)
     await _forget_dead(observer.context, [case.link for case in wanted if not isinstance(case.crm, Record)])
     await observer.read_rows([case for case, _ in cases if case.adopted is Side.APP])
-    widowed = [case for case, key in cases if _widowed(case, key)]
-    if widowed:
-        await _find_referring(observer.context, widowed)
+    await find_referring(observer.context, [case for case, key in cases if _widowed(case, key)])
     await observer.situations([case for case, _ in cases])
 
 
@@ -46,15 +44,6 @@ async def _forget_dead(context: Context, halves: Sequence[Link]) -> None:
 
 def _widowed(case: Case, key: str) -> bool:
     return case.adopted is Side.APP and any(one.widowed for one in case.candidates if one.key == key)
-
-
-async def _find_referring(context: Context, cases: Sequence[Case]) -> None:
-    """Tells each case who refers to its row: what they say of the record that it had, they are to say of the new one."""
-    async with context.database.session() as db:
-        for case in cases:
-            lines = [(n, line) for n, line in lines_towards(context, str(case.link.mapping)) if line.direction.sends]
-            found = await referring(context, db, lines, [case.link.app_key] if case.link.app_key else [])
-            case.referring = [link for _, link in found]
 
 
 def _agreed_before(case: Case, key: str) -> Base:

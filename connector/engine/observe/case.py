@@ -50,7 +50,7 @@ class Case:
     leaning: Sequence[LinkId] = ()
     """Of a row that goes with its record: the links of rows that refer to it, and may refer to another one by now."""
     referring: Sequence[LinkId] = ()
-    """Of a row that was adopted after its record had gone: the links of rows that refer to it, and say so of that record."""
+    """Of a row whose record has gone and that gets another one: the links of rows that refer to it, and name that record."""
     adopted: Side | None = None
     confirmed: frozenset[tuple[Side, Effect]] = frozenset()
     """Effects that use up what a person confirmed in `fetch-all`, once they have happened."""

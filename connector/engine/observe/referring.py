@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from connector.core.line import Line
 from connector.core.model import AppKey, LinkId, LinkState
 from connector.engine.context import Context
+from connector.engine.observe.case import Case
 from connector.local import tables
 from connector.store import links
 from connector.store.db import Connection
@@ -29,3 +30,14 @@ async def referring(
         alive = (link for link in known.values() if link.state is LinkState.LINKED and link.crm_id is not None)
         found += [(rows[link.app_key], link.id) for link in alive if link.app_key is not None]
     return found
+
+
+async def find_referring(context: Context, cases: Sequence[Case]) -> None:
+    """Tells each case who refers to its row: what they say of the record that it had, they are to say of its next one."""
+    if not cases:
+        return
+    async with context.database.session() as db:
+        for case in cases:
+            lines = [(n, line) for n, line in lines_towards(context, str(case.link.mapping)) if line.direction.sends]
+            found = await referring(context, db, lines, [case.link.app_key] if case.link.app_key else [])
+            case.referring = [link for _, link in found]
