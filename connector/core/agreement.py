@@ -41,15 +41,25 @@ def meant(line: Line, app: Json, crm: CrmValue, refs: Refs) -> Json:
         return app
 
 
+def said_in_app(line: Line, crm: Json, refs: Refs) -> Json:
+    """What a row would hold of a CRM value: an empty text is none. HeldError, UnresolvedError where it cannot."""
+    return None if crm == "" else line.converter.to_app(crm, refs)
+
+
+def said_in_crm(line: Line, app: Json, refs: Refs) -> Json:
+    """What a record would hold of a row's value: an empty text is none. HeldError, UnresolvedError where it cannot."""
+    return None if app == "" else line.converter.to_crm(app, refs)
+
+
 def _same_as_app(line: Line, app: Json, crm: Json, refs: Refs) -> bool:
     try:
-        return line.converter.same_app(app, line.converter.to_app(crm, refs))
+        return line.converter.same_app(app, said_in_app(line, crm, refs))
     except (HeldError, UnresolvedError):
         return False
 
 
 def _same_as_crm(line: Line, app: Json, crm: Json, refs: Refs) -> bool:
     try:
-        return line.converter.same_crm(crm, line.converter.to_crm(app, refs))
+        return line.converter.same_crm(crm, said_in_crm(line, app, refs))
     except (HeldError, UnresolvedError):
         return False

@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from connector.core.agreement import agrees, empty, meant
+from connector.core.agreement import agrees, empty, meant, said_in_app, said_in_crm
 from connector.core.line import HeldError, Line, Refs, UnresolvedError, digest, returns
 from connector.core.mapping import Conflict, Direction, Empty
 from connector.core.model import ABSENT, AppKey, Clocks, CrmId, CrmValue, Json, Pair, Side
@@ -345,7 +345,7 @@ def send(line: Line, given: Inputs, reason: Reason, *, loser: Side | None = None
     if line.empty is Empty.KEEP and _blank(line, given.app):
         return Decision(line, Verdict.NOTHING, Reason.EMPTY_IGNORED, given.app, given.crm)
     try:
-        crm = None if given.app == "" else line.converter.to_crm(given.app, given.grounds.refs)
+        crm = said_in_crm(line, given.app, given.grounds.refs)
     except (HeldError, UnresolvedError) as error:
         return _unconverted(line, given, error)
     base = Pair(meant(line, given.app, crm, given.grounds.refs), crm, line.rule)
@@ -360,7 +360,7 @@ def receive(
     if crm == "" and line.empty is Empty.KEEP:
         return Decision(line, Verdict.NOTHING, Reason.EMPTY_IGNORED, given.app, given.crm)
     try:
-        app = None if crm == "" else line.converter.to_app(crm, given.grounds.refs)
+        app = said_in_app(line, crm, given.grounds.refs)
     except (HeldError, UnresolvedError) as error:
         return _unconverted(line, given, error)
     base = Pair(app, crm, line.rule)

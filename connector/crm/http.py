@@ -74,7 +74,7 @@ class Http:
     Redirects are not followed: they would carry the credentials elsewhere.
     """
 
-    def __init__(self, headers: Mapping[str, str], *, timeouts: Timeouts | None = None, connections: int = 100) -> None:
+    def __init__(self, headers: Mapping[str, str], *, timeouts: Timeouts | None = None, connections: int = 32) -> None:
         self._headers = dict(headers)
         self._timeouts = timeouts or Timeouts()
         self._connections = connections

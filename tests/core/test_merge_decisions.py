@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 
 from connector.core.line import RETURNED, Line, Refs
-from connector.core.mapping import Conflict, Direction
+from connector.core.mapping import Conflict, Direction, Empty
 from connector.core.merge import (
     Decision,
     Grounds,
@@ -144,6 +144,16 @@ def test_an_empty_text_is_no_edit_to_lose_against() -> None:
     assert decide(NAME, given_of("Bea", "", agreed("Ann", "Ann"))).reason is Reason.APP_CHANGED
     assert decide(NAME, given_of("", "Bea", agreed("Ann", "Ann"))).reason is Reason.CRM_CHANGED
     assert decide(NAME, given_of("  ", "Ann", agreed("Ann", "Ann"))).reason is Reason.APP_CHANGED
+
+
+def test_what_becomes_an_empty_text_says_as_little_as_null() -> None:
+    """There is nothing to send to a record that is empty already, nor to a row."""
+    for direction in (Direction.SEND, Direction.BOTH):
+        line = replace(NAME, direction=direction, empty=Empty.CLEAR)
+        assert decide(line, given_of("", None, agreed(None, None))).reason is Reason.EQUAL
+    for direction in (Direction.RECEIVE, Direction.BOTH):
+        line = replace(NAME, direction=direction, empty=Empty.CLEAR)
+        assert decide(line, given_of(None, "", agreed(None, None))).reason is Reason.EQUAL
 
 
 def test_drift_is_undone_by_what_was_agreed() -> None:

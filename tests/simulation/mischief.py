@@ -75,7 +75,7 @@ async def fetch_all(story: Story, _: Random) -> None:
 
 async def fault(story: Story, dice: Random) -> None:
     """The API misbehaves for some calls."""
-    rule = {"method": dice.choice([".*", "GET", "POST|PATCH|DELETE"]), **dice.choice(FAULTS)}
+    rule = {"method": dice.choice([".*", "GET", "POST", "POST|PATCH|DELETE"]), **dice.choice(FAULTS)}
     rule |= {"count": dice.randint(1, 4), "path": "/api/"}
     story.note(f"  {rule}")
     story.control("POST", "faults", rule)

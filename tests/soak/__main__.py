@@ -25,8 +25,8 @@ from tests.replicas.fleet import Fleet, fleet
 from tests.soak.sample import Sample, markdown, report, take
 
 REPORT = Path(__file__).parent / "REPORT.md"
-RATE = 6.0
-"""Edits per second, on either side."""
+RATE = 3.0
+"""Edits by people per second: about half of what the account's burst window lets through."""
 WARM = 60.0
 SHARE = 0.02
 FAULTS: tuple[Mapping[str, object], ...] = (

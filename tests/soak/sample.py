@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -22,12 +25,13 @@ join pg_class c on c.relnamespace = 'connector'::regnamespace and c.relkind = 'r
   and (c.relname = t.name or (t.name = 'journal' and c.relname like 'journal\\_%'))
 group by t.name
 """
+LE = re.compile(r'le="([^"]+)"')
 METRIC = re.compile(r"^(\w+)(?:\{([^}]*)\})? (\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One moment. `synced` is (changes, seconds in all) from noticed to agreed, since the daemon began."""
+    """One moment. `synced` is, since the daemon began, how many changes agreed within so many seconds of being noticed."""
 
     at: float
     edits: int
@@ -36,14 +40,14 @@ class Sample:
     tasks: int
     sessions: int
     cpu: float
-    synced: tuple[float, float]
+    synced: Mapping[float, float]
     sizes: Mapping[str, tuple[int, int, int]]
     """Table → (bytes with indexes, living rows, dead rows)."""
 
 
 async def take(db: asyncpg.Connection, url: str, pid: int, *, at: float, edits: int) -> Sample:
     """What there is now."""
-    metrics = await _metrics(url)
+    metrics, synced = await _metrics(url)
     rows = await db.fetch(SIZES, list(TABLES))
     sessions = await db.fetchval(
         "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'connector'"
@@ -56,19 +60,21 @@ async def take(db: asyncpg.Connection, url: str, pid: int, *, at: float, edits: 
         tasks=int(metrics["connector_tasks"]),
         sessions=sessions,
         cpu=cpu_seconds(pid),
-        synced=(metrics["connector_sync_seconds_count"], metrics["connector_sync_seconds_sum"]),
+        synced=synced,
         sizes={row["name"]: (row["bytes"], row["live"], row["dead"]) for row in rows},
     )
 
 
-async def _metrics(url: str) -> Mapping[str, float]:
-    """The sum of every metric over its labels."""
+async def _metrics(url: str) -> tuple[Mapping[str, float], Mapping[float, float]]:
+    """The sum of every metric over its labels, and the buckets of how long changes took."""
     async with aiohttp.ClientSession() as http, http.get(f"{url}/metrics") as answer:
         text = await answer.text()
-    found: dict[str, float] = {}
-    for name, _, value in METRIC.findall(text):
-        found[name] = found.get(name, 0.0) + float(value)
-    return {"connector_sync_seconds_count": 0.0, "connector_sync_seconds_sum": 0.0, **found}
+    found, synced = defaultdict[str, float](float), defaultdict[float, float](float)
+    for name, labels, value in METRIC.findall(text):
+        found[name] += float(value)
+        if (le := LE.search(labels)) and name == "connector_sync_seconds_bucket":
+            synced[float(le[1])] += float(value)
+    return found, synced
 
 
 def _rss(pid: int) -> int:
@@ -89,7 +95,8 @@ def report(samples: Mapping[str, Sample]) -> Sequence[Sequence[str]]:
         ["open files", *(str(s.files) for s in moments)],
         ["sessions of the database", *(str(s.sessions) for s in moments)],
         ["CPU since the moment before, %", *_between(moments, _cpu)],
-        ["noticed to agreed since then, ms", *_between(moments, _latency)],
+        ["noticed to agreed since then: half within, ms", *_between(moments, partial(_within, share=0.5))],
+        ["… 95 of 100 within, ms", *_between(moments, partial(_within, share=0.95))],
     ]
     for name in TABLES:
         sizes = [s.sizes.get(name, (0, 0, 0)) for s in moments]
@@ -106,10 +113,12 @@ def _cpu(before: Sample, after: Sample) -> str:
     return f"{100 * (after.cpu - before.cpu) / (after.at - before.at):.0f}"
 
 
-def _latency(before: Sample, after: Sample) -> str:
-    """The mean; records that waited for an unknown outcome are in it."""
-    count = after.synced[0] - before.synced[0]
-    return f"{1000 * (after.synced[1] - before.synced[1]) / count:.0f}" if count else ""
+def _within(before: Sample, after: Sample, *, share: float) -> str:
+    """The bucket of the histogram within which so large a share agreed; who waits for an unknown outcome waits a minute."""
+    counts = {le: n - before.synced.get(le, 0.0) for le, n in sorted(after.synced.items())}
+    whole = counts.get(math.inf, 0.0)
+    found = next((le for le, n in counts.items() if n >= share * whole), math.inf)
+    return f"{1000 * found:,.0f}" if whole and found < math.inf else ""
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
