@@ -130,7 +130,8 @@ class Reconciler:
         return ready, rulings
 
     def _early(self, case: Case) -> Result | None:
-        if case.rules.blocked(case.link.mapping):
+        in_doubt = case.mapping is None and bool(case.leftovers)  # what became of it is found out by its mapping
+        if in_doubt or case.rules.blocked(case.link.mapping):
             return Result(case, deferral=deferral(case, WorkState.WAITING, "quarantined"))
         if case.mapping is None:
             return Result(case, drop=case.link.half and case.link.state is LinkState.OPEN)
