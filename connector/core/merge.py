@@ -15,7 +15,7 @@ from typing import Final
 from connector.core.agreement import agrees, empty, meant, said_in_app, said_in_crm
 from connector.core.line import HeldError, Line, Refs, UnresolvedError, digest, returns
 from connector.core.mapping import Conflict, Direction, Empty
-from connector.core.model import ABSENT, Clocks, CrmValue, Json, Pair, Side
+from connector.core.model import ABSENT, AppKey, Clocks, CrmId, CrmValue, Json, Pair, Side
 
 
 class Verdict(StrEnum):
@@ -197,10 +197,11 @@ def barred(d: Decision, grounds: Grounds) -> bool:
 
 def _three_way(line: Line, given: Inputs, base: Pair) -> Decision:
     crm = base.crm if given.crm is ABSENT else given.crm
-    if given.app == base.app and crm == base.crm:
-        return Decision(line, Verdict.NOTHING, Reason.UNCHANGED, given.app, given.crm)
-    app_changed = not line.converter.same_app(given.app, base.app)
-    crm_changed = not line.converter.same_crm(crm, base.crm)
+    same = given.app == base.app and crm == base.crm
+    app_changed = not same and not line.converter.same_app(given.app, base.app)
+    crm_changed = not same and not line.converter.same_crm(crm, base.crm)
+    if not app_changed and not crm_changed:
+        app_changed = _names_another_now(line, given, base)
     if not app_changed and not crm_changed:
         return Decision(line, Verdict.NOTHING, Reason.UNCHANGED, given.app, given.crm)
     if agrees(line, given.app, crm, given.grounds.refs):
@@ -212,6 +213,17 @@ def _three_way(line: Line, given: Inputs, base: Pair) -> Decision:
     if line.direction is Direction.BOTH:
         return _both_ways(line, given, app_changed=app_changed, crm_changed=crm_changed)
     return _one_way(line, given, base, app_changed=app_changed, crm_changed=crm_changed)
+
+
+def _names_another_now(line: Line, given: Inputs, base: Pair) -> bool:
+    """True when the row that the app names has got another record since, or is to get one, and the one it had is nobody's."""
+    if line.link is None or not line.direction.sends or empty(base.app) or empty(base.crm):
+        return False
+    refs, row, record = given.grounds.refs, AppKey(str(base.app)), CrmId(str(base.crm))
+    if (line.link, row) in refs.merged or (line.link, record) in refs.by_crm:
+        return False
+    now = refs.by_app.get((line.link, row))
+    return now != record and not (now is None and Parent(line.link, Side.APP, row) in given.grounds.unreachable)
 
 
 def _blank(line: Line, app: Json) -> bool:

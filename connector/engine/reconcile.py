@@ -41,6 +41,7 @@ from connector.engine.observe.case import TAKEN, Case, RecordKeys
 from connector.engine.observe.merging import merge
 from connector.engine.observe.observer import Observer
 from connector.engine.observe.oscillation import find_oscillations
+from connector.engine.observe.referring import find_referring
 from connector.engine.planning import explained, spared, swept
 from connector.engine.planning import planned as planned_cases
 from connector.engine.send.resolve import Listing, Resolver, Ruling
@@ -129,7 +130,8 @@ class Reconciler:
         return ready, rulings
 
     def _early(self, case: Case) -> Result | None:
-        if case.rules.blocked(case.link.mapping):
+        in_doubt = case.mapping is None and bool(case.leftovers)  # what became of it is found out by its mapping
+        if in_doubt or case.rules.blocked(case.link.mapping):
             return Result(case, deferral=deferral(case, WorkState.WAITING, "quarantined"))
         if case.mapping is None:
             return Result(case, drop=case.link.half and case.link.state is LinkState.OPEN)
@@ -254,6 +256,7 @@ class Reconciler:
         planned = [(case, spared(case, found, stopped.get(case.link.id, NONE))) for case, found in planned]
         parents = await call_parents(self.context, planned)
         await call_children(self.context, planned)
+        await find_referring(self.context, [case for case, found in planned if found.widowed])
         local: list[Result] = []
         sending: list[tuple[Case, Plan]] = []
         for case, found in planned:

@@ -16,7 +16,7 @@ from connector.store.links import FREE_RECORD, FREE_ROW
 from connector.store.notes import dump
 
 _HAND_ON = (
-    """update connector.intent i set link_id = gone.keeper from gone where i.connection = $1 and i.link_id = gone.id"""
+    "update connector.intent i set link_id = gone.keeper from gone where i.connection = $1 and i.link_id = gone.id"
 )
 """SQL over links that are `gone`: writes whose outcome is open are looked into by the links that took them in."""
 
@@ -190,7 +190,7 @@ async def absorb_app(db: Connection, connection: str, mapping: str, taken: Mappi
 async def give_way(db: Connection, connection: str, half: LinkId, keeper: LinkId) -> None:
     """Deletes the half of a record that another link takes in; its intents become that one's."""
     await db.execute(
-        f"""with gone as (delete from connector.link where id = $2 returning id, $3::bigint as keeper) {_HAND_ON}""",
+        f"with gone as (delete from connector.link where id = $2 returning id, $3::bigint as keeper) {_HAND_ON}",
         connection,
         half,
         keeper,

@@ -226,6 +226,33 @@ def test_drift_towards_a_parent_that_died() -> None:
     assert (alive.reason, alive.base) == (Reason.DRIFT_UNDONE, agreed("5", "12", ORG))
 
 
+@pytest.mark.parametrize("direction", [Direction.BOTH, Direction.SEND])
+def test_a_parent_that_has_another_record_now(direction: Direction) -> None:
+    """What was agreed on speaks of a record that is nobody's any more: the row's new one is sent, once."""
+    line = replace(ORG, direction=direction)
+    found = decide(line, given_of("5", 11, agreed("5", "11", ORG)))
+    assert found == Decision(line, Verdict.SEND, Reason.APP_CHANGED, "5", 11, agreed("5", "12", ORG))
+    assert decide(line, given_of("5", ABSENT, agreed("5", "11", ORG))).verdict is Verdict.SEND
+    assert decide(line, given_of("5", 12, agreed("5", "11", ORG))).reason is Reason.EQUAL
+    assert decide(line, given_of("5", 12, agreed("5", "12", ORG))).reason is Reason.UNCHANGED
+
+
+def test_a_parent_that_has_another_record_now_gives_way_to_edits() -> None:
+    """Whoever edited the reference meanwhile is heard, and nothing is sent where nothing may be or no one is right."""
+    assert decide(ORG, given_of("5", None, agreed("5", "11", ORG))).reason is Reason.CRM_CHANGED
+    assert decide(ORG, given_of(None, 11, agreed("5", "11", ORG))).base == agreed(None, None, ORG)
+    received = replace(ORG, direction=Direction.RECEIVE)
+    assert decide(received, given_of("5", 11, agreed("5", "11", ORG))).reason is Reason.UNCHANGED
+    both = replace(REFS, by_crm={**REFS.by_crm, ("company", CrmId("11")): AppKey("4")})
+    assert decide(ORG, given_of("5", 11, agreed("5", "11", ORG), refs=both)).reason is Reason.UNCHANGED
+    assert decide(ORG, given_of("6", 11, agreed("6", "11", ORG))).reason is Reason.PARENT_COMING
+    away = frozenset({Parent("company", Side.APP, "6")})
+    assert decide(ORG, given_of("6", 11, agreed("6", "11", ORG), unreachable=away)).reason is Reason.UNCHANGED
+    merged = Refs(merged={("company", AppKey("6")): CrmId("12")})
+    assert decide(ORG, given_of("6", 11, agreed("6", "11", ORG), refs=merged)).reason is Reason.UNCHANGED
+    assert decide(ORG, given_of(None, None, agreed(None, None, ORG))).reason is Reason.UNCHANGED
+
+
 MERGED = Refs(
     {**REFS.by_app, ("company", AppKey("9")): CrmId("30")}, REFS.by_crm, merged={("company", AppKey("9")): CrmId("12")}
 )

@@ -350,6 +350,40 @@ async def test_a_reference_to_a_deleted_parent_is_not_sent(database: str, tmp_pa
         assert await world.db.fetchval("select company_id from app.contacts") == 1
 
 
+@pytest.mark.parametrize("direction", ["both", "send"])
+@pytest.mark.parametrize("webhooks", [True, False], ids=["webhooks", "sweeps"])
+async def test_who_refers_to_a_row_follows_it_to_its_new_record(
+    database: str, tmp_path: Path, direction: str, *, webhooks: bool
+) -> None:
+    """The organization is deleted, its row stays; somebody makes it again, and the row gets the new one.
+
+    Fails when only the row's value counts, which is what it was: the person stays with an organization that is gone
+    (simulation, seed 183).
+    """
+    files = {
+        **FILES,
+        "company.yaml": COMPANY.replace("fields:", "match: [name]\nfields:"),
+        "contact.yaml": CONTACT.replace("link: company}", f"link: company, direction: {direction}}}"),
+    }
+    async with rig(database, tmp_path / "set", files, TABLES, webhooks=webhooks) as world:
+        await world.start()
+        await world.db.execute(FAMILY, 1)
+        await world.quiet()
+        await world.crm("DELETE", "/api/v2/organizations/1")
+        await _heard(world)
+        again = await world.crm("POST", "/api/v2/organizations", {"name": "company 1"})
+        await _heard(world)
+        assert await world.db.fetchval("select count(*) from app.companies") == 1
+        assert await _organization_of(world, "contact 1") == again["id"]
+        assert (await _all(world, "deals", "title"))["deal 1"]["org_id"] == again["id"]
+        assert await world.db.fetchval("select company_id from app.contacts") == 1
+        await world.quiet()
+        assert (await _left(world), await world.db.fetchval("select held from connector.link where held <> '{}'")) == (
+            [],
+            None,
+        )
+
+
 async def _organization_of(world: Rig, name: str) -> int | None:
     """What the person of that name refers to."""
     found: int | None = (await _all(world, "persons"))[name]["org_id"]
@@ -421,3 +455,25 @@ async def test_a_record_that_its_mapping_never_takes_in_is_not_waited_for(databa
         await world.crm("PATCH", f"/api/v2/persons/{person['id']}", {"org_id": mine})
         await world.quiet()
         assert await world.db.fetchval("select company_id from app.contacts") == ours
+
+
+async def test_who_refers_to_a_row_that_was_put_back_follows_it(database: str, tmp_path: Path) -> None:
+    """The app deletes a company, and its organization goes with it; the row is back under its key: it gets another one.
+
+    No foreign key guards the references: the contact still names the row.
+    """
+    files = {**FILES, "company.yaml": COMPANY.replace("fields:", "deletes: {send: delete}\nfields:")}
+    async with rig(database, tmp_path / "set", files, TABLES, webhooks=True) as world:
+        await world.start()
+        await world.db.execute(FAMILY, 1)
+        await world.quiet()
+        await world.db.execute("delete from app.companies")
+        await world.idle()
+        assert await _all(world, "organizations") == {}
+        await world.db.execute("insert into app.companies (id, name) overriding system value values (1, 'Back')")
+        await world.idle()
+        again = (await _all(world, "organizations"))["Back"]["id"]
+        assert await _organization_of(world, "contact 1") == again
+        assert (await _all(world, "deals", "title"))["deal 1"]["org_id"] == again
+        assert await world.db.fetchval("select company_id from app.contacts") == 1
+        assert await _left(world) == []

@@ -68,6 +68,14 @@ def _at_once(stack: ExitStack) -> None:
         stack.enter_context(patch.object(module, "UNKNOWN_FOR", timedelta(0)))
 
 
+def _strangers(stack: ExitStack) -> None:
+    async def join_nobody(self: Folder, db: Connection, name: str, hints: Sequence[Hint], now: datetime) -> None:
+        """No event is taken to tell of what we made."""
+
+    stack.enter_context(patch.object(Folder, "_join_ours", join_nobody))
+    stack.enter_context(patch.object(situation, "_maker", lambda *_: (None, None)))
+
+
 async def _lock_nothing(db: Connection, shape: Any, group: Sequence[Any]) -> None:
     """Every row is taken to be as it was observed."""
 
@@ -187,12 +195,10 @@ def _unfenced(stack: ExitStack) -> None:
 FIRST_ROW = notes._MARK.replace("unnest(note.keys)", "unnest(note.keys[1:1])")
 BUGS: Mapping[str, Bug] = {
     "no intent": Bug("a write has no intent", _no_intents),
-    "at once": Bug("an unknown outcome is repeated at once", _at_once),
-    "stranger": Bug(
-        "a CRM half is not compared with open creates", _instead(situation, "_maker", lambda *_: (None, None))
-    ),
+    "at once": Bug("an unknown outcome is repeated at once", _at_once, 3),
+    "stranger": Bug("a CRM half is not compared with open creates", _strangers, 30),
     "blind": Bug("a row is written without looking whether it moved", _instead(rows, "_lock_rows", _lock_nothing)),
-    "generation": Bug("a note that comes while its item is worked on is lost", _instead(work, "finish", _finish)),
+    "generation": Bug("a note that comes while its item is worked on is lost", _instead(work, "finish", _finish), 6),
     "clock": Bug("only an event with a newer version is a change", _newer_only, 3),
     "404": Bug("a bare 404 is a deletion", _instead(plan, "pair", _gone)),
     "as sent": Bug("the base forgets how the CRM stored a value", _as_they_were_sent, 6),

@@ -29,12 +29,13 @@ class Candidate:
     """A record or row of the other side with an equal match key.
 
     `owner`: the other link, both of whose sides live, to which it belongs. `restore`: of a row whose record was deleted,
-    what `deletes.receive` wrote into it.
+    what `deletes.receive` wrote into it. `widowed`: it is such a row.
     """
 
     key: str
     owner: LinkId | None = None
     restore: Mapping[str, Undo] = field(default_factory=dict)
+    widowed: bool = False
 
     @property
     def linked(self) -> bool:

@@ -130,6 +130,7 @@ class Applier:
         if stored:
             await link_writes.save(db, stored, batch.now)
         await self._store_newcomers(db, batch, [(r, write) for r, write in changed if r.case.new])
+        await self._call_referring(db, batch, [result for result, _ in changed])
         await self._hand_over(db, batch, changed)
         await self._pass_on(db, batch, changed)
         await self._join_halves(db, batch)
@@ -180,6 +181,12 @@ class Applier:
         due = sorted({*children, *overtaken})
         if due:
             await work.mark(db, self.context.name, [work.Mark(child, Lane.LIVE) for child in due], batch.now)
+
+    async def _call_referring(self, db: Connection, batch: Batch, changed: Sequence[Result]) -> None:
+        """Has those looked at whose row's parent has another record now: they name the one that it had before."""
+        called = sorted({link for result in changed for link in result.case.referring})
+        if called:
+            await work.mark(db, self.context.name, [work.Mark(link, Lane.LIVE) for link in called], batch.now)
 
     async def _hand_over(self, db: Connection, batch: Batch, changed: Sequence[tuple[Result, LinkWrite]]) -> None:
         """Records that became another mapping's are halves again, to be taken in by it."""

@@ -9,6 +9,7 @@ from connector.core.model import AppKey, Base, CrmId, Link, Record, Side
 from connector.engine.context import Context
 from connector.engine.observe.case import Case
 from connector.engine.observe.observer import Observer
+from connector.engine.observe.referring import find_referring
 from connector.store import match_keys
 
 
@@ -30,6 +31,7 @@ async def adopt(observer: Observer, cases: Sequence[tuple[Case, str]]) -> None:
     await observer.read_crm(wanted, {}, None)
     await _forget_dead(observer.context, [case.link for case in wanted if not isinstance(case.crm, Record)])
     await observer.read_rows([case for case, _ in cases if case.adopted is Side.APP])
+    await find_referring(observer.context, [case for case, key in cases if _widowed(case, key)])
     await observer.situations([case for case, _ in cases])
 
 
@@ -38,6 +40,10 @@ async def _forget_dead(context: Context, halves: Sequence[Link]) -> None:
     for half in halves:
         async with context.change() as db:
             await match_keys.remove(db, context.name, half.object, [half.crm_id] if half.crm_id else [])
+
+
+def _widowed(case: Case, key: str) -> bool:
+    return case.adopted is Side.APP and any(one.widowed for one in case.candidates if one.key == key)
 
 
 def _agreed_before(case: Case, key: str) -> Base:

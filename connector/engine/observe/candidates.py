@@ -90,7 +90,9 @@ async def _rows_for_mapping(
 
 
 def _row_candidate(key: AppKey, owner: Link | None) -> Candidate:
-    return Candidate(key, _living(owner), owner.restore if owner is not None else {})
+    if owner is None:
+        return Candidate(key)
+    return Candidate(key, _living(owner), owner.restore, widowed=owner.crm_id is not None and owner.widow is Side.APP)
 
 
 def _living(owner: Link | None) -> LinkId | None:

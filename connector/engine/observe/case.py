@@ -49,6 +49,8 @@ class Case:
     """The link follows to the record into which its own was merged."""
     leaning: Sequence[LinkId] = ()
     """Of a row that goes with its record: the links of rows that refer to it, and may refer to another one by now."""
+    referring: Sequence[LinkId] = ()
+    """Of a row whose record has gone and that gets another one: the links of rows that refer to it, and name that record."""
     adopted: Side | None = None
     confirmed: frozenset[tuple[Side, Effect]] = frozenset()
     """Effects that use up what a person confirmed in `fetch-all`, once they have happened."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from connector.core.mapping import DeletePolicy
-from connector.core.model import AppKey, Gone, Lane, LinkId, LinkState, Record
+from connector.core.model import Gone, Lane, LinkId, LinkState, Record
 from connector.core.plan import LEANT_ON
 from connector.engine.context import Context
 from connector.engine.observe.case import TAKEN, Case
-from connector.local import tables
-from connector.store import links, work
+from connector.engine.observe.referring import lines_towards, referring
+from connector.store import work
 from connector.store.db import Connection
 
 LOOKS = 5
@@ -30,7 +30,8 @@ async def find_leaning(context: Context, db: Connection, cases: Sequence[Case]) 
     going = [case for case in cases if _may_go(case)]
     for name in sorted({case.mapping.name for case in going if case.mapping is not None}):
         group = {case.link.app_key: case for case in going if case.mapping and case.mapping.name == name}
-        found = await _leaning(context, db, name, [key for key in group if key is not None])
+        lines = [(child, line) for child, line in lines_towards(context, name) if line.direction.receives]
+        found = await referring(context, db, lines, [key for key in group if key is not None])
         open_ = await work.unsettled(db, [link for _, link in found]) if found else frozenset[LinkId]()
         for key, link in found:
             case = group[key]
@@ -46,18 +47,3 @@ def _may_go(case: Case) -> bool:
     gone = isinstance(case.crm, Gone) or (item.evidence and not isinstance(case.crm, Record))
     asked = item.cause == LEANT_ON and item.lane is Lane.MANUAL
     return gone and case.row is not None and case.link.state is LinkState.LINKED and not asked
-
-
-async def _leaning(
-    context: Context, db: Connection, target: str, keys: Sequence[AppKey]
-) -> Sequence[tuple[AppKey, LinkId]]:
-    """(row of the target, link of a row that refers to it)."""
-    found: list[tuple[AppKey, LinkId]] = []
-    for mapping in context.rules.bound.mappings.values():
-        lines = [line for line in mapping.lines if line.link == target and line.direction.receives]
-        for line in () if mapping.observed else lines:
-            rows = await tables.referring(db, context.rules.shapes[mapping.name], line.columns[0], keys)
-            known = await links.by_app(db, context.name, mapping.name, list(rows))
-            alive = (link for link in known.values() if link.state is LinkState.LINKED and link.crm_id is not None)
-            found += [(rows[link.app_key], link.id) for link in alive if link.app_key is not None]
-    return found
