@@ -344,6 +344,8 @@ def test_values_map_words_to_labels() -> None:
         ("boolean", T.ENUM, {"true": "Gold", "false": "Silver"}, "false", "32"),
         ("integer", T.ENUM, {"1": "Gold", "2": "Silver"}, "2", "32"),
         ("text[]", T.SET, {"g": "Gold", "s": "Silver"}, '["g", "s"]', ["31", "32"]),
+        ("jsonb", T.SET, {"g": "Gold", "s": "Silver"}, '["g", "s"]', ["31", "32"]),
+        ("text[]", T.ENUM, {'["g"]': "Gold"}, '["g"]', "31"),
         ("text", T.STAGE, {"won": "Sales / Won"}, "won", "2"),
         ("text", T.STAGE, {"won": "Won"}, "won", "2"),
         ("text", T.PIPELINE, {"new": "Sales"}, "new", "1"),
@@ -389,6 +391,8 @@ def test_null_and_absent() -> None:
     assert one("jsonb", T.SET).read_app({"c": "no list"}) == "no list"
     assert one("text[]", T.SET).read_crm({"f": [None, "", 31]}) == ["31"]
     assert one("text", T.ENUM).read_crm({"f": True}) == "true"
+    assert one("text", T.ENUM).read_crm({"f": ""}) is None
+    assert one("text", T.ENUM).read_crm({}) is ABSENT
     assert one("text[]", T.EMAILS).read_crm({"f": []}) is None
 
 

@@ -27,7 +27,7 @@ def check_table(scope: Scope, table: Table, lines: Iterable[Joined]) -> None:
     for path in ("set.app", "deletes.receive.set"):
         _check_assigned(scope, path)
     for condition in scope.spec.only_send:
-        scope.column(condition.name, f"only.send.{condition.name}", "only")
+        scope.column(condition.name, f"only.send.{condition.name}")
     _check_updated_at(scope)
     if scope.spec.direction.receives:
         _check_filled(scope, table, set(_filled(scope, lines)))
