@@ -129,6 +129,14 @@ def test_a_column_that_nothing_fills(more: Column, *, complains: bool) -> None:
     assert bool(found.problems) is complains
 
 
+def test_a_table_without_a_primary_key() -> None:
+    """Its rows cannot be told from each other."""
+    tables = {**TABLES, ("app", "contacts"): replace(CONTACTS, primary_key=())}
+    found = bind(loaded({"contact": _lines("{column: email, crm: emails}")}), METADATA, tables)
+    message = "contact.yaml:3:6: 'id' must be the table's primary key; app.contacts has no primary key"
+    assert [str(problem) for problem in found.problems] == [message]
+
+
 def test_one_bad_mapping_leaves_the_others_usable() -> None:
     """Callers decide whether to go on."""
     found = bound({"company": COMPANY, "contact": _lines("{column: emial, crm: emails}")})

@@ -346,6 +346,7 @@ def test_values_map_words_to_labels() -> None:
         ("text[]", T.SET, {"g": "Gold", "s": "Silver"}, '["g", "s"]', ["31", "32"]),
         ("jsonb", T.SET, {"g": "Gold", "s": "Silver"}, '["g", "s"]', ["31", "32"]),
         ("text[]", T.ENUM, {'["g"]': "Gold"}, '["g"]', "31"),
+        ("text[]", T.EMAILS, {"ana": "a@x.test"}, '["ana"]', ["a@x.test"]),
         ("text", T.STAGE, {"won": "Sales / Won"}, "won", "2"),
         ("text", T.STAGE, {"won": "Won"}, "won", "2"),
         ("text", T.PIPELINE, {"new": "Sales"}, "new", "1"),
