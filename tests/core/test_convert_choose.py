@@ -78,6 +78,16 @@ def test_advice_in_full(column: str, of: T, converter: str | None, message: str)
     assert refused.value.message == f"{pair}; {message}"
 
 
+def test_advice_for_the_name_of_an_organization() -> None:
+    """What to do instead."""
+    with pytest.raises(ImpossiblePairError) as refused:
+        one("text", T.ORG, "org_name")
+    assert refused.value.message == (
+        "as: org_name is not supported: the CRM's records hold only the organization's id. Map organizations and "
+        "use link: with that mapping's name"
+    )
+
+
 NO_COMPOSITE = (
     "this is no composite: [amount, currency] columns fit a monetary field or [value, currency] as: money; a "
     "timestamp, a date, or [date, time] columns fit [date, time] fields as: datetime"
