@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         ("text", T.ORG, "org_name", "use link:"),
         ("text", T.OTHER, None, "cannot be mapped"),
         ("text", T.TEXT, "txet", "known: text, integer"),
+        ("text", T.OTHER, "text", "as: text does not fit CRM field 'F' (other); fields of this type cannot be mapped"),
         ("integer", T.ENUM, None, "as: enum"),
     ],
 )
@@ -76,6 +77,12 @@ def test_advice_in_full(column: str, of: T, converter: str | None, message: str)
         one(column, of, converter)
     pair = f"column 'c' ({column}) does not fit CRM field 'F' ({of.value})"
     assert refused.value.message == f"{pair}; {message}"
+
+
+def test_what_takes_no_map() -> None:
+    """A postal address is no word."""
+    with pytest.raises(ImpossiblePairError, match=r"^as: address takes no values: map$"):
+        one("text", T.ADDRESS, "address", values={"a": "b"})
 
 
 def test_advice_for_the_name_of_an_organization() -> None:

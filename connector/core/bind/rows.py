@@ -48,10 +48,10 @@ def _check_key(scope: Scope, table: Table) -> None:
 def _check_assigned(scope: Scope, path: str) -> None:
     assigned = scope.spec.set_app if path == "set.app" else scope.spec.deletes.set
     for name, value in assigned.items():
-        column = scope.column(name, f"{path}.{name}", path)
+        column = scope.column(name, f"{path}.{name}")
         reason = _unassignable(column, value) if column is not None else None
         if reason is not None:
-            scope.wrong(f"column {name!r} {reason}", f"{path}.{name}", path)
+            scope.wrong(f"column {name!r} {reason}", f"{path}.{name}")
 
 
 def _unassignable(column: Column, value: SetValue) -> str | None:
