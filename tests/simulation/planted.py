@@ -217,5 +217,5 @@ BUGS: Mapping[str, Bug] = {
     "burst": Bug("the burst window is not kept", _instead(Burst, "free", lambda self, _at: self.limit), 1),
     "silent": Bug("the journal forgets what was replaced", _instead(applier, "entries", lambda _result: ()), 2),
     "no fence": Bug("whoever lost his lease goes on writing", _unfenced),
-    "no listing": Bug("open creates are forgotten", _forget_creates, 5),
+    "no listing": Bug("open creates are forgotten", _forget_creates),
 }
