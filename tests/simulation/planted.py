@@ -194,10 +194,10 @@ def _unfenced(stack: ExitStack) -> None:
 
 FIRST_ROW = notes._MARK.replace("unnest(note.keys)", "unnest(note.keys[1:1])")
 BUGS: Mapping[str, Bug] = {
-    "no intent": Bug("a write has no intent", _no_intents),
+    "no intent": Bug("a write has no intent", _no_intents, 13),
     "at once": Bug("an unknown outcome is repeated at once", _at_once, 3),
     "stranger": Bug("a CRM half is not compared with open creates", _strangers, 30),
-    "blind": Bug("a row is written without looking whether it moved", _instead(rows, "_lock_rows", _lock_nothing)),
+    "blind": Bug("a row is written without looking whether it moved", _instead(rows, "_lock_rows", _lock_nothing), 18),
     "generation": Bug("a note that comes while its item is worked on is lost", _instead(work, "finish", _finish), 6),
     "clock": Bug("only an event with a newer version is a change", _newer_only, 3),
     "404": Bug("a bare 404 is a deletion", _instead(plan, "pair", _gone)),
@@ -217,5 +217,5 @@ BUGS: Mapping[str, Bug] = {
     "burst": Bug("the burst window is not kept", _instead(Burst, "free", lambda self, _at: self.limit), 1),
     "silent": Bug("the journal forgets what was replaced", _instead(applier, "entries", lambda _result: ()), 2),
     "no fence": Bug("whoever lost his lease goes on writing", _unfenced),
-    "no listing": Bug("open creates are forgotten", _forget_creates, 5),
+    "no listing": Bug("open creates are forgotten", _forget_creates),
 }

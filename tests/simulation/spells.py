@@ -128,6 +128,7 @@ async def stopped(story: Story, dice: Random) -> None:
 
     async def wake() -> None:
         await asyncio.sleep(seconds)
+        story.woken.append(asyncio.get_running_loop().time())
         stage.wake(process)
 
     story.open.append(asyncio.create_task(wake()))

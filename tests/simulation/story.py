@@ -52,6 +52,8 @@ class Story:
     faults: list[Rule] = field(default_factory=list)
     open: list[asyncio.Task[None]] = field(default_factory=list)
     """What somebody began that is still to end."""
+    woken: list[float] = field(default_factory=list)
+    """When a process that had been stopped went on."""
     happened: Counter[str] = field(default_factory=Counter)
     """How often which step was played."""
     riddles: int = 0
