@@ -200,8 +200,10 @@ class Business:
         await self.db.execute(sql, await self.key("calls"), self.chance.randrange(60, 4000))
 
     async def update_many(self) -> None:
-        """One statement for many rows."""
-        await self.db.execute("update contacts set first = $1 where id % 3 = $2", self.word(), self.chance.randrange(3))
+        """One statement for many rows, of the latest only: in a long run it would be more and more."""
+        sql = """update contacts set first = $1
+                 where id % 3 = $2 and id > (select max(id) - 60 from contacts)"""
+        await self.db.execute(sql, self.word(), self.chance.randrange(3))
 
     async def delete_contact(self) -> None:
         """A contact goes, and what points to it forgets it."""
