@@ -38,6 +38,7 @@ from connector.engine.apply.result import (
     missing_parents,
     moved_along,
     parks,
+    record_id,
     row_key,
 )
 from connector.engine.apply.rows import write_rows
@@ -90,7 +91,7 @@ class Applier:
         for result in batch.results:
             if completed_meanwhile(result, known[result.case.link.id]):
                 result.plan, result.again = None, True
-        pairs = [r for r in batch.results if r.plan is not None and r.case.link.crm_id and r.case.link.app_key]
+        pairs = [r for r in batch.results if r.plan is not None and record_id(r) and r.case.link.app_key]
         joining = [
             r for r in pairs if r.case.moved or None in (known[r.case.link.id].app_key, known[r.case.link.id].crm_id)
         ]

@@ -11,7 +11,7 @@ from connector.core.model import ABSENT, Base, Json, Link, LinkState, OpenConfli
 from connector.core.plan import InsertRow, Plan, Step
 from connector.core.refused import attempts
 from connector.core.review import open_conflicts
-from connector.engine.apply.result import Result
+from connector.engine.apply.result import Result, record_id
 from connector.store.link_writes import LinkWrite
 
 WATCHED: Final = 4
@@ -44,7 +44,7 @@ def link_write(result: Result) -> LinkWrite:
         link.id,
         result.case.mapping.name if result.case.mapping is not None and link.app_key is not None else link.mapping,
         link.app_key,
-        link.crm_id,
+        record_id(result),
         state,
         base,
         _restorable(result) if died else (link.restore if still_dead else {}),

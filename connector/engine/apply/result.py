@@ -13,7 +13,7 @@ from connector.core.merge import Decision, Parent, Verdict
 from connector.core.model import AppKey, CrmId, LinkId, Record, Row, Side
 from connector.core.plan import Effect, Plan, Step
 from connector.core.unseen import Overwrite
-from connector.engine.observe.case import FOREIGN_KEY, Case, key_refused
+from connector.engine.observe.case import FOREIGN_KEY, TAKEN, Case, key_refused
 from connector.local.tables import RowRefusedError
 from connector.store.intents import Intent
 from connector.store.work import Deferral, Item, WorkState
@@ -152,16 +152,21 @@ def completed_meanwhile(result: Result, held: Held) -> bool:
     return idle and result.case.link.crm_id is None and held.crm_id is not None
 
 
+def record_id(result: Result) -> CrmId | None:
+    """Whose id the link has; None where its record was merged into another row's before anybody had heard its id."""
+    return None if result.case.nameless and result.case.crm == TAKEN else result.case.link.crm_id
+
+
 def dead_ids(result: Result, batch: Batch) -> Iterable[CrmId]:
     """The ids that no record can be found under any more: deleted, or merged into another."""
-    before, link = batch.held[result.case.link.id].crm_id, result.case.link
-    if before is not None and link.crm_id is not None and before != link.crm_id:
+    before, now = batch.held[result.case.link.id].crm_id, record_id(result)
+    if before is not None and now is not None and before != now:
         yield CrmId(before)
     died = result.drop or (result.plan is not None and result.plan.died is Side.CRM)
-    if link.crm_id is not None and died and not isinstance(result.case.crm, Record) and not link.released:
-        yield link.crm_id
-    if link.crm_id is not None and result.sent_action == "delete":
-        yield link.crm_id
+    if now is not None and died and not isinstance(result.case.crm, Record) and not result.case.link.released:
+        yield now
+    if now is not None and result.sent_action == "delete":
+        yield now
 
 
 def moved_along(result: Result) -> bool:

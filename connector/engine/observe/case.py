@@ -47,6 +47,8 @@ class Case:
     contested: bool = False
     moved: bool = False
     """The link follows to the record into which its own was merged."""
+    nameless: bool = False
+    """The record that we made was merged into another before its answer was heard: nobody has told its id."""
     leaning: Sequence[LinkId] = ()
     """Of a row that goes with its record: the links of rows that refer to it, and may refer to another one by now."""
     referring: Sequence[LinkId] = ()

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from connector.core.fingerprint import OVERLAP, UNKNOWN_FOR, Likeness, Resemblance, arrived, holds_all, spelt_alike
 from connector.core.line import BoundMapping, Line
-from connector.core.model import ABSENT, Base, Gone, Json, LinkState, Pair, Record, Sent, Side, Write
+from connector.core.model import ABSENT, Base, Gone, Json, LinkState, Moved, Pair, Record, Sent, Side, Write
 from connector.core.unseen import Told, followed, values_told
 from connector.engine.context import Context
 from connector.engine.observe.case import Case, int_or
@@ -127,12 +127,25 @@ class Resolver:
             found = await self._by_fingerprint(intent, listing)
             if isinstance(found, Riddle):
                 return Ruling(parked="ambiguous")
-        if isinstance(found, Record):
+        if not isinstance(found, Record):
+            return settled
+        case.link = replace(case.link, crm_id=found.id, state=LinkState.LINKED)
+        if await self._has_a_row(found, case):
+            case.crm, case.nameless = Moved(found.id), True
+            case.link = replace(case.link, base=intent.base)
+        else:
             case.crm = found
-            case.link = replace(case.link, crm_id=found.id, state=LinkState.LINKED)
             case.link = replace(case.link, base=found_base(case, intent.base, found))
-            return replace(settled, applied=[*settled.applied, intent])
-        return settled
+        return replace(settled, applied=[*settled.applied, intent])
+
+    async def _has_a_row(self, record: Record, case: Case) -> bool:
+        """True for a record with a living row of its own: ours was merged into it, and left it the name that we gave."""
+        async with self.context.database.session() as db:
+            known = await links.by_crm(db, self.context.name, record.object, [record.id])
+        other = known.get(record.id)
+        return (
+            other is not None and other.id != case.link.id and other.app_key is not None and other.widow is not Side.CRM
+        )
 
     def _names(self, record: Record, intent: Intent, case: Case) -> bool:
         """True when the record's identity names the intent; or its row, by a create that a restore has lost."""

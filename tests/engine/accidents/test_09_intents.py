@@ -355,3 +355,30 @@ async def _nothing_late(world: Rig) -> bool:
 
 async def _count(world: Rig, count: int) -> bool:
     return len(await persons(world)) == count
+
+
+async def test_a_create_without_an_answer_that_somebody_merges(database: str, tmp_path: Path) -> None:
+    """Into a record that has a row of its own: the row's record is gone, as after any merge, and `deletes` says what follows.
+
+    Fails when the survivor, which bears the name of ours since then, is taken for ours: two rows cannot have one record.
+    """
+    async with rig(database, tmp_path / "set", people(match=""), TABLES) as world:
+        await world.person(first_name="eve", last_name="Test", emails=channel("eve@x.test"))
+        await world.start()
+        await world.quiet()
+        await fault(world, "disconnect_after", "POST", "persons$")
+        await add(world, "ann")
+        await stopped(world, ("waiting", "unknown_outcome"))
+        eve, ann = (person["id"] for person in await persons(world))
+        await world.crm("PUT", f"/v1/persons/{ann}/merge", {"merge_with_id": eve})
+        world.clock.leap(MINUTE)
+        await world.quiet()
+        assert [person["id"] for person in await persons(world)] == [eve]
+        assert [(row["first"], row["archived_at"] is None) for row in await rows(world)] == [
+            ("eve", True),
+            ("ann", False),
+        ]
+        assert [(app, crm, state) for app, crm, state in await links(world)] == [
+            ("1", str(eve), "linked"),
+            ("2", None, "deleted"),
+        ]
