@@ -5,8 +5,8 @@ SHELL := /bin/bash
 VENV  := .venv
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# tests wait more than they compute: one process more than cores
 TESTERS ?= $(shell echo $$(($$(nproc 2>/dev/null || sysctl -n hw.ncpu) + 1)))
-# so many processes play the tests: one more than cores, since tests wait more than they compute
 
 define FIND_PYTHON
 for candidate in $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3); do \
