@@ -5,8 +5,6 @@ SHELL := /bin/bash
 VENV  := .venv
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# tests wait more than they compute: one process more than cores
-TESTERS ?= $(shell echo $$(($$(nproc 2>/dev/null || sysctl -n hw.ncpu) + 1)))
 
 define FIND_PYTHON
 for candidate in $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3); do \
@@ -22,8 +20,8 @@ setup: $(STAMP)  ## only the set-up: .venv with everything pinned by hash
 run: setup  ## demo: embedded PostgreSQL, Pipedrive sandbox with sample data, the daemon
 	$(BIN)/connector demo
 
-test: setup  ## every test that this machine can run; TESTERS=1: in one process
-	$(BIN)/pytest -n $(TESTERS) --dist worksteal
+test: setup  ## every test that this machine can run, on every core
+	$(BIN)/pytest -n auto --dist worksteal
 
 check: lint test  ## format, lint, types, layers, dependencies, tests
 

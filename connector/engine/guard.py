@@ -108,7 +108,7 @@ class SchemaGuard:
     async def _adopt(self, fresh: Rules, metadata: Metadata | None) -> None:
         before, self.context.rules = self.context.rules, fresh
         pins, old = fresh.bound.pins, before.bound.pins
-        async with self.context.database.transaction(self.context.fence) as db:
+        async with self.context.change() as db:
             await connections.save_pins(db, self.context.name, PINS.dump_json(pins).decode())
             if metadata is not None:
                 known = METADATA.dump_json(metadata).decode()

@@ -196,7 +196,7 @@ FIRST_ROW = notes._MARK.replace("unnest(note.keys)", "unnest(note.keys[1:1])")
 BUGS: Mapping[str, Bug] = {
     "no intent": Bug("a write has no intent", _no_intents, 13),
     "at once": Bug("an unknown outcome is repeated at once", _at_once, 3),
-    "stranger": Bug("a CRM half is not compared with open creates", _strangers, 30),
+    "stranger": Bug("a CRM half is not compared with open creates", _strangers),
     "blind": Bug("a row is written without looking whether it moved", _instead(rows, "_lock_rows", _lock_nothing), 18),
     "generation": Bug("a note that comes while its item is worked on is lost", _instead(work, "finish", _finish), 6),
     "clock": Bug("only an event with a newer version is a change", _newer_only, 3),

@@ -91,6 +91,8 @@ class Applier:
         for result in batch.results:
             if completed_meanwhile(result, known[result.case.link.id]):
                 result.plan, result.again = None, True
+            if result.plan is not None and result.plan.held and result.case.rules is not self.context.rules:
+                result.again = True  # held by rules that are gone: those in force may let it pass
         pairs = [r for r in batch.results if r.plan is not None and record_id(r) and r.case.link.app_key]
         joining = [
             r for r in pairs if r.case.moved or None in (known[r.case.link.id].app_key, known[r.case.link.id].crm_id)

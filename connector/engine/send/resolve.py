@@ -130,13 +130,18 @@ class Resolver:
         if not isinstance(found, Record):
             return settled
         case.link = replace(case.link, crm_id=found.id, state=LinkState.LINKED)
-        if await self._has_a_row(found, case):
+        if self._older(found, intent) and await self._has_a_row(found, case):
             case.crm, case.nameless = Moved(found.id), True
             case.link = replace(case.link, base=intent.base)
         else:
             case.crm = found
             case.link = replace(case.link, base=found_base(case, intent.base, found))
         return replace(settled, applied=[*settled.applied, intent])
+
+    def _older(self, record: Record, intent: Intent) -> bool:
+        """True for a record that was there before ours was sent."""
+        began = self.context.crm_time(intent.sent_at) - timedelta(seconds=self.context.clock_error)
+        return record.created_at is not None and record.created_at < began
 
     async def _has_a_row(self, record: Record, case: Case) -> bool:
         """True for a record with a living row of its own: ours was merged into it, and left it the name that we gave."""

@@ -366,6 +366,7 @@ async def test_a_create_without_an_answer_that_somebody_merges(database: str, tm
         await world.person(first_name="eve", last_name="Test", emails=channel("eve@x.test"))
         await world.start()
         await world.quiet()
+        world.clock.leap(10)
         await fault(world, "disconnect_after", "POST", "persons$")
         await add(world, "ann")
         await stopped(world, ("waiting", "unknown_outcome"))
