@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 
 from connector.core.line import Line
@@ -34,10 +35,14 @@ async def referring(
 
 async def find_referring(context: Context, cases: Sequence[Case]) -> None:
     """Tells each case who refers to its row: what they say of the record that it had, they are to say of its next one."""
-    if not cases:
+    groups: dict[str, dict[AppKey, Case]] = defaultdict(dict)
+    for case in cases:
+        if case.link.app_key is not None:
+            groups[str(case.link.mapping)][case.link.app_key] = case
+    if not groups:
         return
     async with context.database.session() as db:
-        for case in cases:
-            lines = [(n, line) for n, line in lines_towards(context, str(case.link.mapping)) if line.direction.sends]
-            found = await referring(context, db, lines, [case.link.app_key] if case.link.app_key else [])
-            case.referring = [link for _, link in found]
+        for target, rows in groups.items():
+            lines = [(name, line) for name, line in lines_towards(context, target) if line.direction.sends]
+            for key, link in await referring(context, db, lines, list(rows)):
+                rows[key].referring = [*rows[key].referring, link]
